@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * devproc: gangwayd's side of a gangway-device process: start, adopt after a restart, status, stop.
+ *
+ * A process serves one vfio-user lease. It is handed its descriptors at start (ctl socket, vfio-user socket, container, group,
+ * device), drops every privilege, and outlives gangwayd. Control runs over a SOCK_SEQPACKET socket, one JSON object a datagram.
+ * What comes from the process is untrusted.
+ */
+#ifndef GANGWAY_DEVPROC_H
+#define GANGWAY_DEVPROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "vdev.h"
+
+struct devproc;
+
+struct devproc_config {
+	const char *program; /* path of the gangway-device binary */
+	const char *runtime_dir; /* "/run/gangway": holds device/ID.ctl and vm/ID.sock */
+	const char *id; /* lease id, a file name */
+	const char *bdf;
+	uint64_t ram_bytes; /* most that may be mapped, bytes; also sets RLIMIT_MEMLOCK */
+	uid_t socket_uid; /* owner of the vfio-user socket (mode 0600): the VMM's user */
+	gid_t socket_gid;
+	uid_t run_uid; /* whom the process becomes */
+	gid_t run_gid;
+};
+
+struct devproc_status {
+	pid_t pid;
+	char vuser_state[16]; /* vuser_state_to_string() */
+	uint64_t nr_messages, nr_rejected, nr_clients;
+	uint64_t dma_ranges, dma_bytes; /* mapped in the IOMMU now */
+	uint32_t vectors_armed;
+	bool bus_master; /* the guest's driver has switched DMA on */
+	char last_error[256];
+	bool degraded; /* a map was refused: the device works with a hole */
+};
+
+struct devproc_ops {
+	void (*on_status)(void *ctx, const struct devproc_status *status); /* on every change */
+	void (*on_gone)(void *ctx, const char *why); /* the process ended; once */
+};
+
+/* Fork and exec. Takes no descriptor over: it duplicates @vdev's. 0 or a negative errno. */
+int devproc_start(sd_event *event, const struct devproc_config *config, const struct vdev *vdev, const struct devproc_ops *ops,
+		  void *ctx, struct devproc **ret, struct err *err);
+/* Find the process of lease @id that an earlier gangwayd left, get its VFIO descriptors back into *ret_fds (the caller's). Answers within
+ * a bounded time; called at start-up. -ENOENT devproc.gone: there is none. */
+int devproc_adopt(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,
+		  struct vdev_fds *ret_fds, struct devproc **ret, struct err *err);
+/* Path of the vfio-user socket, for the VMM. */
+const char *devproc_socket_path(const struct devproc *proc);
+const struct devproc_status *devproc_get_status(const struct devproc *proc);
+/* Ask it for a fresh status; on_status follows. */
+int devproc_poll(struct devproc *proc);
+/* End it (asked first, killed after 1 s), remove its sockets; on_gone is called with "stopped". */
+void devproc_stop(struct devproc *proc);
+/* Forget it without ending it (gangwayd stops, leases stay). */
+struct devproc *devproc_free(struct devproc *proc);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Every limit on what a peer or an operator can make gangway hold, in one place. Each has a test at and above it. */
+#ifndef GANGWAY_LIMITS_H
+#define GANGWAY_LIMITS_H
+
+#define LIMIT_NAME 63 /* guest and NIC names: characters, [A-Za-z0-9][A-Za-z0-9._-]* */
+#define LIMIT_GUESTS 1024 /* guests known to the daemon */
+#define LIMIT_LEASES 1024 /* leases in all */
+#define LIMIT_LEASES_PER_GUEST 16 /* NICs of one guest */
+
+#define LIMIT_CTL_CLIENTS 64 /* control connections at once */
+#define LIMIT_CTL_REQUEST (64 << 10) /* bytes of one request line */
+#define LIMIT_CTL_BACKLOG (4 << 20) /* bytes queued to a client that does not read, then it is dropped */
+#define LIMIT_CTL_IDLE_SEC 30 /* seconds that a half-sent request may take */
+
+#define LIMIT_QMP_LINE (8 << 20) /* bytes of one QMP answer (query-qmp-schema is the largest: under 1 MiB) */
+#define LIMIT_QMP_PENDING 64 /* commands waiting for their answer */
+#define LIMIT_QMP_TIMEOUT_MS 10000 /* default deadline of a command */
+
+#define LIMIT_VUSER_MSG (64 << 10) /* bytes of one vfio-user message we take (max_data_xfer_size that we offer is below) */
+#define LIMIT_VUSER_FDS 8 /* descriptors in one vfio-user message */
+#define LIMIT_DMA_RANGES 65535 /* live mappings: type1's own dma_entry_limit default */
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sys: the seam to the kernel. Everything gangway asks of the host's kernel, sockets to peers aside, goes through a
+ * `struct sys` passed by pointer. base/sys_linux.c is the real one and has no logic; tests/fake/ is a kernel that behaves.
+ *
+ * Calls return 0 (or what is said) or a negative errno, never -1 with errno. Paths are those of the host ("/sys/bus/pci/...",
+ * "/dev/vfio/vfio"); the implementation puts its root in front. Every call may be made from a worker thread.
+ */
+#ifndef GANGWAY_SYS_H
+#define GANGWAY_SYS_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct err;
+struct sys;
+
+#define SYS_MAC_LEN 6
+#define SYS_VF_MAX 256 /* VFs of one PF that we are ready to hear of (sriov_totalvfs of today's NICs: up to 256) */
+
+/* What rtnetlink tells of an interface (RTM_GETLINK, addresses and routes). */
+struct sys_link {
+	char name[IF_NAMESIZE];
+	unsigned ifindex;
+	uint8_t mac[SYS_MAC_LEN];
+	uint8_t perm_mac[SYS_MAC_LEN]; /* IFLA_PERM_ADDRESS; zero where the driver has none */
+	bool up; /* IFF_UP */
+	bool carrier; /* IFF_LOWER_UP */
+	unsigned mtu; /* bytes */
+	unsigned nr_vfs; /* IFLA_NUM_VF */
+	unsigned nr_addrs; /* IPv4 addresses, and IPv6 ones of other than link scope */
+	unsigned nr_routes; /* routes of the main table that leave through it */
+	unsigned master; /* ifindex of its bridge or bond, 0: none */
+};
+
+/* Fields of a VF's policy, and which of them a struct sys_vf speaks of. The words of `ip link set PF vf N`. */
+enum sys_vf_field {
+	SYS_VF_MAC = 1 << 0,
+	SYS_VF_VLAN = 1 << 1, /* vlan, qos and proto are one kernel attribute: written together */
+	SYS_VF_SPOOFCHK = 1 << 2,
+	SYS_VF_TRUST = 1 << 3,
+	SYS_VF_STATE = 1 << 4,
+	SYS_VF_RATE = 1 << 5, /* min and max together */
+};
+
+enum sys_vf_state { SYS_VF_STATE_AUTO, SYS_VF_STATE_ENABLE, SYS_VF_STATE_DISABLE }; /* IFLA_VF_LINK_STATE_* */
+
+struct sys_vf {
+	unsigned fields; /* enum sys_vf_field, or-ed: what the driver reported, or what is to be written */
+	uint8_t mac[SYS_MAC_LEN];
+	uint16_t vlan; /* 0 to 4094, 0: none */
+	uint8_t qos; /* 0 to 7 */
+	uint16_t proto; /* 0x8100 or 0x88a8, host order */
+	bool spoofchk;
+	bool trust;
+	enum sys_vf_state state;
+	uint32_t min_tx_rate; /* Mbit/s, 0: none */
+	uint32_t max_tx_rate; /* Mbit/s, 0: no limit */
+};
+
+struct sys_ops {
+	/* files */
+	ssize_t (*read_file)(struct sys *sys, const char *path, void *buf, size_t size); /* bytes read, no NUL added */
+	int (*write_file)(struct sys *sys, const char *path, const char *text); /* one write(2): sysfs attributes */
+	ssize_t (*readlink)(struct sys *sys, const char *path, char *buf, size_t size); /* NUL-terminated; -ENAMETOOLONG */
+	int (*list)(struct sys *sys, const char *path, char ***ret); /* names, sorted, NULL-ended; sys_list_free() */
+	int (*stat)(struct sys *sys, const char *path, struct stat *ret); /* lstat */
+	int (*chown)(struct sys *sys, const char *path, uid_t uid, gid_t gid); /* never through a symlink */
+
+	/* devices; descriptors are the caller's, closed with .close */
+	int (*open)(struct sys *sys, const char *path, int flags); /* O_CLOEXEC is added; the fd */
+	int (*close)(struct sys *sys, int fd);
+	int (*ioctl)(struct sys *sys, int fd, unsigned long request, void *arg); /* the ioctl's own result, or -errno */
+	ssize_t (*pread)(struct sys *sys, int fd, void *buf, size_t len, off_t offset);
+	ssize_t (*pwrite)(struct sys *sys, int fd, const void *buf, size_t len, off_t offset);
+	int (*mmap)(struct sys *sys, size_t len, int prot, int flags, int fd, off_t offset, void **ret);
+	int (*munmap)(struct sys *sys, void *addr, size_t len);
+
+	/* rtnetlink, at the level of intent */
+	int (*link_get)(struct sys *sys, const char *ifname, struct sys_link *ret);
+	/* VFs of a PF: up to @max into @ret, their number into *ret_nr. Answers of any size (over 100 VFs) are read whole. */
+	int (*vf_list)(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t max, size_t *ret_nr);
+	/* Write @want->fields of VF index @vf, one attribute a message so that a refusal names its field; the driver's own words
+	 * (extack) are in @err, code "sriov.vf-set-refused". */
+	int (*vf_set)(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
+
+	/* clock: CLOCK_MONOTONIC, microseconds */
+	uint64_t (*now_us)(struct sys *sys);
+};
+
+struct sys {
+	const struct sys_ops *ops;
+};
+
+/* The real kernel. @root: put before every path ("" in production). Free with sys_linux_free(). NULL: no memory. */
+struct sys *sys_linux_new(const char *root);
+void sys_linux_free(struct sys *sys);
+
+void sys_list_free(char **names);
+
+/*
+ * Small helpers over the ops, in base/sys.c.
+ * sys_read_str: a sysfs attribute as text without its trailing newline; -EOVERFLOW if it does not fit in @size.
+ * sys_read_u64: decimal or 0x hex; -EINVAL if it is no number.
+ * sys_link_name: last component of the symlink at @path, e.g. a device's driver; -ENOENT if there is none.
+ * sys_exists: whether lstat finds something.
+ */
+int sys_read_str(struct sys *sys, const char *path, char *buf, size_t size);
+int sys_read_u64(struct sys *sys, const char *path, uint64_t *ret);
+int sys_link_name(struct sys *sys, const char *path, char *buf, size_t size);
+bool sys_exists(struct sys *sys, const char *path);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vmm: what gangway asks of a guest's VMM (QEMU), over QMP, without ever waiting. Built on qmp.h.
+ *
+ * A struct vmm is one known guest: it keeps a connection to the guest's QMP socket, reconnects when that drops, and knows
+ * whether the VMM runs. QMP peers are untrusted: sizes, types, ids and timing are checked.
+ */
+#ifndef GANGWAY_VMM_H
+#define GANGWAY_VMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+struct err;
+struct vmm;
+
+enum vmm_state {
+	VMM_DOWN, /* nobody listens on the socket (or it is not there): the guest does not run */
+	VMM_CONNECTING, /* connected, greeting and capabilities under way */
+	VMM_UP, /* commands can be sent */
+	VMM_DENIED, /* someone answers, but not as QMP, or not us: see vmm_why() */
+};
+
+const char *vmm_state_to_string(enum vmm_state state);
+
+/* Called in the loop. All may be NULL. */
+struct vmm_ops {
+	void (*on_state)(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why);
+	/* A device has left the guest for good (DEVICE_DELETED), by its id. */
+	void (*on_device_deleted)(void *ctx, struct vmm *vmm, const char *id);
+};
+
+/* @name: for messages. @path: absolute path of the QMP socket. Starts connecting in the loop. 0 or -ENOMEM. */
+int vmm_new(sd_event *event, const char *name, const char *path, const struct vmm_ops *ops, void *ctx, struct vmm **ret);
+/* Ends with every pending callback called with -ECANCELED. NULL is fine. */
+struct vmm *vmm_free(struct vmm *vmm);
+
+enum vmm_state vmm_get_state(const struct vmm *vmm);
+const struct err *vmm_why(const struct vmm *vmm); /* why not VMM_UP */
+/* Credentials of the VMM's end (SO_PEERCRED); pid 0 while down. */
+pid_t vmm_pid(const struct vmm *vmm);
+uid_t vmm_uid(const struct vmm *vmm);
+gid_t vmm_gid(const struct vmm *vmm);
+
+/* What preflight wants to know, asked in one go. */
+struct vmm_info {
+	char version[32]; /* "11.1.3" */
+	char run_state[24]; /* query-status: "running", "paused", "inmigrate", ... */
+	unsigned nr_vcpus;
+	uint64_t ram_bytes; /* all RAM of the guest, plugged memory included */
+	bool ram_shared; /* every memory backend is share=on and no anonymous RAM block is left */
+	char ram_unshared_id[64]; /* the first backend that is not, for the message */
+	bool has_vfio_user; /* device type vfio-user-pci exists */
+	bool unplug_vfio_user_safe; /* from the table in vmm_versions.c */
+	bool has_vfio_pci;
+	char free_port[64]; /* id of a pcie-root-port that has nothing plugged, "" none */
+	unsigned nr_free_ports;
+};
+
+/* @r: 0 with @info, or a negative errno with @err. Both pointers are valid only during the call. */
+typedef void (*vmm_info_fn)(void *ctx, int r, const struct vmm_info *info, const struct err *err);
+typedef void (*vmm_done_fn)(void *ctx, int r, const struct err *err);
+
+/* Each returns 0 and calls back exactly once, later, from the loop; or a negative errno (filling @err) and never calls back. */
+int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err);
+
+struct vmm_plug {
+	const char *id; /* device id, unique in the guest */
+	const char *bus; /* id of the root port */
+	const char *host_bdf; /* vfio-pci: the VF; NULL for vfio-user */
+	const char *socket_path; /* vfio-user: where gangway-device listens; NULL for vfio-pci */
+	const char *failover_pair_id; /* id of the standby NIC, NULL: none */
+};
+
+/* device_add. Errors keep QEMU's own words; "No more available PCI slots" and friends are mapped to codes with hints. */
+int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, void *ctx, struct err *err);
+
+/*
+ * device_del, then wait for DEVICE_DELETED: @deadline_ms in all, asked again when the guest says it is busy (hotplug settling,
+ * "power indicator is still blinking") or refuses once (DEVICE_UNPLUG_GUEST_ERROR). A device that is not there is success.
+ * -ETIMEDOUT vmm.unplug-timeout.
+ */
+int vmm_unplug(struct vmm *vmm, const char *id, unsigned deadline_ms, vmm_done_fn done, void *ctx, struct err *err);
+
+/* Is a device with @id in the guest? @r: 1 yes, 0 no, or negative. */
+int vmm_has_device(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err);
+
+/* The -device argument (JSON form) that a cold start needs for @plug. The string is the caller's, free(). NULL: no memory. */
+char *vmm_plug_argument(const struct vmm_plug *plug);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * vuser: a vfio-user server (protocol 0.1) for one device and one client at a time. Source: QEMU's
+ * docs/interop/vfio-user.rst; wire structs in vuser_proto.h.
+ *
+ * It owns framing, validation and replies; what a message means for a real device is behind struct vuser_ops. All of a message is
+ * validated against one table before its handler runs. Single-threaded, never blocks: the owner polls vuser_fd().
+ */
+#ifndef GANGWAY_VUSER_H
+#define GANGWAY_VUSER_H
+
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct vuser;
+
+struct vuser_dma_map {
+	uint64_t iova, size; /* bytes; validated: size > 0, no wrap */
+	uint64_t offset; /* in the fd */
+	bool readable, writable; /* by the device */
+};
+
+/* Every op: 0 (or what is said) or a negative errno, which becomes the reply's error. */
+struct vuser_ops {
+	/* @fd: -1 for memory without one; belongs to the callee, also on failure */
+	int (*dma_map)(void *ctx, const struct vuser_dma_map *map, int fd);
+	/* exact mapping; *ret_size: bytes unmapped */
+	int (*dma_unmap)(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size);
+	int (*dma_unmap_all)(void *ctx, uint64_t *ret_size);
+	int (*device_info)(void *ctx, struct vfio_device_info *ret);
+	/* kernel's answer with capability chain, malloc'ed, the server frees it; *ret_fd: to mmap the region through, -1 none, stays the callee's;
+	 * *ret_fd_offset: what the region's offset in that fd is */
+	int (*region_info)(void *ctx, unsigned index, struct vfio_region_info **ret, int *ret_fd);
+	int (*irq_info)(void *ctx, unsigned index, struct vfio_irq_info *ret);
+	/* Validated: flags one DATA and one ACTION, range inside the irq's count. @data: for DATA_BOOL one byte a vector.
+	 * @fds (DATA_EVENTFD): one a vector, or nr_fds == 0: disarm the range. Descriptors belong to the callee, also on failure. */
+	int (*set_irqs)(void *ctx, const struct vfio_irq_set *set, const uint8_t *data, int *fds, size_t nr_fds);
+	ssize_t (*region_read)(void *ctx, unsigned index, uint64_t offset, void *buf, size_t len);
+	ssize_t (*region_write)(void *ctx, unsigned index, uint64_t offset, const void *buf, size_t len);
+	int (*reset)(void *ctx);
+	/* The client is there (negotiated) or gone. Gone: ops must leave no mapping and no armed vector behind. */
+	void (*on_client)(void *ctx, bool connected);
+};
+
+enum vuser_state { VUSER_IDLE, VUSER_NEGOTIATE, VUSER_RUNNING, VUSER_CLOSED };
+const char *vuser_state_to_string(enum vuser_state state);
+
+struct vuser_stats {
+	uint64_t nr_messages; /* received and well-formed */
+	uint64_t nr_rejected; /* answered with an error */
+	uint64_t nr_dma_map, nr_dma_unmap, nr_set_irqs, nr_region_access;
+	uint64_t nr_clients; /* that negotiated */
+};
+
+int vuser_new(const struct vuser_ops *ops, void *ctx, const char *name, struct vuser **ret);
+struct vuser *vuser_free(struct vuser *vuser); /* NULL is fine */
+
+/* Serve the client on @conn (a connected, non-blocking stream socket), taken over. -EBUSY while another is served: @conn is closed. */
+int vuser_accept(struct vuser *vuser, int conn);
+int vuser_fd(const struct vuser *vuser); /* -1: no client */
+short vuser_events(const struct vuser *vuser); /* what to poll(2) for */
+/* Work off what has arrived (bounded per call) and what is to be sent. 0, or -ECONNRESET once the client is gone. */
+int vuser_process(struct vuser *vuser, short revents);
+/* monotonic milliseconds until the connection must be looked at even if nothing arrives (half a header and then silence), -1: never */
+int vuser_timeout_ms(const struct vuser *vuser);
+
+enum vuser_state vuser_get_state(const struct vuser *vuser);
+const struct vuser_stats *vuser_get_stats(const struct vuser *vuser);
+/* Why the last client was dropped or its last message refused; "" none. For status. */
+const char *vuser_last_error(const struct vuser *vuser);
+
+#endif
