@@ -219,6 +219,8 @@ static const struct sys_ops linux_ops = {
 	.link_get = sys_linux_link_get,
 	.vf_list = sys_linux_vf_list,
 	.vf_set = sys_linux_vf_set,
+	.watch_open = sys_linux_watch_open,
+	.watch_read = sys_linux_watch_read,
 	.now_us = linux_now_us,
 };
 

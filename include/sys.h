@@ -31,7 +31,7 @@ struct sys_link {
 	bool up; /* IFF_UP */
 	bool carrier; /* IFF_LOWER_UP */
 	unsigned mtu; /* bytes */
-	unsigned nr_vfs; /* IFLA_NUM_VF */
+	unsigned nr_vfs; /* IFLA_NUM_VF; 0 where the kernel cannot fit its VFs in one answer */
 	unsigned nr_addrs; /* IPv4 addresses, and IPv6 ones of other than link scope */
 	unsigned nr_routes; /* routes of the main table that leave through it */
 	unsigned master; /* ifindex of its bridge or bond, 0: none */
@@ -62,6 +62,26 @@ struct sys_vf {
 	uint32_t max_tx_rate; /* Mbit/s, 0: no limit */
 };
 
+/* One of the two rates, where only the other was asked for: policy_apply() puts what the VF has. Never reaches the kernel. */
+#define SYS_VF_RATE_KEEP UINT32_MAX
+
+enum sys_watch {
+	SYS_WATCH_LINK, /* rtnetlink: interfaces come, go, up, down */
+	SYS_WATCH_UEVENT, /* PCI functions and their interfaces come, go, are bound and unbound */
+};
+
+enum sys_event_kind { SYS_EVENT_LINK, SYS_EVENT_PCI };
+
+/* Something changed on the host. It says what to look at again, not how it is now: by the time it is read that may be old. */
+struct sys_event {
+	enum sys_event_kind kind;
+	bool gone; /* the interface or the function was removed */
+	char ifname[IF_NAMESIZE]; /* SYS_EVENT_LINK */
+	unsigned ifindex; /* SYS_EVENT_LINK */
+	bool up, carrier; /* SYS_EVENT_LINK from SYS_WATCH_LINK */
+	char bdf[16]; /* the PCI function, "" unknown (SYS_WATCH_LINK does not say) */
+};
+
 struct sys_ops {
 	/* files */
 	ssize_t (*read_file)(struct sys *sys, const char *path, void *buf, size_t size); /* bytes read, no NUL added */
@@ -82,11 +102,17 @@ struct sys_ops {
 
 	/* rtnetlink, at the level of intent */
 	int (*link_get)(struct sys *sys, const char *ifname, struct sys_link *ret);
-	/* VFs of a PF: up to @max into @ret, their number into *ret_nr. Answers of any size (over 100 VFs) are read whole. */
+	/* VFs of a PF: index i into @ret[i] up to @max, their number into *ret_nr (may be over @max). An index of which the driver
+	 * says nothing has no fields. Answers of any size (over 100 VFs) are read whole. -ENODEV: no such interface. */
 	int (*vf_list)(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t max, size_t *ret_nr);
 	/* Write @want->fields of VF index @vf, one attribute a message so that a refusal names its field; the driver's own words
 	 * (extack) are in @err, code "sriov.vf-set-refused". */
 	int (*vf_set)(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
+
+	/* Changes as they happen. watch_open: a non-blocking descriptor to poll for reading, closed with .close. watch_read: 0 and the
+	 * next event; -EAGAIN: none; -ENOBUFS: events were lost, look at everything. Never blocks; what others forge is dropped. */
+	int (*watch_open)(struct sys *sys, enum sys_watch which);
+	int (*watch_read)(struct sys *sys, int fd, struct sys_event *ret);
 
 	/* clock: CLOCK_MONOTONIC, microseconds */
 	uint64_t (*now_us)(struct sys *sys);
