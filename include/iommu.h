@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * iommu: the address space one device sees. It checks every range, maps the guest's memory into this process, has a backend
+ * (type1v2 of a VFIO container) programme the IOMMU, and keeps the map of what is live, which is the truth that the kernel's
+ * answers are compared with.
+ *
+ * Single-threaded; pinning happens in the caller's thread.
+ */
+#ifndef GANGWAY_IOMMU_H
+#define GANGWAY_IOMMU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct iommu;
+struct sys;
+
+/* Protection, as the device sees it. */
+#define IOMMU_PROT_READ 1u
+#define IOMMU_PROT_WRITE 2u
+
+/* Where x86 delivers interrupt messages; never memory. Kernels leave it out of their IOVA ranges, not all of them always did. */
+#define IOMMU_MSI_FIRST UINT64_C(0xfee00000)
+#define IOMMU_MSI_LAST UINT64_C(0xfeefffff)
+
+struct iommu_config {
+	const char *name; /* put before each message: "vf 0000:3b:02.1". Copied */
+	int fd; /* the backend's descriptor (type1: the container); stays the caller's and outlives the iommu */
+	uint64_t max_bytes; /* mapped at once; 0: no limit of ours */
+	uint32_t max_ranges; /* live at once, 0: LIMIT_DMA_RANGES */
+};
+
+struct iommu_map_request {
+	uint64_t iova, size; /* bytes */
+	uint64_t offset; /* in fd */
+	unsigned prot; /* IOMMU_PROT_* */
+	int fd; /* -1: memory without one (ROM, another device's BAR): recorded, not mapped */
+};
+
+struct iommu_range {
+	uint64_t first, last; /* inclusive */
+	unsigned prot;
+	bool backed; /* mapped in the IOMMU; else only recorded */
+	bool sealed; /* its file cannot shrink (F_SEAL_SHRINK) */
+	uint64_t page_size; /* of the backing: 4096, or the huge page's */
+	uint64_t offset; /* in the fd it came with */
+};
+
+struct iommu_stats {
+	uint64_t nr_ranges, bytes; /* mapped in the IOMMU now */
+	uint64_t nr_unbacked; /* recorded only */
+	uint64_t nr_maps, nr_unmaps, nr_refused; /* calls since the start */
+	uint64_t bytes_mapped_total; /* how much was ever pinned */
+	bool degraded;
+};
+
+/* The backends there are. */
+extern const struct iommu_backend iommu_type1;
+
+int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct iommu_config *config, struct iommu **ret,
+	      struct err *err);
+/* Unmaps everything. NULL is fine; returns NULL. */
+struct iommu *iommu_free(struct iommu *iommu);
+
+/*
+ * Check and map. The descriptor is taken over, also on failure. Codes and errnos of refusals: iommu/dma_check.c; those of the
+ * kernel come as "iommu.map-failed". Every refusal marks the address space degraded: the device works with a hole.
+ */
+int iommu_map(struct iommu *iommu, const struct iommu_map_request *req, struct err *err);
+
+/*
+ * As type1v2: [@iova, @iova + @size - 1] may hold several ranges but must not cut one ("iommu.unmap-partial", -EINVAL). *@ret_size: bytes
+ * of ranges taken out, recorded ones included; may be NULL. -ENOENT "iommu.unmap-unknown": there are none.
+ * -EIO "iommu.unmap-mismatch": the kernel unmapped another number of bytes than we had mapped; the ranges are gone nevertheless.
+ */
+int iommu_unmap(struct iommu *iommu, uint64_t iova, uint64_t size, uint64_t *ret_size, struct err *err);
+/* All, as when the client has gone; a fresh client starts undegraded. What the kernel refuses to unmap stays, with the first errno. */
+int iommu_unmap_all(struct iommu *iommu, uint64_t *ret_size, struct err *err);
+
+void iommu_get_stats(const struct iommu *iommu, struct iommu_stats *ret);
+/* Entries that the kernel would still take (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), asked now. -ENOTSUP: it does not say. */
+int iommu_kernel_avail(const struct iommu *iommu, uint32_t *ret);
+/* The range at or above @from, in order: for (a = 0; iommu_next_range(iommu, a, &r) && ...; a = r.last + 1). False: none. */
+bool iommu_next_range(const struct iommu *iommu, uint64_t from, struct iommu_range *ret);
+
+#endif
