@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* views: the text form of each result of the control protocol. All are cli_view_fn; @result has passed cli_shape(). */
+#ifndef GANGWAY_CLI_VIEWS_H
+#define GANGWAY_CLI_VIEWS_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+void cli_view_doctor(FILE *out, json_t *result);
+void cli_view_pfs(FILE *out, json_t *result);
+void cli_view_pf(FILE *out, json_t *result);
+void cli_view_pf_set(FILE *out, json_t *result);
+void cli_view_vfs(FILE *out, json_t *result);
+void cli_view_vf(FILE *out, json_t *result);
+void cli_view_guests(FILE *out, json_t *result);
+void cli_view_guest(FILE *out, json_t *result);
+void cli_view_guest_added(FILE *out, json_t *result);
+void cli_view_status(FILE *out, json_t *result);
+void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
+void cli_view_detached(FILE *out, json_t *result);
+void cli_view_plan(FILE *out, json_t *result); /* the steps of --dry-run */
+void cli_view_timing(FILE *out, json_t *result); /* the steps with their times */
+void cli_view_event(FILE *out, json_t *event); /* one line */
+
+/* The table of `status` alone, with the lines that explain; nothing if there are no leases. */
+void cli_view_leases(FILE *out, json_t *leases);
+
+#endif

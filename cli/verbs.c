@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The verb table: nothing but data. */
+#include "cli_verbs.h"
+
+#include "cli_cmds.h"
+
+#define ON_OFF "on|off"
+
+/* clang-format off */
+const struct cli_opt cli_global_opts[] = {
+	{ "json", NULL, NULL, "print JSON, errors too, and nothing else on stdout", 'j' },
+	{ "pretty", NULL, NULL, "print indented JSON; implies --json", 'p' },
+	{ "quiet", NULL, NULL, "no progress on the terminal", 'q' },
+	{ "socket", "PATH", NULL, "the daemon's socket (GANGWAY_SOCKET, else /run/gangway/gangwayd.sock)", 0 },
+	{ "version", NULL, NULL, "print the version of this command", 'V' },
+	{ "help", NULL, NULL, "say more, about a command if one is named", 'h' },
+	{ 0 },
+};
+
+static const struct cli_opt attach_opts[] = {
+	{ "nic", "NAME", NULL, "name of the guest's NIC, for `detach` and `status` (nic0, nic1, ...)", 0 },
+	{ "via", "HOW", "auto|vfio-user|vfio-pci", "who opens the VF: gangway (vfio-user) or the VMM (vfio-pci)", 0 },
+	{ "mac", "MAC", NULL, "MAC address of the VF", 0 },
+	{ "vlan", "VLAN", NULL, "VLAN the VF is put into, invisible to the guest", 0 },
+	{ "qos", "QOS", NULL, "VLAN priority, 0 to 7", 0 },
+	{ "proto", "PROTO", "802.1Q|802.1ad", "VLAN protocol", 0 },
+	{ "spoofchk", "on|off", ON_OFF, "drop what the guest sends with another MAC", 0 },
+	{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },
+	{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },
+	{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 },
+	{ "standby", "KIND", "none", "the emulated NIC that stands by; so far there is only none", 0 },
+	{ "prepare", NULL, NULL, "for a guest not started yet: print the QEMU arguments to start it with", 0 },
+	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
+	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
+	{ "timing", NULL, NULL, "print the steps with the time each took and what it waited for", 0 },
+	{ "wait", "SECONDS", NULL, "how long the guest may take to drive the VF", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt detach_opts[] = {
+	{ "timing", NULL, NULL, "print the steps with the time each took and what it waited for", 0 },
+	{ "wait", "SECONDS", NULL, "how long the guest may take to let the VF go", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt guest_add_opts[] = {
+	{ "qmp", "PATH", NULL, "the guest's QMP socket (QEMU: -qmp unix:PATH,server=on,wait=off)", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt monitor_opts[] = {
+	{ "count", "N", NULL, "end after N events", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt help_opts[] = {
+	{ "list", NULL, NULL, "the whole verb table, one line each, for programs", 0 },
+	{ 0 },
+};
+
+const struct cli_verb cli_verbs[] = {
+	{ "doctor", "", 0, 0, NULL, "check whether this host can do it, and say how to mend what it cannot",
+	  "Looks at the IOMMU, interrupt remapping, modules, PFs, the memory lock limit, hugepages and QEMU. Each finding is ok,\n"
+	  "info, warn or fail; fail and warn come with a hint. Exit code 1 if a finding is `fail`.",
+	  "gangway doctor\n"
+	  "gangway -j doctor",
+	  cli_cmd_doctor },
+	{ "pf list", "", 0, 0, NULL, "the NICs of this host that have virtual functions",
+	  "VFS is the number of VFs there are and the number the NIC can have; LEASED how many of them guests have.",
+	  "gangway pf list",
+	  cli_cmd_pf_list },
+	{ "pf show", "PF", 1, 1, NULL, "everything about one PF, and its VFs",
+	  "",
+	  "gangway pf show eth0\n"
+	  "gangway pf show 0000:02:00.0",
+	  cli_cmd_pf_show },
+	{ "pf set", "PF vfs N", 3, 3, NULL, "set how many VFs a PF has",
+	  "Refused, with the list of leases, while a guest has any of its VFs: the kernel can change the number only by removing\n"
+	  "all of them. gangway never does this by itself.",
+	  "gangway pf set eth0 vfs 4",
+	  cli_cmd_pf_set },
+	{ "vf list", "[PF]", 0, 1, NULL, "the VFs, of all PFs or of one, and who has them",
+	  "LEASE names the lease that has the VF; `free` means that `attach` may take it; anything else says what keeps it.",
+	  "gangway vf list\n"
+	  "gangway vf list eth0",
+	  cli_cmd_vf_list },
+	{ "vf show", "VF", 1, 1, NULL, "everything about one VF",
+	  "`-` stands for what the driver does not report.",
+	  "gangway vf show eth0/vf3",
+	  cli_cmd_vf_show },
+	{ "vf set", "VF WORD VALUE...", 3, 63, NULL, "set the policy of a VF",
+	  "The words are those of `ip link set PF vf N`: mac, vlan, qos, proto (802.1Q or 802.1ad), spoofchk and trust (on or\n"
+	  "off), state (auto, enable or disable), min_tx_rate and max_tx_rate (Mbit/s). Several pairs may follow each other; all\n"
+	  "are checked before any is written, and what the driver made of them is read back and shown.",
+	  "gangway vf set eth0/vf3 mac 52:54:00:12:34:56\n"
+	  "gangway vf set eth0/vf3 vlan 100 qos 3 spoofchk on",
+	  cli_cmd_vf_set },
+	{ "guest add", "NAME --qmp PATH", 1, 1, guest_add_opts, "make a QEMU guest known, by its QMP socket",
+	  "gangway keeps one connection to the socket: give it one of its own, beside the one libvirt or others use. It connects\n"
+	  "again when the guest is restarted. A relative PATH is taken from the current directory.",
+	  "gangway guest add vm1 --qmp /run/vm1.qmp",
+	  cli_cmd_guest_add },
+	{ "guest list", "", 0, 0, NULL, "the guests gangway knows",
+	  "STATE is up, connecting, down, or denied if gangway may not use the socket; a line below the table says why.",
+	  "gangway guest list",
+	  cli_cmd_guest_list },
+	{ "guest show", "NAME", 1, 1, NULL, "one guest and its leases",
+	  "",
+	  "gangway guest show vm1",
+	  cli_cmd_guest_show },
+	{ "guest remove", "NAME", 1, 1, NULL, "forget a guest",
+	  "Refused while it has leases.",
+	  "gangway guest remove vm1",
+	  cli_cmd_guest_remove },
+	{ "attach", "GUEST PF|VF", 2, 2, attach_opts, "give a guest a VF: a free one of a PF, or this one",
+	  "On success one line says what was attached, how, and in what time: all of it, and gangway's own share. On failure\n"
+	  "everything is as it was. Nothing of the VF's policy is written that no option asks for.\n"
+	  "\n"
+	  "`--via auto` (the default) takes vfio-user where the VMM speaks it and can unplug it safely, else vfio-pci.\n"
+	  "\n"
+	  "With `--prepare` the guest need not run: VF and policy are set up, and the QEMU arguments, alone, go to stdout, ready\n"
+	  "for $(...); what else there is to say goes to stderr.",
+	  "gangway attach vm1 eth0\n"
+	  "gangway attach vm1 eth0/vf3 --mac 52:54:00:12:34:56 --vlan 100\n"
+	  "gangway attach vm1 eth0 --dry-run\n"
+	  "gangway attach vm1 eth0 --timing --wait 10\n"
+	  "qemu-system-x86_64 ... $(gangway attach vm2 eth0 --prepare)",
+	  cli_cmd_attach },
+	{ "detach", "GUEST [NIC]", 1, 2, detach_opts, "take the VF back and leave the host as it was before",
+	  "NIC may be left out if the guest has but one. The guest is asked to let the VF go; its driver, MAC and policy are put\n"
+	  "back as they were before `attach`.",
+	  "gangway detach vm1\n"
+	  "gangway detach vm1 nic0 --timing",
+	  cli_cmd_detach },
+	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
+	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
+	  "stable word. A line below the table explains each lease that something is wrong with.",
+	  "gangway status\n"
+	  "gangway -j status vm1",
+	  cli_cmd_status },
+	{ "monitor", "", 0, 0, monitor_opts, "print what happens, a line per event, until interrupted",
+	  "Events are changes of leases, guests, devices, PFs and VFs. With --json each event is one JSON object on one line. An\n"
+	  "event `lost` says how many were dropped because nobody read them in time.",
+	  "gangway monitor\n"
+	  "gangway -j monitor --count 1",
+	  cli_cmd_monitor },
+	{ "version", "", 0, 0, NULL, "the versions of this command and of the daemon",
+	  "`gangway --version` prints that of the command alone and needs no daemon.",
+	  "gangway version",
+	  cli_cmd_version },
+	{ "help", "[VERB...]", 0, 2, help_opts, "this, or more about one command",
+	  "",
+	  "gangway help attach\n"
+	  "gangway help pf",
+	  cli_cmd_help },
+	{ 0 },
+};
+/* clang-format on */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What gangway made of it: guests, leases, the steps of attach and detach. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli_render.h"
+#include "cli_views.h"
+
+/* A line for a member that is an ERROR or plain text: "NAME: MESSAGE", then the hint. */
+static void explain(FILE *out, json_t *obj, const char *name_key, const char *key)
+{
+	json_t *why = json_object_get(obj, key);
+	char *name, *msg, *hint;
+
+	if (!json_is_object(why) && !(json_is_string(why) && json_string_length(why)))
+		return;
+	name = cli_cell(obj, name_key);
+	msg = json_is_object(why) ? cli_cell(why, "message") : cli_cell(obj, key);
+	hint = cli_cell(why, "hint");
+	fprintf(out, "%s: %s\n", name, msg);
+	if (strcmp(hint, "-") != 0)
+		fprintf(out, "  hint: %s\n", hint);
+	free(name);
+	free(msg);
+	free(hint);
+}
+
+/* "eth0/vf2", or the BDF of a VF whose PF has no interface */
+static char *lease_vf(json_t *lease, const char *key)
+{
+	return cli_cell(lease, cli_str(lease, key) ? key : "vf_bdf");
+}
+
+/* "eth0/vf2 (0000:02:10.4)" */
+static char *lease_vf_long(json_t *lease, const char *key)
+{
+	char *vf = lease_vf(lease, key), *bdf = cli_cell(lease, "vf_bdf"), *text;
+
+	text = strcmp(bdf, "-") == 0 || strcmp(bdf, vf) == 0 ? cli_text("%s", vf) : cli_text("%s (%s)", vf, bdf);
+	free(vf);
+	free(bdf);
+	return text;
+}
+
+void cli_view_leases(FILE *out, json_t *leases)
+{
+	static const struct cli_col cols[] = {
+		{ .head = "LEASE", .key = "id" },
+		{ .head = "VF", .key = "vf", .fmt = lease_vf },
+		{ .head = "VIA", .key = "via" },
+		{ .head = "STATE", .key = "state" },
+		{ .head = "LEG", .key = "leg" },
+		{ .head = "REASON", .key = "reason" },
+		{ .head = "SINCE", .key = "since", .fmt = cli_fmt_time },
+	};
+	json_t *lease;
+	size_t i;
+
+	cli_render_table(out, cols, CLI_NR(cols), leases);
+	json_array_foreach (leases, i, lease) {
+		explain(out, lease, "id", "why");
+		explain(out, lease, "id", "error");
+	}
+}
+
+void cli_view_status(FILE *out, json_t *result)
+{
+	json_t *leases = json_object_get(result, "leases");
+
+	if (!json_array_size(leases))
+		fputs("no leases; `gangway attach GUEST PF` makes one\n", out);
+	cli_view_leases(out, leases);
+}
+
+void cli_view_guests(FILE *out, json_t *result)
+{
+	static const struct cli_col cols[] = {
+		{ .head = "NAME", .key = "name" },
+		{ .head = "STATE", .key = "state" },
+		{ .head = "PID", .key = "pid", .right = true },
+		{ .head = "QMP", .key = "qmp" },
+		{ .head = "LEASES", .key = "leases", .fmt = cli_fmt_list },
+	};
+	json_t *guest, *guests = json_object_get(result, "guests");
+	size_t i;
+
+	if (!json_array_size(guests))
+		fputs("no guests; `gangway guest add NAME --qmp PATH` makes one known\n", out);
+	cli_render_table(out, cols, CLI_NR(cols), guests);
+	json_array_foreach (guests, i, guest)
+		explain(out, guest, "name", "why");
+}
+
+void cli_view_guest(FILE *out, json_t *result)
+{
+	static const struct cli_col cols[] = {
+		{ .head = "name", .key = "name" },
+		{ .head = "state", .key = "state" },
+		{ .head = "pid", .key = "pid" },
+		{ .head = "qmp", .key = "qmp" },
+		{ .head = "leases", .key = "leases", .fmt = cli_fmt_list },
+	};
+	json_t *guest = json_object_get(result, "guest"), *leases = json_object_get(result, "leases");
+
+	cli_render_fields(out, cols, CLI_NR(cols), guest);
+	explain(out, guest, "name", "why");
+	if (json_array_size(leases))
+		fputc('\n', out);
+	cli_view_leases(out, leases);
+}
+
+void cli_view_guest_added(FILE *out, json_t *result)
+{
+	json_t *guest = json_object_get(result, "guest");
+	char *name = cli_cell(guest, "name"), *state = cli_cell(guest, "state"), *pid = cli_cell(guest, "pid");
+
+	if (strcmp(pid, "-") != 0)
+		fprintf(out, "guest %s added: %s, pid %s\n", name, state, pid);
+	else
+		fprintf(out, "guest %s added: %s\n", name, state);
+	explain(out, guest, "name", "why");
+	free(name);
+	free(state);
+	free(pid);
+}
+
+/* "vm1/nic0: attached eth0/vf2 (0000:02:10.4) via vfio-pci, 412 ms (own 3.1 ms)"; detached ones went "from" nowhere */
+static void outcome(FILE *out, json_t *result, const char *what)
+{
+	json_t *lease = json_object_get(result, "lease");
+	char *id = cli_cell(lease, "id"), *vf = lease_vf_long(lease, "vf"), *via = cli_cell(lease, "via");
+	char *total = cli_fmt_ms(result, "total_ms"), *own = cli_fmt_ms(result, "own_ms");
+
+	fprintf(out, "%s: %s %s", id, what, vf);
+	if (strcmp(via, "-") != 0)
+		fprintf(out, " via %s", via);
+	fprintf(out, ", %s ms (own %s ms)\n", total, own);
+	free(id);
+	free(vf);
+	free(via);
+	free(total);
+	free(own);
+}
+
+void cli_view_attached(FILE *out, json_t *result)
+{
+	json_t *lease = json_object_get(result, "lease");
+
+	outcome(out, result, json_is_true(json_object_get(lease, "prepared")) ? "prepared" : "attached");
+}
+
+void cli_view_detached(FILE *out, json_t *result)
+{
+	outcome(out, result, "detached");
+}
+
+void cli_view_plan(FILE *out, json_t *result)
+{
+	static const struct cli_col cols[] = {
+		{ .head = "STEP", .key = "name" },
+		{ .head = "WAITS FOR", .key = "waits_for" },
+		{ .head = "WHAT", .key = "what" },
+	};
+
+	cli_render_table(out, cols, CLI_NR(cols), json_object_get(result, "steps"));
+	fputs("nothing was changed (--dry-run)\n", out);
+}
+
+void cli_view_timing(FILE *out, json_t *result)
+{
+	static const struct cli_col cols[] = {
+		{ .head = "STEP", .key = "name" },
+		{ .head = "STATE", .key = "state" },
+		{ .head = "MS", .key = "ms", .fmt = cli_fmt_ms, .right = true },
+		{ .head = "WAITS FOR", .key = "waits_for" },
+		{ .head = "WHAT", .key = "what" },
+	};
+	char *total = cli_fmt_ms(result, "total_ms"), *own = cli_fmt_ms(result, "own_ms");
+
+	cli_render_table(out, cols, CLI_NR(cols), json_object_get(result, "steps"));
+	fprintf(out, "total %s ms, own %s ms (steps that wait for nothing)\n", total, own);
+	free(total);
+	free(own);
+}
+
+/* The members that have no column of their own, so that events of a newer daemon show too. */
+static void event_rest(FILE *out, json_t *event)
+{
+	static const char *const known[] = { "seq", "time", "event", "object" };
+	const char *key;
+	json_t *v;
+
+	json_object_foreach (event, key, v) {
+		bool skip = json_is_object(v) || json_is_array(v) || json_is_null(v);
+		char *name, *value;
+
+		for (size_t i = 0; i < CLI_NR(known); i++)
+			skip = skip || strcmp(key, known[i]) == 0;
+		if (skip)
+			continue;
+		name = cli_safe(key);
+		value = cli_cell(event, key);
+		fprintf(out, " %s=%s", name, value);
+		free(name);
+		free(value);
+	}
+}
+
+void cli_view_event(FILE *out, json_t *event)
+{
+	char *when = cli_fmt_time(event, "time"), *kind = cli_cell(event, "event"), *object = cli_cell(event, "object");
+	char *from = cli_cell(event, "from"), *to = cli_cell(event, "to"), *why = cli_cell(event, "why");
+
+	fprintf(out, "%s %s %s", when, kind, object);
+	if (strcmp(kind, "lease") == 0) {
+		fprintf(out, " %s -> %s", from, to);
+		if (strcmp(why, "-") != 0)
+			fprintf(out, " (%s)", why);
+	} else {
+		event_rest(out, event);
+	}
+	fputc('\n', out);
+	free(when);
+	free(kind);
+	free(object);
+	free(from);
+	free(to);
+	free(why);
+}
