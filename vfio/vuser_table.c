@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command table, and the one road from a whole message to its answer: header, row, the row's own check, handler, reply.
+ * Nothing changes anywhere before the check has passed; whatever happens, no descriptor of the message outlives it here.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fdutil.h"
+#include "vuser_internal.h"
+
+#define IN(state) (1u << (state))
+#define RUN IN(VUSER_RUNNING)
+#define ROW(cmd_, min_, max_, fds_, states_, quiet_, check_, handle_)                                                            \
+	{                                                                                                                        \
+		.id = VUSER_##cmd_, .name = #cmd_, .min_len = min_, .max_len = max_, .max_fds = fds_, .states = states_,         \
+		.no_reply_ok = quiet_, .check = check_, .handle = handle_                                                        \
+	}
+
+#define VERSION_JSON_MAX 4096 /* bounds what the JSON parser allocates for a stranger; QEMU sends 250 bytes */
+#define INFO_MAX 4096 /* clients may send the whole buffer that they want the answer in */
+
+/* clang-format off */
+static const struct vuser_cmd table[] = {
+	/*  command                payload min                          max                                  fds states            quiet check handler */
+	ROW(VERSION,               sizeof(struct vuser_version),        sizeof(struct vuser_version) + VERSION_JSON_MAX,
+	                                                                                                     0,  IN(VUSER_NEGOTIATE), false, vuser_check_version, vuser_handle_version),
+	ROW(DMA_MAP,               sizeof(struct vuser_dma_map_req),    sizeof(struct vuser_dma_map_req),    1,  RUN, true,  vuser_check_dma_map, vuser_handle_dma_map),
+	ROW(DMA_UNMAP,             sizeof(struct vuser_dma_unmap_req),  sizeof(struct vuser_dma_unmap_req),  0,  RUN, true,  vuser_check_dma_unmap, vuser_handle_dma_unmap),
+	ROW(DEVICE_GET_INFO,       sizeof(struct vuser_device_info),    INFO_MAX,                            0,  RUN, false, vuser_check_device_info, vuser_handle_device_info),
+	ROW(DEVICE_GET_REGION_INFO, sizeof(struct vfio_region_info),    INFO_MAX,                            0,  RUN, false, vuser_check_region_info, vuser_handle_region_info),
+	ROW(DEVICE_GET_REGION_IO_FDS, sizeof(struct vuser_region_io_fds), INFO_MAX,                          0,  RUN, false, vuser_check_region_io_fds, vuser_handle_region_io_fds),
+	ROW(DEVICE_GET_IRQ_INFO,   sizeof(struct vfio_irq_info),        sizeof(struct vfio_irq_info),        0,  RUN, false, vuser_check_irq_info, vuser_handle_irq_info),
+	ROW(DEVICE_SET_IRQS,       sizeof(struct vfio_irq_set),         VUSER_MAX_PAYLOAD,     LIMIT_VUSER_FDS,  RUN, true,  vuser_check_set_irqs, vuser_handle_set_irqs),
+	ROW(REGION_READ,           sizeof(struct vuser_region_access),  sizeof(struct vuser_region_access),  0,  RUN, false, vuser_check_region_read, vuser_handle_region_read),
+	ROW(REGION_WRITE,          sizeof(struct vuser_region_access),  sizeof(struct vuser_region_access) + VUSER_MAX_XFER,
+	                                                                                                     0,  RUN, true,  vuser_check_region_write, vuser_handle_region_write),
+	ROW(DMA_READ,              0,                                   VUSER_MAX_PAYLOAD,                   0,  RUN, false, NULL, vuser_handle_wrong_way),
+	ROW(DMA_WRITE,             0,                                   VUSER_MAX_PAYLOAD,                   0,  RUN, false, NULL, vuser_handle_wrong_way),
+	ROW(DEVICE_RESET,          0,                                   0,                                   0,  RUN, true,  NULL, vuser_handle_reset),
+	ROW(DIRTY_PAGES,           0,                                   VUSER_MAX_PAYLOAD,                   0,  RUN, false, NULL, vuser_handle_unsupported),
+	ROW(REGION_WRITE_MULTI,    sizeof(struct vuser_write_multi) + sizeof(struct vuser_write_one), VUSER_MAX_PAYLOAD,
+	                                                                                                     0,  RUN, true,  vuser_check_write_multi, vuser_handle_write_multi),
+	ROW(DEVICE_FEATURE,        sizeof(struct vuser_feature),        VUSER_MAX_PAYLOAD,                   0,  RUN, false, vuser_check_feature, vuser_handle_feature),
+	ROW(MIG_DATA_READ,         0,                                   VUSER_MAX_PAYLOAD,                   0,  RUN, false, NULL, vuser_handle_unsupported),
+	ROW(MIG_DATA_WRITE,        0,                                   VUSER_MAX_PAYLOAD,                   0,  RUN, false, NULL, vuser_handle_unsupported),
+};
+/* clang-format on */
+
+const struct vuser_cmd *vuser_cmd_find(uint16_t id)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (table[i].id == id)
+			return &table[i];
+	return NULL;
+}
+
+static int validate(struct vuser *v, struct vuser_msg *m)
+{
+	uint32_t type = m->hdr.flags & VUSER_F_TYPE;
+
+	/* we never ask anything, so nothing can be a reply to us */
+	if (type == VUSER_F_TYPE_REPLY)
+		return vuser_refuse(v, -EINVAL, "reply to nothing");
+	if (type != VUSER_F_TYPE_COMMAND || (m->hdr.flags & ~(VUSER_F_TYPE | VUSER_F_NO_REPLY)))
+		return vuser_refuse(v, -EINVAL, "flags %#x", m->hdr.flags);
+	m->cmd = vuser_cmd_find(m->hdr.cmd);
+	if (!m->cmd)
+		return vuser_refuse(v, -EINVAL, "unknown command %u", m->hdr.cmd);
+	if (!(m->cmd->states & IN(v->state)))
+		return vuser_refuse(v, -EINVAL, "not in state %s", vuser_state_to_string(v->state));
+	if ((m->hdr.flags & VUSER_F_NO_REPLY) && !m->cmd->no_reply_ok)
+		return vuser_refuse(v, -EINVAL, "makes no sense without a reply");
+	if (m->len < m->cmd->min_len || m->len > m->cmd->max_len)
+		return vuser_refuse(v, -EINVAL, "payload of %zu bytes, must be %u to %u", m->len, m->cmd->min_len,
+				    m->cmd->max_len);
+	if (v->nr_fds > m->cmd->max_fds)
+		return vuser_refuse(v, -EINVAL, "%zu descriptors, at most %u", v->nr_fds, m->cmd->max_fds);
+	return m->cmd->check ? m->cmd->check(v, m) : 0;
+}
+
+/* The header of the answer goes into v->tx; its payload is there already. */
+static int answer(struct vuser *v, const struct vuser_hdr *to, int num, size_t len, int fd)
+{
+	struct vuser_hdr hdr = {
+		.id = to->id,
+		.cmd = to->cmd,
+		.size = (uint32_t)(VUSER_HDR + len),
+		.flags = VUSER_F_TYPE_REPLY | (num < 0 ? VUSER_F_ERROR : 0),
+		.error = num < 0 ? (uint32_t)-num : 0,
+	};
+
+	if ((to->flags & VUSER_F_TYPE) == VUSER_F_TYPE_REPLY || (to->flags & VUSER_F_NO_REPLY))
+		return 0;
+	memcpy(v->tx, &hdr, sizeof(hdr));
+	return vuser_tx(v, hdr.size, fd);
+}
+
+int vuser_answer_error(struct vuser *v, const struct vuser_hdr *to, int num)
+{
+	return answer(v, to, num, 0, -1);
+}
+
+static void note_refusal(struct vuser *v, const struct vuser_msg *m, int num)
+{
+	v->stats.nr_rejected++;
+	snprintf(v->last_error, sizeof(v->last_error), "%s: msg %#x %s refused: %s (errno %d)", v->name, m->hdr.id,
+		 m->cmd ? m->cmd->name : "-", v->why[0] ? v->why : "the device said no", -num);
+}
+
+void vuser_dispatch(struct vuser *v)
+{
+	struct vuser_msg m = { .hdr = v->hdr, .data = v->rx, .len = v->hdr.size - VUSER_HDR };
+	struct vuser_reply reply = { .data = v->tx + VUSER_HDR, .fd = -1 };
+	int r;
+
+	v->why[0] = '\0';
+	r = validate(v, &m);
+	if (r == 0) {
+		v->stats.nr_messages++;
+		r = m.cmd->handle(v, &m, &reply);
+	}
+	vuser_rx_reset(v); /* closes whatever the handler did not take */
+	if (r < 0) {
+		note_refusal(v, &m, r);
+		reply = (struct vuser_reply){ .fd = -1 }; /* an error is a header and nothing else */
+	}
+	r = answer(v, &m.hdr, r, reply.len, reply.fd);
+	if (r == -ENOBUFS)
+		vuser_drop(v, "does not read its answers");
+	else if (r < 0)
+		vuser_drop(v, "connection lost while answering");
+	else if (v->hang_up)
+		vuser_drop(v, v->why);
+}
