@@ -14,11 +14,12 @@
 #include <systemd/sd-event.h>
 
 struct err;
+struct json_t; /* jansson */
 struct vmm;
 
 enum vmm_state {
 	VMM_DOWN, /* nobody listens on the socket (or it is not there): the guest does not run */
-	VMM_CONNECTING, /* connected, greeting and capabilities under way */
+	VMM_CONNECTING, /* greeting and capabilities under way, or the connection was lost and the next attempt will tell */
 	VMM_UP, /* commands can be sent */
 	VMM_DENIED, /* someone answers, but not as QMP, or not us: see vmm_why() */
 };
@@ -30,16 +31,29 @@ struct vmm_ops {
 	void (*on_state)(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why);
 	/* A device has left the guest for good (DEVICE_DELETED), by its id. */
 	void (*on_device_deleted)(void *ctx, struct vmm *vmm, const char *id);
+	/* Any QMP event, the above included, as it came. @data: an object, borrowed, not checked. */
+	void (*on_event)(void *ctx, struct vmm *vmm, const char *event, struct json_t *data);
 };
 
-/* @name: for messages. @path: absolute path of the QMP socket. Starts connecting in the loop. 0 or -ENOMEM. */
+/* Is @path fit for vmm_new(): absolute, fits a socket address, a socket if it exists. 0, -EINVAL, -ENAMETOOLONG, -ENOTSOCK. */
+int vmm_path_check(const char *path, struct err *err);
+
+/*
+ * @name: for messages. @path: absolute path of the QMP socket. Starts connecting in the loop; the state is VMM_CONNECTING until
+ * the first attempt. 0, -ENOMEM, or what vmm_path_check() says of a path that can never work.
+ */
 int vmm_new(sd_event *event, const char *name, const char *path, const struct vmm_ops *ops, void *ctx, struct vmm **ret);
 /* Ends with every pending callback called with -ECANCELED. NULL is fine. */
 struct vmm *vmm_free(struct vmm *vmm);
 
 enum vmm_state vmm_get_state(const struct vmm *vmm);
 const struct err *vmm_why(const struct vmm *vmm); /* why not VMM_UP */
-/* Credentials of the VMM's end (SO_PEERCRED); pid 0 while down. */
+/* "running", "paused", "inmigrate", ...: query-status at connect, then STOP and RESUME; "" while not known. */
+const char *vmm_run_state(const struct vmm *vmm);
+/*
+ * Credentials of the VMM's end (SO_PEERCRED); pid 0 while not connected. They are of the process that called listen(2): where a
+ * manager opens the socket and passes it on, they are the manager's.
+ */
 pid_t vmm_pid(const struct vmm *vmm);
 uid_t vmm_uid(const struct vmm *vmm);
 gid_t vmm_gid(const struct vmm *vmm);
@@ -63,7 +77,11 @@ struct vmm_info {
 typedef void (*vmm_info_fn)(void *ctx, int r, const struct vmm_info *info, const struct err *err);
 typedef void (*vmm_done_fn)(void *ctx, int r, const struct err *err);
 
-/* Each returns 0 and calls back exactly once, later, from the loop; or a negative errno (filling @err) and never calls back. */
+/*
+ * Each returns 0 and calls back exactly once, later, from the loop (vmm_free() aside, which calls back itself); or a negative
+ * errno (filling @err) and never calls back: -ENOTCONN vmm.not-up, -EBUSY vmm.too-many, -EINVAL, -ENOMEM. @err of the callback
+ * is NULL when @r is not negative. A connection lost on the way is -ECONNRESET, a VMM that hangs -ETIMEDOUT.
+ */
 int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err);
 
 struct vmm_plug {
@@ -74,13 +92,20 @@ struct vmm_plug {
 	const char *failover_pair_id; /* id of the standby NIC, NULL: none */
 };
 
-/* device_add. Errors keep QEMU's own words; "No more available PCI slots" and friends are mapped to codes with hints. */
+/*
+ * device_add at slot 0 of the port; called back when it returned, which is after the guest's RAM is pinned. Errors keep QEMU's
+ * own words and have codes with hints: vmm.no-slot ("No more available PCI slots"), vmm.no-hotplug, vmm.group-not-viable,
+ * vmm.vfio-access, vmm.memlock, vmm.device-in-use, vmm.no-host-device, vmm.no-device-type, vmm.duplicate-id, vmm.migrating,
+ * vmm.vfio-user-connect. With @failover_pair_id a guest that has not negotiated failover yet accepts the command and hides the
+ * device until it has (event FAILOVER_NEGOTIATED).
+ */
 int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, void *ctx, struct err *err);
 
 /*
  * device_del, then wait for DEVICE_DELETED: @deadline_ms in all, asked again when the guest says it is busy (hotplug settling,
- * "power indicator is still blinking") or refuses once (DEVICE_UNPLUG_GUEST_ERROR). A device that is not there is success.
- * -ETIMEDOUT vmm.unplug-timeout.
+ * "power indicator is still blinking") or refuses once (DEVICE_UNPLUG_GUEST_ERROR). A device that is not there is success, and so
+ * is a VMM that goes away: its device went with it. A connection that is only lost is made again and the device looked for.
+ * -ETIMEDOUT vmm.unplug-timeout (QEMU goes on: on_device_deleted may still come), -EBUSY vmm.unplug-refused, vmm.migrating.
  */
 int vmm_unplug(struct vmm *vmm, const char *id, unsigned deadline_ms, vmm_done_fn done, void *ctx, struct err *err);
 

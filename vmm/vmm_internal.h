@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the files of vmm share: the guest, and an operation under way on it.
+ *
+ * An operation lives in the guest's list until it is finished, which calls back once; its memory stays until the last command
+ * it sent is answered. Callbacks may free the guest: whoever calls up holds a reference.
+ */
+#ifndef GANGWAY_VMM_INTERNAL_H
+#define GANGWAY_VMM_INTERNAL_H
+
+#include "err.h"
+#include "qmp.h"
+#include "vmm.h"
+
+#define VMM_OPS_MAX 64 /* operations under way on one guest */
+#define VMM_ID_MAX 64 /* a device id with its NUL */
+#define VMM_PLUG_TIMEOUT_MS 300000 /* device_add returns when the guest's RAM is pinned: 0.25 s a GiB in 4 KiB pages */
+#define VMM_BUSY_PAUSE_MS 500 /* before device_del is repeated to a guest whose slot is still settling */
+#define VMM_REFUSED_PAUSE_MS 1000 /* before it is repeated to a guest that refused */
+
+struct vmm_op;
+
+struct vmm_op_class {
+	/* the guest is given up: call back with @err. Always there */
+	void (*cancel)(struct vmm_op *op, const struct err *err);
+	void (*on_event)(struct vmm_op *op, const char *event, json_t *data);
+	void (*on_state)(struct vmm_op *op, enum vmm_state state);
+	void (*release)(struct vmm_op *op); /* what op owns besides its memory */
+};
+
+struct vmm_op { /* first in each operation's own struct */
+	const struct vmm_op_class *class;
+	struct vmm *vmm; /* a reference */
+	struct vmm_op *next, **link; /* link NULL: finished */
+	unsigned refs, round;
+};
+
+struct vmm {
+	unsigned refs;
+	sd_event *event;
+	struct qmp *qmp;
+	const struct vmm_ops *ops;
+	void *ctx;
+	char *name;
+	enum vmm_state state; /* written by set_state() in vmm.c alone */
+	struct err why;
+	char run_state[24];
+	bool closing;
+	struct vmm_op *list;
+	unsigned nr_ops, round;
+};
+
+/* @tag: as given to vmm_op_send(). Not called once the operation is finished. */
+typedef void (*vmm_op_reply_fn)(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err);
+
+/* A zeroed operation of @size bytes in the guest's list. -ENOTCONN vmm.not-up, -EBUSY vmm.too-many, -ENOMEM. */
+int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
+	       struct err *err);
+int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
+		struct err *err);
+/* Out of the list. The operation stays readable until the caller's vmm_op_unref(). */
+struct vmm_op *vmm_op_finish(struct vmm_op *op);
+void vmm_op_unref(struct vmm_op *op);
+
+int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
+/* Turns QEMU's words in @err (prefixed "guest NAME: COMMAND: ") into a code and a hint; the words stay. Returns the errno. */
+int vmm_explain(struct err *err);
+/* Does the answer to qom-list contain a child named @name? -EPROTO if it is no such answer. */
+int vmm_qom_has(json_t *ret, const char *name);
+
+/* What a QEMU version can do: vmm_versions.c. */
+enum vmm_ability { VMM_FAILOVER, VMM_VFIO_USER, VMM_UNPLUG_VFIO_USER };
+bool vmm_version_can(const struct qmp_version *version, enum vmm_ability ability, const char **ret_why);
+
+#endif
