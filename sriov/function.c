@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What sysfs says of any PCI function, PF or VF. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sriov_internal.h"
+
+int sriov_attr_read(struct sys *sys, const char *bdf, const char *attr, char *buf, size_t size)
+{
+	char path[SRIOV_PATH_MAX];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, attr);
+	return sys_read_str(sys, path, buf, size);
+}
+
+int sriov_read_int(struct sys *sys, const char *path, int *ret)
+{
+	char text[16], *end;
+	long v;
+	int r;
+
+	r = sys_read_str(sys, path, text, sizeof(text));
+	if (r < 0)
+		return r;
+	errno = 0;
+	v = strtol(text, &end, 10);
+	if (errno || end == text || *end || v < INT_MIN || v > INT_MAX)
+		return -EINVAL;
+	*ret = (int)v;
+	return 0;
+}
+
+int sriov_driver_read(struct sys *sys, const char *bdf, char ret[static DRIVER_NAME_MAX])
+{
+	char path[SRIOV_PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/driver", bdf);
+	r = sys_link_name(sys, path, ret, DRIVER_NAME_MAX);
+	if (r == -ENOENT) {
+		ret[0] = '\0';
+		r = 0;
+	}
+	return r;
+}
+
+int sriov_override_read(struct sys *sys, const char *bdf, char ret[static DRIVER_NAME_MAX])
+{
+	int r = sriov_attr_read(sys, bdf, "driver_override", ret, DRIVER_NAME_MAX);
+
+	if (r < 0)
+		return r;
+	if (strcmp(ret, "(null)") == 0) /* drivers/pci/pci-sysfs.c prints a NULL pointer where there is none */
+		ret[0] = '\0';
+	return 0;
+}
+
+int sriov_ids_read(struct sys *sys, const char *bdf, uint16_t *vendor, uint16_t *device)
+{
+	static const char *const attrs[] = { "vendor", "device" };
+	uint64_t v[2];
+
+	for (int i = 0; i < 2; i++) {
+		char path[SRIOV_PATH_MAX];
+		int r;
+
+		snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", bdf, attrs[i]);
+		r = sys_read_u64(sys, path, &v[i]);
+		if (r < 0)
+			return r;
+	}
+	*vendor = (uint16_t)v[0];
+	*device = (uint16_t)v[1];
+	return 0;
+}
+
+int sriov_numa_read(struct sys *sys, const char *bdf)
+{
+	char path[SRIOV_PATH_MAX];
+	int node = -1;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/numa_node", bdf);
+	return sriov_read_int(sys, path, &node) < 0 ? -1 : node;
+}
+
+int sriov_group_read(struct sys *sys, const char *bdf, int *ret)
+{
+	char path[SRIOV_PATH_MAX], name[16], *end;
+	long v;
+	int r;
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/iommu_group", bdf);
+	r = sys_link_name(sys, path, name, sizeof(name));
+	if (r == -ENOENT) {
+		*ret = -1;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	v = strtol(name, &end, 10);
+	if (end == name || *end || v < 0 || v > INT_MAX)
+		return -EINVAL;
+	*ret = (int)v;
+	return 0;
+}
+
+/* In switchdev mode a PF's folder also holds the representors of its VFs ("pf0vf3") and subfunctions ("pf0sf1"). */
+static bool is_representor(struct sys *sys, const char *bdf, const char *ifname)
+{
+	char path[SRIOV_PATH_MAX], port[32];
+
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/net/%s/phys_port_name", bdf, ifname);
+	if (sys_read_str(sys, path, port, sizeof(port)) < 0)
+		return false;
+	return strstr(port, "vf") || strstr(port, "sf");
+}
+
+int sriov_link_read(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZE], struct sys_link *link)
+{
+	char path[SRIOV_PATH_MAX], **names;
+	int r;
+
+	ifname[0] = '\0';
+	*link = (struct sys_link){ 0 };
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s/net", bdf);
+	r = sys->ops->list(sys, path, &names);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	for (char **n = names; *n && !ifname[0]; n++) {
+		if (strlen(*n) < IF_NAMESIZE && (!names[1] || !is_representor(sys, bdf, *n)))
+			strcpy(ifname, *n);
+	}
+	sys_list_free(names);
+	if (!ifname[0])
+		return 0;
+	r = sys->ops->link_get(sys, ifname, link);
+	if (r == -ENODEV) { /* gone or renamed since the listing: as if it were not there yet */
+		ifname[0] = '\0';
+		r = 0;
+	}
+	return r;
+}
