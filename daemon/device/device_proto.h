@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What gangwayd and gangway-device have agreed on: which descriptor is which at exec, and the words of the control socket.
+ *
+ * Control: SOCK_SEQPACKET, one JSON object a datagram.
+ *   -> {"op":"hello"}   <- {"op":"hello","version":1,"pid":N,"id":"...","bdf":"...","status":{...}} and, by SCM_RIGHTS, container, group, device
+ *   -> {"op":"status"}  <- {"op":"status","status":{...}}
+ *   -> {"op":"stop"}    <- {"op":"stop"}, then the end of the process
+ * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings or "degraded" have changed.
+ * Anything else is answered {"op":"error","message":"..."}.
+ */
+#ifndef GANGWAY_DEVICE_PROTO_H
+#define GANGWAY_DEVICE_PROTO_H
+
+#define DEVICE_PROTO_VERSION 1
+#define DEVICE_PROTO_MAX 4096 /* bytes of a datagram, either way */
+#define DEVICE_PROTO_FDS 3 /* container, group, device, in this order */
+
+/* Descriptors at exec. */
+enum device_fd {
+	DEVICE_FD_CTL = 3, /* listening, SOCK_SEQPACKET */
+	DEVICE_FD_VUSER = 4, /* listening, SOCK_STREAM */
+	DEVICE_FD_CONTAINER = 5,
+	DEVICE_FD_GROUP = 6,
+	DEVICE_FD_DEVICE = 7,
+	DEVICE_FD_END = 8,
+};
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "vfdev.h"
+
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <string.h>
+
+#include "log.h"
+#include "sys.h"
+
+#define LOG_WINDOW_US (60u * 1000 * 1000)
+#define LOG_PER_WINDOW 20 /* refusals that a client can make us log in a window; the last one is in status anyway */
+
+static void refused(struct vfdev *dev, const struct err *err)
+{
+	uint64_t now = dev->sys->ops->now_us(dev->sys);
+
+	dev->last = *err;
+	if (dev->nr_logged == 0 || now - dev->log_from_us > LOG_WINDOW_US) {
+		dev->log_from_us = now;
+		dev->nr_logged = 0;
+	}
+	if (++dev->nr_logged <= LOG_PER_WINDOW)
+		log_warn("%s: %s", err->code, err->msg);
+}
+
+static int dma_map(void *ctx, const struct vuser_dma_map *map, int fd)
+{
+	struct vfdev *dev = ctx;
+	struct iommu_map_request req = { .iova = map->iova, .size = map->size, .offset = map->offset, .fd = fd };
+	struct err err;
+	int r;
+
+	if (map->readable)
+		req.prot |= IOMMU_PROT_READ;
+	if (map->writable)
+		req.prot |= IOMMU_PROT_WRITE;
+	r = iommu_map(dev->iommu, &req, &err);
+	if (r < 0)
+		refused(dev, &err);
+	return r;
+}
+
+static int dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size)
+{
+	struct vfdev *dev = ctx;
+	struct err err;
+	int r;
+
+	r = iommu_unmap(dev->iommu, iova, size, ret_size, &err);
+	if (r < 0)
+		refused(dev, &err);
+	return r;
+}
+
+static int dma_unmap_all(void *ctx, uint64_t *ret_size)
+{
+	struct vfdev *dev = ctx;
+	struct err err;
+	int r;
+
+	r = iommu_unmap_all(dev->iommu, ret_size, &err);
+	if (r < 0)
+		refused(dev, &err);
+	return r;
+}
+
+static int device_info(void *ctx, struct vfio_device_info *ret)
+{
+	struct vfdev *dev = ctx;
+
+	*ret = (struct vfio_device_info){
+		.argsz = sizeof(*ret),
+		.flags = VFIO_DEVICE_FLAGS_PCI | (vdev_can_reset(dev->vdev) ? VFIO_DEVICE_FLAGS_RESET : 0),
+		.num_regions = vdev_nr_regions(dev->vdev),
+		.num_irqs = vdev_nr_irqs(dev->vdev),
+	};
+	return 0;
+}
+
+static int region_info(void *ctx, unsigned index, struct vfio_region_info **ret, int *ret_fd)
+{
+	struct vfdev *dev = ctx;
+	int r;
+
+	r = vdev_region_info(dev->vdev, index, ret, NULL);
+	if (r < 0)
+		return r;
+	*ret_fd = (*ret)->flags & VFIO_REGION_INFO_FLAG_MMAP ? vdev_get_fds(dev->vdev).device : -1;
+	return 0;
+}
+
+static int irq_info(void *ctx, unsigned index, struct vfio_irq_info *ret)
+{
+	struct vfdev *dev = ctx;
+
+	return vdev_irq_info(dev->vdev, index, ret, NULL);
+}
+
+static int set_irqs(void *ctx, const struct vfio_irq_set *set, const uint8_t *data, int *fds, size_t nr_fds)
+{
+	struct vfdev *dev = ctx;
+	struct err err;
+	int r;
+
+	r = irq_set(dev->irq, set, data, fds, nr_fds, &err);
+	if (r < 0)
+		refused(dev, &err);
+	return r;
+}
+
+static ssize_t region_read(void *ctx, unsigned index, uint64_t offset, void *buf, size_t len)
+{
+	struct vfdev *dev = ctx;
+
+	return vdev_region_read(dev->vdev, index, offset, buf, len);
+}
+
+/* Read back instead of guessed from what was written: the kernel and the function decide what sticks. */
+static void read_command(struct vfdev *dev)
+{
+	uint16_t command;
+
+	if (vdev_region_read(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command)) == sizeof(command))
+		dev->command = command;
+}
+
+static ssize_t region_write(void *ctx, unsigned index, uint64_t offset, const void *buf, size_t len)
+{
+	struct vfdev *dev = ctx;
+	ssize_t n;
+
+	n = vdev_region_write(dev->vdev, index, offset, buf, len);
+	if (index == VFIO_PCI_CONFIG_REGION_INDEX && n > 0 && offset < PCI_STATUS && offset + (size_t)n > PCI_COMMAND)
+		read_command(dev);
+	return n;
+}
+
+static int reset(void *ctx)
+{
+	struct vfdev *dev = ctx;
+	struct err err;
+	int r;
+
+	r = vdev_reset(dev->vdev, &err);
+	if (r < 0)
+		refused(dev, &err);
+	read_command(dev);
+	return r;
+}
+
+static void on_client(void *ctx, bool connected)
+{
+	struct vfdev *dev = ctx;
+
+	log_info("vf %s: the VMM has %s", vdev_bdf(dev->vdev), connected ? "connected" : "gone");
+	if (connected)
+		err_clear(&dev->last);
+	else
+		vfdev_quiesce(dev);
+}
+
+const struct vuser_ops vfdev_ops = {
+	.dma_map = dma_map,
+	.dma_unmap = dma_unmap,
+	.dma_unmap_all = dma_unmap_all,
+	.device_info = device_info,
+	.region_info = region_info,
+	.irq_info = irq_info,
+	.set_irqs = set_irqs,
+	.region_read = region_read,
+	.region_write = region_write,
+	.reset = reset,
+	.on_client = on_client,
+};
+
+int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err)
+{
+	struct iommu_config config = { .fd = fds.container, .max_bytes = ram_bytes };
+	char name[64] = "vf ";
+	int r;
+
+	*dev = (struct vfdev){ .sys = sys };
+	r = vdev_from_fds(sys, bdf, fds, &dev->vdev, err);
+	if (r < 0)
+		return r;
+	strncat(name, bdf, sizeof(name) - strlen(name) - 1);
+	config.name = name;
+	r = iommu_new(sys, &iommu_type1, &config, &dev->iommu, err);
+	if (r == 0)
+		r = irq_new(dev->vdev, &dev->irq, err);
+	if (r < 0) {
+		vfdev_done(dev);
+		return r;
+	}
+	read_command(dev);
+	return 0;
+}
+
+void vfdev_done(struct vfdev *dev)
+{
+	if (dev->irq && dev->iommu)
+		vfdev_quiesce(dev);
+	dev->irq = irq_free(dev->irq);
+	dev->iommu = iommu_free(dev->iommu);
+	dev->vdev = vdev_close(dev->vdev);
+}
+
+/*
+ * In the order in which nothing is left behind: the function stops to write first, so that it meets no unmapped address on the way.
+ * Every step is tried whatever the one before said.
+ */
+void vfdev_quiesce(struct vfdev *dev)
+{
+	struct err err;
+	uint16_t command;
+
+	read_command(dev); /* the VMM holds the device's descriptor and may have written past us */
+	command = dev->command & (uint16_t)~PCI_COMMAND_MASTER;
+	vdev_region_write(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	if (irq_disarm_all(dev->irq, &err) < 0)
+		refused(dev, &err);
+	if (vdev_can_reset(dev->vdev) && vdev_reset(dev->vdev, &err) < 0)
+		refused(dev, &err);
+	if (iommu_unmap_all(dev->iommu, NULL, &err) < 0)
+		refused(dev, &err);
+	read_command(dev);
+}
+
+bool vfdev_bus_master(const struct vfdev *dev)
+{
+	return dev->command & PCI_COMMAND_MASTER;
+}
