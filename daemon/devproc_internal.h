@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What devproc.c, devproc_start.c and devproc_msg.c share. */
+#ifndef GANGWAY_DEVPROC_INTERNAL_H
+#define GANGWAY_DEVPROC_INTERNAL_H
+
+#include "devproc.h"
+#include "err.h"
+
+#define DEVPROC_PATH_MAX 108 /* sockaddr_un */
+
+struct devproc_paths {
+	char ctl[DEVPROC_PATH_MAX], vuser[DEVPROC_PATH_MAX];
+};
+
+/* Checks the id, too: it becomes a file name. */
+int devproc_paths_init(const struct devproc_config *config, struct devproc_paths *ret, struct err *err);
+
+/* Fork and exec with both sockets listening. *ret_pid is our child, *ret_pidfd the caller's. */
+int devproc_spawn(const struct devproc_config *config, const struct devproc_paths *paths, const struct vdev_fds *vfio,
+		  pid_t *ret_pid, int *ret_pidfd, struct err *err);
+
+enum devproc_op { DEVPROC_OP_HELLO, DEVPROC_OP_STATUS, DEVPROC_OP_STOP, DEVPROC_OP_ERROR };
+
+struct devproc_msg {
+	enum devproc_op op;
+	bool has_status;
+	struct devproc_status status; /* with @has_status; pid is not taken from here */
+};
+
+/*
+ * Decode a datagram from the process, which is untrusted: a wrong type, a number out of its range, a text too long or a foreign lease is
+ * -EPROTO "devproc.protocol". Texts are made printable.
+ */
+int devproc_decode(const char *text, size_t len, const char *id, const char *bdf, struct devproc_msg *ret, struct err *err);
+
+#endif
