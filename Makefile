@@ -73,7 +73,18 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(FAKE_OBJS) $(O)/libdaemon.a $(O)/libcli
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(PKGS) criterion) -o $@
 
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)install -m 755 $(O)/gangway $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install -m 755 $(O)/gangwayd $(DESTDIR)$(PREFIX)/sbin/
+	$(Q)install -m 755 $(O)/gangway-device $(DESTDIR)$(PREFIX)/libexec/
+	$(Q)for m in docs/man/*.[158]; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/; done
+	$(Q)install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gangway
+	$(Q)install -m 644 daemon/gangwayd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+
 clean:
 	$(Q)rm -rf $(O)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(addsuffix .o,$(UNIT_TESTS)))

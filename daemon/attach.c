@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Attach and detach as operations on a lease: begun, ended, answered. The steps themselves: attach_steps.c. */
+#include "attach.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "daemon.h"
+#include "devproc.h"
+#include "guests.h"
+#include "log.h"
+#include "op.h"
+#include "vdev.h"
+
+void op_warn(struct op *op, const char *fmt, ...)
+{
+	char text[ERR_MSG_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_warn("lease %s: %s", op->lease->id, text);
+	json_array_append_new(op->warnings, json_string(text));
+}
+
+static struct op *op_free(struct op *op)
+{
+	if (!op)
+		return NULL;
+	if (op->lease)
+		op->lease->op = NULL;
+	sd_event_source_disable_unref(op->timer);
+	steps_free(op->steps);
+	vdev_close(op->vdev);
+	free(op->vfs);
+	json_decref(op->warnings);
+	free(op);
+	return NULL;
+}
+
+/* --- the answer --- */
+
+static const char *const step_state_names[] = { "planned", "skipped", "done", "failed", "undone" };
+
+static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *ret_total_ms)
+{
+	json_t *list = json_array();
+	const struct step *table;
+	char what[160];
+	size_t nr;
+
+	table = steps_table(op->steps, &nr);
+	*ret_own_ms = *ret_total_ms = 0;
+	for (size_t i = 0; i < nr; i++) {
+		const struct step_result *r = steps_result(op->steps, i);
+		double ms = (double)r->us / 1000;
+
+		if (r->state == STEP_SKIPPED || (r->state == STEP_PLANNED && table[i].applies && !table[i].applies(op)))
+			continue;
+		table[i].what(op, what, sizeof(what));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:s}", "name", table[i].name, "what", what, "state",
+						      step_state_names[r->state], "ms", ms, "waits_for",
+						      step_waits_to_string(table[i].waits)));
+		*ret_total_ms += ms;
+		if (table[i].waits == STEP_WAITS_NOTHING || table[i].waits == STEP_WAITS_KERNEL)
+			*ret_own_ms += ms;
+	}
+	return list;
+}
+
+/* What a VMM that is yet to be started needs on its command line. */
+static json_t *qemu_args(const struct op *op)
+{
+	char port[160], bus[LIMIT_NAME + 32];
+	struct vmm_plug plug;
+	json_t *list;
+	char *device;
+
+	op_plug_of(op, &plug);
+	snprintf(bus, sizeof(bus), "gangway-port-%s", op->lease->nic);
+	plug.bus = bus;
+	device = vmm_plug_argument(&plug);
+	/* chassis numbers are unique in a machine; those from 200 up are ours */
+	snprintf(port, sizeof(port), "pcie-root-port,id=%s,chassis=%u", bus, 200 + lease_count(op->d, op->lease->guest));
+	list = json_pack("[s, s, s, s]", "-device", port, "-device", device ? device : "");
+	free(device);
+	return list;
+}
+
+static void answer(struct op *op)
+{
+	double own, total;
+	json_t *steps, *result;
+
+	if (!op->req)
+		return;
+	steps = steps_to_json(op, &own, &total);
+	result = json_pack("{s:o, s:o, s:f, s:f, s:O}", "lease", lease_to_json(op->lease), "steps", steps, "own_ms", own,
+			   "total_ms", total, "warnings", op->warnings);
+	if (result && op->lease->prepared && !op->detach && !op->dry_run)
+		json_object_set_new(result, "qemu_args", qemu_args(op));
+	ctl_reply(op->req, result);
+	op->req = NULL;
+}
+
+static void answer_error(struct op *op, const struct err *err)
+{
+	log_warn("lease %s: %s: %s", op->lease->id, op->detach ? "detach" : "attach", err->msg);
+	if (op->req)
+		ctl_fail(op->req, err);
+	op->req = NULL;
+}
+
+/* --- the end --- */
+
+static void on_progress(void *ctx, const struct step *step, size_t index)
+{
+	struct op *op = ctx;
+	char what[160];
+
+	if (!op->req)
+		return;
+	step->what(op, what, sizeof(what));
+	ctl_progress(op->req, step->name, op->detach ? attach_table_len - 1 - index : index, attach_table_len, what);
+}
+
+static void attach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
+{
+	struct lease *l = op->lease;
+
+	if (r == 0) {
+		if (!op->dry_run && (op->vf.policy.fields & SYS_VF_MAC) && !(l->want.fields & SYS_VF_MAC) &&
+		    !memcmp(op->vf.policy.mac, (uint8_t[SYS_MAC_LEN]){ 0 }, SYS_MAC_LEN))
+			op_warn(op, "the VF has no MAC of its own: the guest makes one up, another one each time; --mac gives it "
+				    "one");
+		answer(op);
+		op_free(op);
+		if (l->state == LEASE_ATTACHING) /* a dry run */
+			lease_free(l);
+		return;
+	}
+	answer_error(op, err);
+	if (stuck) {
+		l->error = *err;
+		lease_set_state(l, LEASE_FAILED, stuck->name);
+		op_free(op);
+		return;
+	}
+	lease_set_state(l, LEASE_GONE, err->code);
+	op_free(op);
+	lease_free(l);
+}
+
+static void detach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
+{
+	struct lease *l = op->lease;
+
+	if (r == 0) {
+		lease_set_state(l, LEASE_GONE, op->why);
+		answer(op);
+		op_free(op);
+		lease_free(l);
+		return;
+	}
+	answer_error(op, err);
+	if (stuck && !strcmp(stuck->name, "plug") && l->leg == LEG_PASSTHROUGH) {
+		/* nothing was taken away yet: the guest goes on with its VF */
+		lease_set_state(l, LEASE_ATTACHED, "the guest has kept the VF");
+	} else {
+		l->error = *err;
+		lease_set_state(l, LEASE_FAILED, stuck ? stuck->name : "detach");
+	}
+	op_free(op);
+}
+
+static void on_finished(void *ctx, int r, const struct err *err, const struct step *stuck)
+{
+	struct op *op = ctx;
+
+	if (op->detach)
+		detach_finished(op, r, err, stuck);
+	else
+		attach_finished(op, r, err, stuck);
+}
+
+static const struct steps_ops ops = { .progress = on_progress, .finished = on_finished };
+
+static struct op *op_new(struct lease *l, struct ctl_req *req)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return NULL;
+	op->d = l->daemon;
+	op->req = req;
+	op->warnings = json_array();
+	op->steps = steps_new(l->daemon->sys, l->daemon->pool, attach_table, attach_table_len, &ops, op);
+	if (!op->warnings || !op->steps)
+		return op_free(op);
+	op->lease = l;
+	l->op = op;
+	return op;
+}
+
+/* --- the beginning --- */
+
+/* The next free "nicN" of a guest. */
+static void default_nic(struct daemon *d, const char *guest, char *buf, size_t size)
+{
+	for (unsigned n = 0; n <= LIMIT_LEASES_PER_GUEST; n++) {
+		snprintf(buf, size, "nic%u", n);
+		if (!lease_find(d, guest, buf))
+			return;
+	}
+}
+
+static int user_ids(const char *user, struct lease *l, struct err *err)
+{
+	const struct passwd *pw = user ? getpwnam(user) : NULL;
+
+	if (user && !pw)
+		return err_set(err, -ENOENT, "attach.no-user", "user %.60s: there is none", user);
+	l->owner_uid = pw ? pw->pw_uid : 0;
+	l->owner_gid = pw ? pw->pw_gid : 0;
+	return 0;
+}
+
+static int begin(struct daemon *d, const struct attach_params *p, struct lease **ret, struct err *err)
+{
+	char nic[LIMIT_NAME + 1];
+	struct guest *g;
+	int r;
+
+	r = guest_get(d, p->guest, &g, err);
+	if (r < 0)
+		return r;
+	default_nic(d, p->guest, nic, sizeof(nic));
+	if (!p->nic && lease_count(d, p->guest) > 0 && !p->prepare) {
+		/* a second `attach` of the same guest is a slip more often than a wish for two NICs */
+		struct lease *have = lease_find(d, p->guest, NULL);
+
+		err_set(err, -EEXIST, "lease.exists", "guest %s: it has a VF already (%s, %s)", p->guest, have->id, have->vf_bdf);
+		err_hint(err, "for one more NIC give it a name: --nic %s; to end the first: gangway detach %s %s", nic, p->guest,
+			 have->nic);
+		return -EEXIST;
+	}
+	r = p->nic ? name_check("NIC", p->nic, err) : 0;
+	if (r == 0)
+		r = lease_new(d, p->guest, p->nic ? p->nic : nic, ret, err);
+	return r;
+}
+
+void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *p)
+{
+	struct lease *l;
+	struct err err;
+	struct op *op;
+	int r;
+
+	err_clear(&err);
+	r = begin(d, p, &l, &err);
+	if (r < 0) {
+		ctl_fail(req, &err);
+		return;
+	}
+	l->want = p->want;
+	l->prepared = p->prepare;
+	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
+	r = user_ids(p->user, l, &err);
+	op = r == 0 ? op_new(l, req) : NULL;
+	if (!op) {
+		if (r == 0)
+			err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+		ctl_fail(req, &err);
+		lease_free(l);
+		return;
+	}
+	op->via_asked = p->via;
+	op->dry_run = p->dry_run;
+	op->wait_ms = p->wait_ms;
+	snprintf(op->target, sizeof(op->target), "%s", p->target);
+	steps_run(op->steps, p->dry_run);
+}
+
+int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err)
+{
+	struct op *op;
+
+	if (l->op) {
+		err_set(err, -EBUSY, "lease.busy", "lease %s: it is being %s", l->id, l->op->detach ? "detached" : "attached");
+		err_hint(err, "`gangway status` shows when that is over");
+		return -EBUSY;
+	}
+	op = op_new(l, req);
+	if (!op)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to end it", l->id);
+	op->detach = true;
+	op->wait_ms = wait_ms;
+	snprintf(op->why, sizeof(op->why), "%s", why);
+	lease_set_state(l, LEASE_DETACHING, why);
+	steps_undo(op->steps);
+	return 0;
+}
+
+void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms)
+{
+	struct lease *l = lease_find(d, guest, nic);
+	struct guest *g;
+	struct err err;
+
+	err_clear(&err);
+	if (!l && guest_get(d, guest, &g, &err) == 0) {
+		err_set(&err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
+			nic ? nic : "");
+		err_hint(&err, "`gangway status` shows who has one");
+	} else if (l && !nic && lease_count(d, guest) > 1) {
+		err_set(&err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
+		err_hint(&err, "gangway detach %s NIC; `gangway status %s` names them", guest, guest);
+	} else if (l) {
+		op_undo_start(l, req, "detached", wait_ms, &err);
+	}
+	if (err.num)
+		ctl_fail(req, &err);
+}

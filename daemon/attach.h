@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * attach: a VF into a guest and out again. The sequence is one table (attach_steps.c); attach runs it down, detach, failure and
+ * recovery run its undo column up.
+ */
+#ifndef GANGWAY_ATTACH_H
+#define GANGWAY_ATTACH_H
+
+#include <stdbool.h>
+
+#include "lease.h"
+
+struct ctl_req;
+struct daemon;
+
+struct attach_params {
+	const char *guest, *nic, *target; /* target: PF or VF */
+	enum lease_via via;
+	struct sys_vf want;
+	bool prepare, dry_run;
+	const char *user; /* prepare: who will run the VMM; NULL: root */
+	unsigned wait_ms; /* for the guest's driver; 0: the configured time */
+};
+
+/* Answers @req, at once or when it is over. */
+void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *params);
+/* @nic NULL: the guest's only one. */
+void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms);
+
+/* What guests report. */
+void attach_guest_up(struct daemon *d, const char *guest);
+void attach_guest_gone(struct daemon *d, const char *guest);
+void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id);
+
+/* At start: leases of the state database are adopted, undone or dropped. The guests are known already. */
+int attach_recover(struct daemon *d, struct err *err);
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The steps of the attach table that talk to the guest's VMM. All are asynchronous: they end in steps_done(). */
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "devproc.h"
+#include "guests.h"
+#include "log.h"
+#include "op.h"
+#include "preflight.h"
+
+/*
+ * With vfio-pci nothing tells us when the guest's driver starts the device: the VMM writes the VF's command register in the kernel.
+ * So it is read until it shows; a read is one config cycle.
+ */
+#define DRIVE_POLL_US 5000
+
+static void op_timer_off(struct op *op)
+{
+	op->timer = sd_event_source_disable_unref(op->timer);
+}
+
+/* The guest, if its VMM can be talked to. */
+static int need_vmm(struct op *op, struct guest **ret, struct err *err)
+{
+	const struct err *why;
+	int r;
+
+	r = guest_get(op->d, op->lease->guest, ret, err);
+	if (r < 0)
+		return r;
+	if (vmm_get_state((*ret)->vmm) == VMM_UP)
+		return 0;
+	why = vmm_why((*ret)->vmm);
+	if (vmm_get_state((*ret)->vmm) == VMM_DENIED && why && why->num) {
+		if (err)
+			*err = *why;
+		err_prefix(err, "guest %s", op->lease->guest);
+		return why->num;
+	}
+	err_set(err, -ENXIO, "guest.down", "guest %s: nothing answers at its QMP socket %s%s%s", op->lease->guest, (*ret)->qmp,
+		why && why->num ? ": " : "", why && why->num ? why->msg : "");
+	err_hint(err, "is it running, with -qmp unix:%s,server=on,wait=off? For a guest not started yet: --prepare", (*ret)->qmp);
+	return -ENXIO;
+}
+
+/* --- ask-guest --- */
+
+static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
+{
+	struct op *op = ctx;
+	struct err err = { 0 };
+
+	if (r == 0) {
+		op->info = *info;
+		r = preflight_guest(op, &err);
+		why = &err;
+	}
+	steps_done(op->steps, r, why);
+}
+
+int step_ask_guest(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct guest *g;
+	int r;
+
+	r = need_vmm(op, &g, err);
+	if (r < 0)
+		return r;
+	op->lease->owner_uid = vmm_uid(g->vmm);
+	op->lease->owner_gid = vmm_gid(g->vmm);
+	op->vmm_pid = vmm_pid(g->vmm);
+	r = vmm_query(g->vmm, on_info, op, err);
+	return r < 0 ? r : STEP_PENDING;
+}
+
+/* --- plug --- */
+
+void op_plug_of(const struct op *op, struct vmm_plug *ret)
+{
+	const struct lease *l = op->lease;
+
+	*ret = (struct vmm_plug){ .id = l->device_id, .bus = op->bus };
+	if (l->via == VIA_VFIO_USER)
+		ret->socket_path = devproc_socket_path(l->dev);
+	else
+		ret->host_bdf = l->vf_bdf;
+}
+
+static void on_done(void *ctx, int r, const struct err *err)
+{
+	struct op *op = ctx;
+
+	steps_done(op->steps, r, err);
+}
+
+int step_plug(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct vmm_plug plug;
+	struct guest *g;
+	int r;
+
+	if (op->lease->prepared)
+		return 0;
+	r = need_vmm(op, &g, err);
+	if (r < 0)
+		return r;
+	op_plug_of(op, &plug);
+	r = vmm_plug(g->vmm, &plug, on_done, op, err);
+	return r < 0 ? r : STEP_PENDING;
+}
+
+/* --- its undo --- */
+
+static int unplug(struct op *op, struct guest *g, struct err *err)
+{
+	return vmm_unplug(g->vmm, op->lease->device_id, op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms, on_done, op,
+			  err);
+}
+
+/* vfio-user: is the device there at all? Then a VMM that cannot unplug it safely must not be asked to. */
+static void on_has_device(void *ctx, int r, const struct err *why)
+{
+	struct op *op = ctx;
+	struct lease *l = op->lease;
+	struct err err = { 0 };
+	struct guest *g;
+
+	if (r == 1 && !op->info.unplug_vfio_user_safe) {
+		r = err_set(
+			&err, -EBUSY, "vmm.unplug-unsafe",
+			"guest %s: QEMU %s aborts the guest when a vfio-user device is unplugged (vmm-unplug-unsafe): not tried",
+			l->guest, op->info.version);
+		err_hint(&err, "shut the guest down: the lease then ends by itself; or attach with --via vfio-pci, which can be "
+			       "detached");
+		why = &err;
+	} else if (r == 1) {
+		r = guest_get(op->d, l->guest, &g, &err);
+		if (r == 0)
+			r = unplug(op, g, &err);
+		if (r == 0)
+			return;
+		why = &err;
+	}
+	steps_done(op->steps, r, why);
+}
+
+static void on_undo_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
+{
+	struct op *op = ctx;
+	struct err err = { 0 };
+	struct guest *g;
+
+	if (r == 0) {
+		op->info = *info;
+		r = guest_get(op->d, op->lease->guest, &g, &err);
+		if (r == 0)
+			r = vmm_has_device(g->vmm, op->lease->device_id, on_has_device, op, &err);
+		if (r == 0)
+			return;
+		why = &err;
+	}
+	steps_done(op->steps, r, why);
+}
+
+int step_unplug(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct guest *g = guest_find(op->d, op->lease->guest);
+	int r;
+
+	if (!g || guest_is_gone(g))
+		return 0;
+	/* a VMM that was never seen: a prepared guest that was never started */
+	if (vmm_get_state(g->vmm) == VMM_DOWN && g->pidfd < 0)
+		return 0;
+	r = need_vmm(op, &g, err);
+	if (r < 0)
+		return r;
+	r = op->lease->via == VIA_VFIO_USER ? vmm_query(g->vmm, on_undo_info, op, err) : unplug(op, g, err);
+	return r < 0 ? r : STEP_PENDING;
+}
+
+/* --- drive --- */
+
+static void drive_done(struct op *op, int r, const struct err *err)
+{
+	op_timer_off(op);
+	op->awaiting_guest = false;
+	steps_done(op->steps, r, err);
+}
+
+/* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */
+static bool vf_is_driven(struct op *op)
+{
+	struct lease *l = op->lease;
+	uint8_t config[PCI_STD_HEADER_SIZEOF];
+	char path[96];
+
+	if (l->via == VIA_VFIO_USER) {
+		const struct devproc_status *s = l->dev ? devproc_get_status(l->dev) : NULL;
+
+		return s && s->bus_master && s->vectors_armed > 0;
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", l->vf_bdf);
+	if (op->d->sys->ops->read_file(op->d->sys, path, config, sizeof(config)) != (ssize_t)sizeof(config))
+		return false;
+	if (!(config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+		return false;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", l->vf_bdf);
+	return sys_exists(op->d->sys, path);
+}
+
+void op_check_driven(struct op *op)
+{
+	if (op->awaiting_guest && vf_is_driven(op))
+		drive_done(op, 0, NULL);
+}
+
+void op_guest_lost(struct op *op)
+{
+	struct err err;
+
+	if (!op->awaiting_guest)
+		return;
+	err_set(&err, -ECONNRESET, "guest.ended", "guest %s: it ended while its driver was awaited", op->lease->guest);
+	drive_done(op, -ECONNRESET, &err);
+}
+
+static int on_drive_timer(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	struct op *op = ctx;
+
+	if (vf_is_driven(op)) {
+		drive_done(op, 0, NULL);
+		return 0;
+	}
+	if (usec >= op->deadline_us) {
+		/* the VF is plugged and works as soon as a driver comes: no failure, but said */
+		op_warn(op,
+			"the guest has not started the VF within %u ms: is the driver of this NIC (igbvf, iavf, mlx5, ...) in "
+			"the guest?",
+			op->wait_ms ? op->wait_ms : op->d->config.guest_timeout_ms);
+		op->lease->reason = REASON_GUEST_NO_DRIVER;
+		drive_done(op, 0, NULL);
+		return 0;
+	}
+	if (sd_event_source_set_time(s, usec + DRIVE_POLL_US) < 0 || sd_event_source_set_enabled(s, SD_EVENT_ONESHOT) < 0)
+		drive_done(op, -EIO, NULL);
+	return 0;
+}
+
+int step_drive(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	unsigned ms = op->wait_ms ? op->wait_ms : op->d->config.guest_timeout_ms;
+	uint64_t now;
+	int r;
+
+	if (vf_is_driven(op))
+		return 0;
+	r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
+	op->deadline_us = now + (uint64_t)ms * 1000;
+	if (r >= 0)
+		r = sd_event_add_time(op->d->event, &op->timer, CLOCK_MONOTONIC, now + DRIVE_POLL_US, 1000, on_drive_timer, op);
+	if (r < 0)
+		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
+	op->awaiting_guest = true;
+	return STEP_PENDING;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The gangway-device process of a vfio-user lease: started, adopted, followed, ended. */
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "daemon.h"
+#include "devproc.h"
+#include "log.h"
+#include "op.h"
+#include "vdev.h"
+
+static int config_of(struct lease *l, uint64_t ram_bytes, struct devproc_config *ret, struct err *err)
+{
+	const struct config *c = &l->daemon->config;
+	/* the loop is the only caller, and the user database is a local file for the accounts this is meant for */
+	const struct passwd *pw = getpwnam(c->device_user);
+
+	if (!pw) {
+		err_set(err, -ENOENT, "config.no-user", "user %s (device_user): there is none", c->device_user);
+		err_hint(err, "gangway.conf(5): device_user = nobody");
+		return -ENOENT;
+	}
+	*ret = (struct devproc_config){
+		.program = c->device_program,
+		.runtime_dir = c->runtime_dir,
+		.id = l->file_id,
+		.bdf = l->vf_bdf,
+		.ram_bytes = ram_bytes,
+		.socket_uid = l->owner_uid,
+		.socket_gid = l->owner_gid,
+		.run_uid = pw->pw_uid,
+		.run_gid = pw->pw_gid,
+	};
+	return 0;
+}
+
+static void on_status(void *ctx, const struct devproc_status *s)
+{
+	struct lease *l = ctx;
+
+	if (s->degraded && l->error.num == 0) {
+		err_set(&l->error, -EIO, "iommu.degraded", "lease %s: a part of the guest's memory could not be mapped: %s",
+			l->id, s->last_error);
+		log_warn("%s", l->error.msg);
+	}
+	ctl_event(l->daemon->ctl, "device", l->id,
+		  json_pack("{s:s, s:i, s:b, s:b}", "client", s->vuser_state, "vectors", (int)s->vectors_armed, "bus_master",
+			    s->bus_master, "degraded", s->degraded));
+	if (l->op)
+		op_check_driven(l->op);
+	else if (l->state == LEASE_PREPARED && s->bus_master) {
+		lease_set_state(l, LEASE_ATTACHED, "the guest started with the VF");
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+	}
+}
+
+static void on_gone(void *ctx, const char *why)
+{
+	struct lease *l = ctx;
+
+	l->dev = devproc_free(l->dev);
+	if (l->op && l->op->awaiting_process) {
+		l->op->awaiting_process = false;
+		steps_done(l->op->steps, 0, NULL);
+		return;
+	}
+	/* The daemon's duplicates of the VFIO descriptors keep the VF going; only the VMM's own requests fail from now on. */
+	err_set(&l->error, -EIO, "device.lost", "lease %s: its gangway-device process ended: %s", l->id, why);
+	err_hint(&l->error, "traffic goes on; a reset or reboot of the guest loses the VF. Shut the guest down to end the lease");
+	log_err("%s", l->error.msg);
+	lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
+	if (l->op)
+		op_guest_lost(l->op);
+}
+
+static const struct devproc_ops ops = { .on_status = on_status, .on_gone = on_gone };
+
+int step_serve(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct devproc_config config;
+	int r;
+
+	r = config_of(op->lease, op->info.ram_bytes, &config, err);
+	if (r < 0)
+		return r;
+	return devproc_start(op->d->event, &config, op->lease->vdev, &ops, op->lease, &op->lease->dev, err);
+}
+
+int step_unserve(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	(void)err;
+	if (!op->lease->dev)
+		return 0;
+	op->awaiting_process = true;
+	devproc_stop(op->lease->dev);
+	return STEP_PENDING;
+}
+
+int lease_adopt_process(struct lease *l, struct err *err)
+{
+	struct devproc_config config;
+	struct vdev_fds fds;
+	int r;
+
+	r = config_of(l, 0, &config, err);
+	if (r == 0)
+		r = devproc_adopt(l->daemon->event, &config, &ops, l, &fds, &l->dev, err);
+	if (r < 0)
+		return r;
+	return vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
+}

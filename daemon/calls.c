@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "calls.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "ctl_proto.h"
+#include "daemon.h"
+#include "guests.h"
+#include "lease.h"
+#include "policy_json.h"
+#include "sys.h"
+
+#define WAIT_MS_MAX 600000
+
+bool call_params(struct ctl_req *req, const json_t *params, const char *fmt, ...)
+{
+	json_error_t je;
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = json_vunpack_ex((json_t *)params, &je, 0, fmt, ap);
+	va_end(ap);
+	if (r < 0)
+		ctl_fail_params(req, je.text);
+	return r == 0;
+}
+
+static json_t *daemon_to_json(struct daemon *d)
+{
+	return json_pack("{s:s, s:i, s:I}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
+			 (json_int_t)((d->sys->ops->now_us(d->sys) - d->started_us) / 1000000));
+}
+
+static void call_version(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	(void)d;
+	(void)params;
+	ctl_reply(req, json_pack("{s:s, s:i, s:i}", "version", GANGWAY_VERSION, "protocol", CTL_PROTOCOL, "pid", (int)getpid()));
+}
+
+static void call_status(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	const char *name = NULL;
+	json_t *list;
+	struct guest *g;
+	struct lease *l;
+	struct err err;
+
+	if (!call_params(req, params, "{s?:s !}", "guest", &name))
+		return;
+	if (name && guest_get(d, name, &g, &err) < 0) {
+		ctl_fail(req, &err);
+		return;
+	}
+	list = json_array();
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (!name || !strcmp(l->guest, name))
+		json_array_append_new(list, lease_to_json(l));
+	ctl_reply(req, json_pack("{s:o, s:o}", "daemon", daemon_to_json(d), "leases", list));
+}
+
+static void call_monitor(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	(void)d;
+	(void)params;
+	ctl_subscribe(req);
+	ctl_reply(req, json_object());
+}
+
+/* The parameters that need more than the right type. False: answered. */
+static bool check_attach(struct ctl_req *req, struct attach_params *p, const char *via, const json_t *policy, const char *standby,
+			 json_int_t wait_ms)
+{
+	struct err err = { 0 };
+	int r = policy_from_json(policy, &p->want, &err);
+
+	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0)
+		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": auto, vfio-user or vfio-pci", via);
+	if (r == 0 && standby && strcmp(standby, "none"))
+		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": this gangway knows \"none\" only",
+			    standby);
+	if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX))
+		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: 0 to %d ms", WAIT_MS_MAX);
+	if (r == 0 && p->user && !p->prepare)
+		r = err_set(&err, -EINVAL, "attach.bad-user", "user: only with prepare; a running guest's user is known");
+	p->wait_ms = (unsigned)wait_ms;
+	if (r < 0)
+		ctl_fail(req, &err);
+	return r == 0;
+}
+
+static void call_attach(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	struct attach_params p = { 0 };
+	const char *via = NULL, *standby = NULL;
+	int prepare = 0, dry_run = 0;
+	json_int_t wait_ms = 0;
+	json_t *policy = NULL;
+
+	if (!call_params(req, params, "{s:s, s:s, s?:s, s?:s, s?:o, s?:s, s?:b, s?:s, s?:b, s?:I !}", "guest", &p.guest, "target",
+			 &p.target, "via", &via, "nic", &p.nic, "policy", &policy, "standby", &standby, "prepare", &prepare,
+			 "user", &p.user, "dry_run", &dry_run, "wait_ms", &wait_ms))
+		return;
+	p.prepare = prepare;
+	p.dry_run = dry_run;
+	if (check_attach(req, &p, via, policy, standby, wait_ms))
+		attach_start(d, req, &p);
+}
+
+static void call_detach(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	const char *guest, *nic = NULL;
+	json_int_t wait_ms = 0;
+
+	if (!call_params(req, params, "{s:s, s?:s, s?:I !}", "guest", &guest, "nic", &nic, "wait_ms", &wait_ms))
+		return;
+	if (wait_ms < 0 || wait_ms > WAIT_MS_MAX)
+		ctl_fail_params(req, "wait_ms: 0 to 600000");
+	else
+		detach_start(d, req, guest, nic, (unsigned)wait_ms);
+}
+
+const struct ctl_method call_table[] = {
+	{ "version", true, call_version },	 { "doctor", true, call_doctor },
+	{ "pf.list", true, call_pf_list },	 { "pf.show", true, call_pf_show },
+	{ "pf.set", false, call_pf_set },	 { "vf.list", true, call_vf_list },
+	{ "vf.show", true, call_vf_show },	 { "vf.set", false, call_vf_set },
+	{ "guest.add", false, call_guest_add },	 { "guest.list", true, call_guest_list },
+	{ "guest.show", true, call_guest_show }, { "guest.remove", false, call_guest_remove },
+	{ "attach", false, call_attach },	 { "detach", false, call_detach },
+	{ "status", true, call_status },	 { "monitor", true, call_monitor },
+};
+const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

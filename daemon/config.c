@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl_proto.h"
+#include "err.h"
+
+struct key {
+	const char *name;
+	int (*set)(struct config *c, size_t offset, size_t size, const char *value);
+	size_t offset, size;
+	const char *wants;
+};
+
+static int set_path(struct config *c, size_t offset, size_t size, const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= size)
+		return -EINVAL;
+	strcpy((char *)c + offset, value);
+	return 0;
+}
+
+static int set_name(struct config *c, size_t offset, size_t size, const char *value)
+{
+	if (!value[0] || strlen(value) >= size || strpbrk(value, "/: \t"))
+		return -EINVAL;
+	strcpy((char *)c + offset, value);
+	return 0;
+}
+
+static int set_ms(struct config *c, size_t offset, size_t size, const char *value)
+{
+	unsigned long v;
+	char *end;
+
+	(void)size;
+	errno = 0;
+	v = strtoul(value, &end, 10);
+	if (errno || *end || value[0] < '0' || value[0] > '9' || v < 100 || v > 600000)
+		return -EINVAL;
+	*(unsigned *)((char *)c + offset) = (unsigned)v;
+	return 0;
+}
+
+static int set_read_only(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)offset;
+	(void)size;
+	if (strcmp(value, "all") && strcmp(value, "group"))
+		return -EINVAL;
+	c->read_only_all = !strcmp(value, "all");
+	return 0;
+}
+
+static int set_log_level(struct config *c, size_t offset, size_t size, const char *value)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+
+	(void)offset;
+	(void)size;
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(value, names[i])) {
+			c->log_level = (enum log_level)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+#define KEY(field, fn, text)                                                                                                     \
+	{                                                                                                                        \
+#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text                            \
+	}
+
+static const struct key keys[] = {
+	KEY(socket, set_path, "an absolute path"),
+	KEY(state, set_path, "an absolute path"),
+	KEY(runtime_dir, set_path, "an absolute path"),
+	KEY(group, set_name, "the name of a group"),
+	{ "read_only", set_read_only, 0, 0, "\"all\" or \"group\"" },
+	KEY(log_level, set_log_level, "error, warning, info or debug"),
+	KEY(device_program, set_path, "an absolute path"),
+	KEY(device_user, set_name, "the name of a user"),
+	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
+	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
+};
+
+void config_defaults(struct config *c)
+{
+	*c = (struct config){
+		.socket = CTL_SOCKET,
+		.state = "/var/lib/gangway/state.db",
+		.runtime_dir = "/run/gangway",
+		.group = "gangway",
+		.log_level = LOG_LVL_INFO,
+		.device_program = GANGWAY_LIBEXECDIR "/gangway-device",
+		.device_user = "nobody",
+		.unplug_timeout_ms = 20000,
+		.guest_timeout_ms = 10000,
+	};
+}
+
+int config_set(struct config *c, const char *section, const char *key, const char *value, struct err *err)
+{
+	int r;
+
+	if (strcmp(section, "daemon"))
+		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there is only [daemon]", section);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(keys[i].name, key))
+			continue;
+		r = keys[i].set(c, keys[i].offset, keys[i].size, value);
+		return r < 0 ? err_set(err, r, "config.bad-value", "%s = %s: it takes %s", key, value, keys[i].wants) : 0;
+	}
+	return err_set(err, -EINVAL, "config.unknown-key", "there is no key \"%s\"", key);
+}
+
+struct reading {
+	struct config *config;
+	struct err *err;
+	struct err scratch;
+	bool failed;
+};
+
+static int on_line(void *user, const char *section, const char *key, const char *value)
+{
+	struct reading *rd = user;
+
+	if (rd->failed)
+		return 0;
+	rd->failed = config_set(rd->config, section, key, value, &rd->scratch) < 0;
+	return !rd->failed;
+}
+
+int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
+{
+	struct reading rd = { .config = config, .err = err };
+	struct stat st;
+	FILE *f;
+	int line;
+
+	f = fopen(path, "re");
+	if (!f && errno == ENOENT && !must_exist)
+		return 0;
+	if (!f)
+		return err_set(err, -errno, "config.unreadable", "%s: %s", path, strerror(errno));
+	if (fstat(fileno(f), &st) < 0 || !S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) ||
+	    (st.st_mode & 022)) {
+		fclose(f);
+		err_set(err, -EPERM, "config.unsafe", "%s: not a regular file of root that only root can write", path);
+		err_hint(err, "chown root %s && chmod 644 %s", path, path);
+		return -EPERM;
+	}
+	line = ini_parse_file(f, on_line, &rd);
+	fclose(f);
+	if (line == 0)
+		return 0;
+	if (rd.failed) {
+		if (err)
+			*err = rd.scratch;
+		err_prefix(err, "%s:%d", path, line);
+		err_hint(err, "man gangway.conf lists the keys");
+		return -EINVAL;
+	}
+	err_set(err, -EINVAL, "config.bad-line", "%s:%d: neither \"key = value\" nor \"[section]\"", path, line);
+	return -EINVAL;
+}

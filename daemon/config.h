@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gangway.conf(5): the daemon's configuration, read once at start. */
+#ifndef GANGWAY_CONFIG_H
+#define GANGWAY_CONFIG_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "log.h"
+
+struct err;
+
+struct config {
+	char socket[PATH_MAX];
+	char state[PATH_MAX]; /* the SQLite database */
+	char runtime_dir[PATH_MAX];
+	char group[64]; /* members may use the control socket */
+	bool read_only_all; /* anybody may call what only reads */
+	enum log_level log_level;
+	char device_program[PATH_MAX];
+	char device_user[64]; /* whom gangway-device becomes */
+	unsigned unplug_timeout_ms; /* for the guest to let a VF go */
+	unsigned guest_timeout_ms; /* for the guest's driver to start a VF */
+};
+
+void config_defaults(struct config *config);
+/*
+ * Read @path over what @config holds. @must_exist: a missing file is an error. Errors name file and line:
+ * -EINVAL config.bad-line / config.unknown-key / config.bad-value, -EPERM config.unsafe (writable by others than root).
+ */
+int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
+/* One "section.key" with its value: what config_read() does for each line, and the fuzzer calls. */
+int config_set(struct config *config, const char *section, const char *key, const char *value, struct err *err);
+
+#endif

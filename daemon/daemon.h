@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of gangwayd share: one context, passed by pointer. */
+#ifndef GANGWAY_DAEMON_H
+#define GANGWAY_DAEMON_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "config.h"
+
+struct ctl;
+struct db;
+struct devproc;
+struct guest;
+struct lease;
+struct sriov_watch;
+struct sys;
+struct work_pool;
+
+TAILQ_HEAD(guest_list, guest);
+TAILQ_HEAD(lease_list, lease);
+
+struct daemon {
+	struct config config;
+	sd_event *event;
+	struct sys *sys;
+	struct work_pool *pool;
+	struct db *db;
+	struct ctl *ctl;
+	struct guest_list guests;
+	unsigned nr_guests;
+	struct lease_list leases;
+	unsigned nr_leases;
+	struct sriov_watch *watch;
+	char boot_id[37]; /* of this boot: records of another one describe a host that is no more */
+	uint64_t started_us; /* monotonic */
+	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
+};
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fdutil.h"
+
+/* PRAGMA user_version; a database with a larger one was written by a newer gangway */
+#define SCHEMA_VERSION 1
+
+static const char schema[] = "BEGIN IMMEDIATE;"
+			     "CREATE TABLE guest(name TEXT PRIMARY KEY, qmp TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+			     "CREATE TABLE lease(id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+			     "PRAGMA user_version = 1;"
+			     "COMMIT;";
+
+struct db {
+	sqlite3 *sql;
+	int lock_fd;
+	char path[PATH_MAX];
+};
+
+/* SQLite's trouble as ours. */
+static int fail(struct db *db, int rc, struct err *err, const char *doing)
+{
+	int num = -EIO;
+
+	switch (rc & 0xff) {
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		err_set(err, -EUCLEAN, "db.damaged", "%s: %s: %s", db->path, doing, sqlite3_errmsg(db->sql));
+		err_hint(err, "stop gangwayd, move the file away (leases it knew are then given back by hand) and start again");
+		return -EUCLEAN;
+	case SQLITE_FULL:
+		num = -ENOSPC;
+		break;
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+		num = -EACCES;
+		break;
+	case SQLITE_NOMEM:
+		num = -ENOMEM;
+		break;
+	default:
+		break;
+	}
+	return err_set(err, num, "db.failed", "%s: %s: %s", db->path, doing, sqlite3_errmsg(db->sql));
+}
+
+static int take_lock(struct db *db, struct err *err)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof(path), "%s.lock", db->path);
+	db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (db->lock_fd < 0)
+		return err_set(err, -errno, "db.failed", "%s: %s", path, strerror(errno));
+	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		err_set(err, -EBUSY, "db.locked", "%s: another gangwayd uses this state", db->path);
+		err_hint(err, "one gangwayd a host; `gangway version` tells its pid");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static int schema_version(struct db *db, int *ret, struct err *err)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(db->sql, "PRAGMA user_version", -1, &st, NULL);
+
+	if (rc == SQLITE_OK) {
+		rc = sqlite3_step(st);
+		if (rc == SQLITE_ROW)
+			*ret = sqlite3_column_int(st, 0);
+		sqlite3_finalize(st);
+	}
+	return rc == SQLITE_ROW ? 0 : fail(db, rc, err, "reading its version");
+}
+
+static int prepare_schema(struct db *db, struct err *err)
+{
+	int version = 0, rc, r;
+
+	/* looked at before the first write: WAL mode is one */
+	r = schema_version(db, &version, err);
+	if (r < 0)
+		return r;
+	if (version > SCHEMA_VERSION) {
+		err_set(err, -EPROTO, "db.newer", "%s: written by a newer gangway (schema %d, this one knows %d)", db->path,
+			version, SCHEMA_VERSION);
+		err_hint(err, "install that gangway again; the file was not touched");
+		return -EPROTO;
+	}
+	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA quick_check;", NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err, "opening");
+	if (version == 0) {
+		rc = sqlite3_exec(db->sql, schema, NULL, NULL, NULL);
+		if (rc != SQLITE_OK)
+			return fail(db, rc, err, "creating tables");
+	}
+	return 0;
+}
+
+int db_open(const char *path, struct db **ret, struct err *err)
+{
+	struct db *db = calloc(1, sizeof(*db));
+	mode_t old;
+	int r, rc;
+
+	if (!db)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for the state database");
+	db->lock_fd = -1;
+	snprintf(db->path, sizeof(db->path), "%s", path);
+	r = take_lock(db, err);
+	if (r < 0)
+		goto err_close;
+	old = umask(0077);
+	rc = sqlite3_open_v2(path, &db->sql,
+			     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	umask(old);
+	r = rc == SQLITE_OK ? 0 : fail(db, rc, err, "opening");
+	if (r == 0)
+		r = prepare_schema(db, err);
+	if (r < 0)
+		goto err_close;
+	*ret = db;
+	return 0;
+
+err_close:
+	db_close(db);
+	return r;
+}
+
+struct db *db_close(struct db *db)
+{
+	if (db) {
+		sqlite3_close(db->sql);
+		fd_close(&db->lock_fd);
+		free(db);
+	}
+	return NULL;
+}
+
+/* One statement with one or two text parameters: a transaction of its own. */
+static int execute(struct db *db, const char *text, const char *a, const char *b, struct err *err, const char *doing)
+{
+	sqlite3_stmt *st;
+	int rc;
+
+	rc = sqlite3_prepare_v2(db->sql, text, -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err, doing);
+	rc = sqlite3_bind_text(st, 1, a, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK && b)
+		rc = sqlite3_bind_text(st, 2, b, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	sqlite3_finalize(st);
+	return rc == SQLITE_DONE ? 0 : fail(db, rc, err, doing);
+}
+
+int db_put_guest(struct db *db, const char *name, const char *qmp, struct err *err)
+{
+	return execute(db, "INSERT OR REPLACE INTO guest(name, qmp) VALUES(?, ?)", name, qmp, err, "writing a guest");
+}
+
+int db_delete_guest(struct db *db, const char *name, struct err *err)
+{
+	return execute(db, "DELETE FROM guest WHERE name = ?", name, NULL, err, "removing a guest");
+}
+
+int db_put_lease(struct db *db, const char *id, const json_t *record, struct err *err)
+{
+	char *text = json_dumps(record, JSON_COMPACT);
+	int r;
+
+	if (!text)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease record");
+	r = execute(db, "INSERT OR REPLACE INTO lease(id, record) VALUES(?, ?)", id, text, err, "writing a lease");
+	free(text);
+	return r;
+}
+
+int db_delete_lease(struct db *db, const char *id, struct err *err)
+{
+	return execute(db, "DELETE FROM lease WHERE id = ?", id, NULL, err, "removing a lease");
+}
+
+int db_each_guest(struct db *db, int (*fn)(void *ctx, const char *name, const char *qmp, struct err *err), void *ctx,
+		  struct err *err)
+{
+	sqlite3_stmt *st;
+	int rc, r = 0;
+
+	rc = sqlite3_prepare_v2(db->sql, "SELECT name, qmp FROM guest ORDER BY name", -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err, "reading guests");
+	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		r = fn(ctx, (const char *)sqlite3_column_text(st, 0), (const char *)sqlite3_column_text(st, 1), err);
+	sqlite3_finalize(st);
+	if (r == 0 && rc != SQLITE_DONE)
+		r = fail(db, rc, err, "reading guests");
+	return r;
+}
+
+int db_each_lease(struct db *db, int (*fn)(void *ctx, const char *id, const json_t *record, struct err *err), void *ctx,
+		  struct err *err)
+{
+	sqlite3_stmt *st;
+	int rc, r = 0;
+
+	rc = sqlite3_prepare_v2(db->sql, "SELECT id, record FROM lease ORDER BY id", -1, &st, NULL);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err, "reading leases");
+	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+		const char *id = (const char *)sqlite3_column_text(st, 0);
+		json_t *record = json_loads((const char *)sqlite3_column_text(st, 1), 0, NULL);
+
+		r = record ? fn(ctx, id, record, err)
+			   : err_set(err, -EUCLEAN, "db.damaged", "%s: lease %s: not JSON", db->path, id);
+		json_decref(record);
+	}
+	sqlite3_finalize(st);
+	if (r == 0 && rc != SQLITE_DONE)
+		r = fail(db, rc, err, "reading leases");
+	return r;
+}

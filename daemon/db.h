@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * db: the state database: guests and lease records, in SQLite (WAL, synchronous=FULL: what is committed survives a power cut).
+ * All calls but open and close block on the disk: they are made on a worker, or at start. Safe from several threads.
+ */
+#ifndef GANGWAY_DB_H
+#define GANGWAY_DB_H
+
+#include <jansson.h>
+
+struct db;
+struct err;
+
+/*
+ * Open or create @path, and hold its lock: a second gangwayd gets -EBUSY db.locked. A damaged file is -EUCLEAN db.damaged, one of a newer
+ * gangway -EPROTO db.newer; neither is changed.
+ */
+int db_open(const char *path, struct db **ret, struct err *err);
+struct db *db_close(struct db *db);
+
+int db_put_guest(struct db *db, const char *name, const char *qmp, struct err *err);
+int db_delete_guest(struct db *db, const char *name, struct err *err);
+int db_put_lease(struct db *db, const char *id, const json_t *record, struct err *err);
+int db_delete_lease(struct db *db, const char *id, struct err *err);
+
+/* At start: every row. The callbacks return 0, or a negative errno to stop. */
+int db_each_guest(struct db *db, int (*fn)(void *ctx, const char *name, const char *qmp, struct err *err), void *ctx,
+		  struct err *err);
+int db_each_lease(struct db *db, int (*fn)(void *ctx, const char *id, const json_t *record, struct err *err), void *ctx,
+		  struct err *err);
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* doctor: is this host fit to give VFs to guests, and what is to be done where it is not? One check, one finding, one remedy. */
+#include <errno.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "calls.h"
+#include "daemon.h"
+#include "guests.h"
+#include "sriov.h"
+#include "vmm.h"
+#include "work.h"
+
+struct checkup {
+	struct daemon *d;
+	struct ctl_req *req;
+	json_t *findings;
+	bool ok;
+};
+
+/* @status: "ok", "info", "warn", "fail" */
+static void __attribute__((format(printf, 5, 6)))
+find(struct checkup *c, const char *check, const char *status, const char *hint, const char *fmt, ...)
+{
+	char detail[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	if (!strcmp(status, "fail"))
+		c->ok = false;
+	json_array_append_new(
+		c->findings, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", status, "detail", detail, "hint", hint));
+}
+
+static size_t count(struct sys *sys, const char *path)
+{
+	char **names;
+	size_t n = 0;
+
+	if (sys->ops->list(sys, path, &names) < 0)
+		return 0;
+	while (names[n])
+		n++;
+	sys_list_free(names);
+	return n;
+}
+
+static void check_iommu(struct checkup *c)
+{
+	size_t n = count(c->d->sys, "/sys/kernel/iommu_groups");
+
+	if (n)
+		find(c, "iommu", "ok", "", "on, %zu groups", n);
+	else
+		find(c, "iommu", "fail",
+		     "switch VT-d or AMD-Vi on in the firmware, and on Intel add intel_iommu=on to the kernel's command line "
+		     "(GRUB_CMDLINE_LINUX in "
+		     "/etc/default/grub, update-grub, reboot)",
+		     "no IOMMU groups: the IOMMU is off");
+}
+
+/* The kernel names interrupt chips that remap "IR-...": the one sign of it that needs no privilege and no log. */
+static void check_remapping(struct checkup *c)
+{
+	char *text = malloc(1 << 20);
+	ssize_t n = text ? c->d->sys->ops->read_file(c->d->sys, "/proc/interrupts", text, (1 << 20) - 1) : -ENOMEM;
+	uint64_t unsafe = 0;
+	char flag[8];
+
+	if (n >= 0) {
+		text[n] = '\0';
+		if (strstr(text, " IR-")) {
+			find(c, "interrupt-remapping", "ok", "", "on");
+		} else {
+			if (sys_read_str(c->d->sys, "/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", flag,
+					 sizeof(flag)) == 0)
+				unsafe = flag[0] == 'Y';
+			find(c, "interrupt-remapping", unsafe ? "warn" : "fail",
+			     "switch interrupt remapping (x2APIC opt-out off) on in the firmware; only on a host whose guests "
+			     "are all trusted: "
+			     "vfio_iommu_type1.allow_unsafe_interrupts=1",
+			     unsafe ? "off, allowed by allow_unsafe_interrupts: a guest can inject interrupts into the host"
+				    : "off: VFIO refuses to give devices to guests");
+		}
+	}
+	free(text);
+}
+
+static void check_modules(struct checkup *c)
+{
+	struct sys *sys = c->d->sys;
+
+	if (sys_exists(sys, "/sys/bus/pci/drivers/vfio-pci") && sys_exists(sys, "/dev/vfio/vfio"))
+		find(c, "vfio", "ok", "", "vfio-pci is loaded");
+	else
+		find(c, "vfio", "fail", "modprobe vfio-pci; for good: echo vfio-pci >/etc/modules-load.d/vfio-pci.conf",
+		     "vfio-pci is not loaded");
+	if (sys_exists(sys, "/dev/kvm"))
+		find(c, "kvm", "ok", "", "/dev/kvm is there");
+	else
+		find(c, "kvm", "warn", "modprobe kvm_intel or kvm_amd; switch virtualization on in the firmware",
+		     "no /dev/kvm: guests would run by emulation, and interrupts would pass through the VMM");
+}
+
+static void check_pfs(struct checkup *c)
+{
+	struct sriov_pf *pfs = NULL;
+	size_t nr = 0;
+	struct err err;
+
+	if (sriov_pf_list(c->d->sys, &pfs, &nr, &err) < 0) {
+		find(c, "pf", "fail", "", "%s", err.msg);
+		return;
+	}
+	if (nr == 0)
+		find(c, "pf", "fail",
+		     "SR-IOV is to be switched on in the firmware (BIOS and, on some NICs, the NIC's own setup); lspci -vv shows "
+		     "it",
+		     "no SR-IOV capable NIC");
+	for (size_t i = 0; i < nr; i++) {
+		const struct sriov_pf *p = &pfs[i];
+		const char *name = p->ifname[0] ? p->ifname : p->bdf;
+		char hint[128] = "", check[32];
+
+		snprintf(check, sizeof(check), "pf %s", name);
+		if (p->ifname[0] && !p->link.up) {
+			snprintf(hint, sizeof(hint), "ip link set %s up", name);
+			find(c, check, "warn", hint, "PF is not online: its VFs cannot come up");
+		} else if (p->nr_vfs == 0) {
+			snprintf(hint, sizeof(hint), "gangway pf set %s vfs N (1 to %u)", name, p->total_vfs);
+			find(c, check, "warn", hint, "no VFs are enabled");
+		} else {
+			find(c, check, p->ifname[0] && !p->link.carrier ? "warn" : "ok", "", "%u of %u VFs%s", p->nr_vfs,
+			     p->total_vfs, p->ifname[0] && !p->link.carrier ? ", no carrier" : "");
+		}
+	}
+	free(pfs);
+}
+
+static void check_memory(struct checkup *c)
+{
+	uint64_t entries, huge = 0;
+
+	if (sys_read_u64(c->d->sys, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", &entries) == 0)
+		find(c, "dma-entries", entries < 65535 ? "warn" : "ok",
+		     entries < 65535 ? "vfio_iommu_type1.dma_entry_limit=65535" : "", "%" PRIu64 " mappings a device", entries);
+	sys_read_u64(c->d->sys, "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", &huge);
+	find(c, "hugepages", "info",
+	     huge ? "" : "guests on 2 MiB pages are mapped faster and translate better: sysctl vm.nr_hugepages=N",
+	     "%" PRIu64 " pages of 2 MiB reserved", huge);
+}
+
+static void check_install(struct checkup *c)
+{
+	const struct config *conf = &c->d->config;
+
+	if (access(conf->device_program, X_OK) == 0)
+		find(c, "gangway-device", "ok", "", "%s", conf->device_program);
+	else
+		find(c, "gangway-device", "fail", "install gangway whole, or set device_program in gangway.conf", "%s: %s",
+		     conf->device_program, strerror(errno));
+}
+
+/* On a worker: everything that looks at the host. */
+static int run(void *arg)
+{
+	struct checkup *c = arg;
+
+	check_iommu(c);
+	check_remapping(c);
+	check_modules(c);
+	check_pfs(c);
+	check_memory(c);
+	check_install(c);
+	return 0;
+}
+
+/* A VMM without CAP_IPC_LOCK locks a guest's RAM against RLIMIT_MEMLOCK; the exact number is part of attach's own check. */
+static void check_guests(struct checkup *c)
+{
+	struct guest *g;
+	char check[LIMIT_NAME + 16];
+
+	TAILQ_FOREACH(g, &c->d->guests, link)
+	{
+		const struct err *why = vmm_why(g->vmm);
+
+		snprintf(check, sizeof(check), "guest %s", g->name);
+		switch (vmm_get_state(g->vmm)) {
+		case VMM_UP:
+			find(c, check, "ok", "", "its VMM runs, pid %d", (int)vmm_pid(g->vmm));
+			break;
+		case VMM_DOWN:
+		case VMM_CONNECTING:
+			find(c, check, "info", "", "does not run");
+			break;
+		case VMM_DENIED:
+			find(c, check, "warn", why ? why->hint : "", "%s", why ? why->msg : "refused");
+			break;
+		}
+	}
+}
+
+static void done(int r, void *arg)
+{
+	struct checkup *c = arg;
+
+	(void)r;
+	if (getpwnam(c->d->config.device_user))
+		find(c, "device-user", "ok", "", "gangway-device runs as %s", c->d->config.device_user);
+	else
+		find(c, "device-user", "fail", "gangway.conf: device_user = nobody", "there is no user %s",
+		     c->d->config.device_user);
+	check_guests(c);
+	ctl_reply(c->req, json_pack("{s:b, s:o}", "ok", c->ok, "findings", c->findings));
+	free(c);
+}
+
+void call_doctor(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	struct checkup *c;
+	struct err err;
+
+	if (!call_params(req, params, "{!}"))
+		return;
+	c = calloc(1, sizeof(*c));
+	if (c) {
+		*c = (struct checkup){ .d = d, .req = req, .findings = json_array(), .ok = true };
+		if (c->findings && work_submit(d->pool, run, done, c) == 0)
+			return;
+		json_decref(c->findings);
+		free(c);
+	}
+	err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+	ctl_fail(req, &err);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "guests.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "ctl.h"
+#include "daemon.h"
+#include "err.h"
+#include "fdutil.h"
+#include "lease.h"
+#include "log.h"
+#include "vmm.h"
+
+static void forget_process(struct guest *g)
+{
+	g->exit_source = sd_event_source_disable_unref(g->exit_source);
+	fd_close(&g->pidfd);
+}
+
+bool guest_is_gone(const struct guest *g)
+{
+	return vmm_get_state(g->vmm) == VMM_DOWN && g->seen_down && g->pidfd < 0;
+}
+
+static void check_gone(struct guest *g)
+{
+	if (guest_is_gone(g))
+		attach_guest_gone(g->daemon, g->name);
+}
+
+static int on_vmm_exit(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	struct guest *g = ctx;
+
+	(void)s;
+	(void)fd;
+	(void)revents;
+	forget_process(g);
+	check_gone(g);
+	return 0;
+}
+
+/* Follow the life of the process at the other end. Without a pidfd (it has ended already) there is nothing to follow. */
+static void follow_process(struct guest *g)
+{
+	pid_t pid = vmm_pid(g->vmm);
+
+	forget_process(g);
+	if (pid <= 0)
+		return;
+	g->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (g->pidfd >= 0 && sd_event_add_io(g->daemon->event, &g->exit_source, g->pidfd, EPOLLIN, on_vmm_exit, g) < 0)
+		forget_process(g);
+}
+
+static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why)
+{
+	struct guest *g = ctx;
+
+	ctl_event(g->daemon->ctl, "guest", g->name,
+		  json_pack("{s:s, s:o}", "state", vmm_state_to_string(state), "why", err_to_json(why)));
+	switch (state) {
+	case VMM_UP:
+		log_info("guest %s: its VMM is there, pid %d", g->name, (int)vmm_pid(vmm));
+		g->seen_down = false;
+		follow_process(g);
+		attach_guest_up(g->daemon, g->name);
+		break;
+	case VMM_DOWN:
+		g->seen_down = true;
+		check_gone(g);
+		break;
+	case VMM_DENIED:
+		log_warn("guest %s: %s", g->name, why ? why->msg : "refused");
+		break;
+	case VMM_CONNECTING:
+		break;
+	}
+}
+
+static void on_device_deleted(void *ctx, struct vmm *vmm, const char *id)
+{
+	struct guest *g = ctx;
+
+	(void)vmm;
+	attach_device_deleted(g->daemon, g->name, id);
+}
+
+static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted };
+
+int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest **ret, struct err *err)
+{
+	struct guest *g;
+	int r;
+
+	r = name_check("guest", name, err);
+	if (r < 0)
+		return r;
+	if (guest_find(d, name)) {
+		err_set(err, -EEXIST, "guest.exists", "guest %s: known already", name);
+		err_hint(err, "`gangway guest show %s`; `gangway guest remove %s` forgets it", name, name);
+		return -EEXIST;
+	}
+	if (qmp[0] != '/' || strlen(qmp) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+		err_set(err, -EINVAL, "guest.bad-qmp", "guest %s: QMP socket \"%.120s\" is no absolute path of at most 107 bytes",
+			name, qmp);
+		err_hint(err, "QEMU's argument: -qmp unix:/run/%s.qmp,server=on,wait=off", name);
+		return -EINVAL;
+	}
+	if (d->nr_guests >= LIMIT_GUESTS)
+		return err_set(err, -ENOSPC, "guest.too-many", "guest %s: no more than %d guests", name, LIMIT_GUESTS);
+	g = calloc(1, sizeof(*g));
+	if (!g)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for guest %s", name);
+	g->daemon = d;
+	g->pidfd = -1;
+	snprintf(g->name, sizeof(g->name), "%s", name);
+	g->qmp = strdup(qmp);
+	r = g->qmp ? vmm_new(d->event, g->name, g->qmp, &guest_vmm_ops, g, &g->vmm) : -ENOMEM;
+	if (r < 0) {
+		free(g->qmp);
+		free(g);
+		return err_set(err, r, "daemon.no-memory", "no memory for guest %s", name);
+	}
+	TAILQ_INSERT_TAIL(&d->guests, g, link);
+	d->nr_guests++;
+	*ret = g;
+	return 0;
+}
+
+struct guest *guest_free(struct guest *g)
+{
+	if (!g)
+		return NULL;
+	TAILQ_REMOVE(&g->daemon->guests, g, link);
+	g->daemon->nr_guests--;
+	vmm_free(g->vmm);
+	forget_process(g);
+	free(g->qmp);
+	free(g);
+	return NULL;
+}
+
+struct guest *guest_find(struct daemon *d, const char *name)
+{
+	struct guest *g;
+
+	TAILQ_FOREACH(g, &d->guests, link)
+	if (!strcmp(g->name, name))
+		return g;
+	return NULL;
+}
+
+int guest_get(struct daemon *d, const char *name, struct guest **ret, struct err *err)
+{
+	*ret = guest_find(d, name);
+	if (*ret)
+		return 0;
+	err_set(err, -ENOENT, "guest.unknown", "guest %.80s: not known", name);
+	err_hint(err, "`gangway guest list` shows the known ones; make it known: gangway guest add %.60s --qmp PATH", name);
+	return -ENOENT;
+}
+
+json_t *guest_to_json(const struct guest *g)
+{
+	json_t *leases = json_array();
+	enum vmm_state state = vmm_get_state(g->vmm);
+	pid_t pid = vmm_pid(g->vmm);
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &g->daemon->leases, link)
+	if (!strcmp(l->guest, g->name))
+		json_array_append_new(leases, json_string(l->id));
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", g->name, "qmp", g->qmp, "state", vmm_state_to_string(state),
+			 "why", state == VMM_UP ? json_null() : err_to_json(vmm_why(g->vmm)), "pid",
+			 pid > 0 ? json_integer(pid) : json_null(), "leases", leases);
+}

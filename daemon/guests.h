@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* guests: the guests the operator has named, each with its VMM connection, and what happens when one ends. */
+#ifndef GANGWAY_GUESTS_H
+#define GANGWAY_GUESTS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "gangway_limits.h"
+
+struct daemon;
+struct err;
+struct vmm;
+
+struct guest {
+	TAILQ_ENTRY(guest) link;
+	struct daemon *daemon;
+	char name[LIMIT_NAME + 1];
+	char *qmp;
+	struct vmm *vmm;
+	/* the VMM's process: only when it has ended is a lost QMP connection the guest's end */
+	int pidfd;
+	sd_event_source *exit_source;
+	bool seen_down; /* the VMM was looked for and nobody was there */
+};
+
+/* Known from now on; starts connecting. Not written to the state database. */
+int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest **ret, struct err *err);
+struct guest *guest_free(struct guest *g);
+struct guest *guest_find(struct daemon *d, const char *name);
+/* -ENOENT guest.unknown with a hint if there is none. */
+int guest_get(struct daemon *d, const char *name, struct guest **ret, struct err *err);
+/* Is the guest's VMM certainly not running: nobody answers at its socket, and the process we knew has ended? */
+bool guest_is_gone(const struct guest *g);
+
+json_t *guest_to_json(const struct guest *g);
+
+#endif

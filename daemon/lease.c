@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lease.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ctl.h"
+#include "daemon.h"
+#include "devproc.h"
+#include "log.h"
+#include "vdev.h"
+
+static const char *const via_names[] = { "auto", "vfio-user", "vfio-pci" };
+
+const char *lease_via_to_string(enum lease_via via)
+{
+	return via_names[via];
+}
+
+int lease_via_from_string(const char *s, enum lease_via *ret)
+{
+	for (unsigned i = 0; i < sizeof(via_names) / sizeof(via_names[0]); i++)
+		if (!strcmp(s, via_names[i])) {
+			*ret = (enum lease_via)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int name_check(const char *what, const char *s, struct err *err)
+{
+	static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+	static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+	size_t n = strlen(s);
+
+	if (n > 0 && n <= LIMIT_NAME && strchr(first, s[0]) && strspn(s, rest) == n)
+		return 0;
+	err_set(err, -EINVAL, "name.bad", "%s \"%.80s\" is no name", what, s);
+	err_hint(err, "letters, digits, '.', '_' and '-', at most %d of them, the first a letter or digit", LIMIT_NAME);
+	return -EINVAL;
+}
+
+int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
+{
+	struct lease *l;
+
+	if (lease_find(d, guest, nic)) {
+		err_set(err, -EEXIST, "lease.exists", "guest %s: its NIC %s has a VF already", guest, nic);
+		err_hint(err, "`gangway status %s` shows it; `gangway detach %s %s` ends it; another NIC: --nic NAME", guest,
+			 guest, nic);
+		return -EEXIST;
+	}
+	if (d->nr_leases >= LIMIT_LEASES || lease_count(d, guest) >= LIMIT_LEASES_PER_GUEST)
+		return err_set(err, -ENOSPC, "lease.too-many", "guest %s: no more than %d leases a guest, %d in all", guest,
+			       LIMIT_LEASES_PER_GUEST, LIMIT_LEASES);
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease");
+	l->daemon = d;
+	snprintf(l->guest, sizeof(l->guest), "%s", guest);
+	snprintf(l->nic, sizeof(l->nic), "%s", nic);
+	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);
+	snprintf(l->file_id, sizeof(l->file_id), "%s:%s", guest, nic);
+	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
+	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
+	l->state = LEASE_ATTACHING;
+	l->since = time(NULL);
+	l->group_id = -1;
+	l->undo.group_id = -1;
+	TAILQ_INSERT_TAIL(&d->leases, l, link);
+	d->nr_leases++;
+	*ret = l;
+	return 0;
+}
+
+struct lease *lease_free(struct lease *l)
+{
+	if (!l)
+		return NULL;
+	TAILQ_REMOVE(&l->daemon->leases, l, link);
+	l->daemon->nr_leases--;
+	devproc_free(l->dev);
+	vdev_close(l->vdev);
+	free(l);
+	return NULL;
+}
+
+void lease_set_state(struct lease *l, enum lease_state to, const char *why)
+{
+	enum lease_state from = l->state;
+
+	if (!lease_transition_legal(from, to)) {
+		log_err("lease %s: %s -> %s (%s) is no legal transition, ignoring", l->id, lease_state_to_string(from),
+			lease_state_to_string(to), why);
+		return;
+	}
+	l->state = to;
+	l->since = time(NULL);
+	snprintf(l->why, sizeof(l->why), "%s", why);
+	log_info("lease %s: %s -> %s (%s)", l->id, lease_state_to_string(from), lease_state_to_string(to), why);
+	ctl_event(l->daemon->ctl, "lease", l->id,
+		  json_pack("{s:s, s:s, s:s, s:o}", "from", lease_state_to_string(from), "to", lease_state_to_string(to), "why",
+			    why, "lease", lease_to_json(l)));
+}
+
+void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason)
+{
+	if (l->leg == leg && l->reason == reason)
+		return;
+	l->leg = leg;
+	l->reason = reason;
+	ctl_event(l->daemon->ctl, "lease", l->id,
+		  json_pack("{s:s, s:s?, s:o}", "leg", lease_leg_to_string(leg), "reason", lease_reason_to_string(reason),
+			    "lease", lease_to_json(l)));
+}
+
+struct lease *lease_find(struct daemon *d, const char *guest, const char *nic)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (!strcmp(l->guest, guest) && (!nic || !strcmp(l->nic, nic)))
+		return l;
+	return NULL;
+}
+
+unsigned lease_count(struct daemon *d, const char *guest)
+{
+	struct lease *l;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	n += !strcmp(l->guest, guest);
+	return n;
+}
+
+struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (!strcmp(l->vf_bdf, vf_bdf))
+		return l;
+	return NULL;
+}
+
+struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned vf_index)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (l->vf_index == vf_index && l->pf_key[0] && !strcmp(l->pf_key, pf_key))
+		return l;
+	return NULL;
+}

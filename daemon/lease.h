@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lease: one VF, one guest NIC, their policy. What `attach` creates and `detach` ends.
+ *
+ * Owned by the daemon's list. All of it is written in the loop only; an operation (op.h) holds a lease by lease->op, and its
+ * worker steps only read what is fixed since the lease was made.
+ */
+#ifndef GANGWAY_LEASE_H
+#define GANGWAY_LEASE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "err.h"
+#include "gangway_limits.h"
+#include "lease_fsm.h"
+#include "sriov.h"
+
+struct daemon;
+struct devproc;
+struct op;
+struct vdev;
+
+enum lease_via { VIA_AUTO, VIA_VFIO_USER, VIA_VFIO_PCI };
+const char *lease_via_to_string(enum lease_via via);
+/* -EINVAL */
+int lease_via_from_string(const char *s, enum lease_via *ret);
+
+#define LEASE_ID_MAX (2 * LIMIT_NAME + 2)
+
+/* What is put back when the lease ends. Committed to the state database before the first change. */
+struct lease_undo {
+	bool valid;
+	struct sriov_binding binding;
+	struct sys_vf policy; /* as it was */
+	unsigned touched; /* fields of it that we wrote */
+	int group_id; /* /dev/vfio/N whose owner we changed, -1: none */
+	uid_t group_uid; /* its owner before */
+	gid_t group_gid;
+};
+
+struct lease {
+	TAILQ_ENTRY(lease) link;
+	struct daemon *daemon;
+
+	char id[LEASE_ID_MAX]; /* "vm1/nic0" */
+	char guest[LIMIT_NAME + 1];
+	char nic[LIMIT_NAME + 1];
+	char device_id[LIMIT_NAME + 16]; /* in the guest's VMM: "gangway-nic0" */
+	char file_id[LEASE_ID_MAX]; /* as a file name: "vm1:nic0" */
+
+	enum lease_state state; /* lease_set_state() alone writes it */
+	char why[256]; /* of the last transition */
+	int64_t since; /* seconds since the epoch */
+	enum lease_leg leg;
+	enum lease_reason reason;
+
+	char pf_key[PF_KEY_MAX]; /* identity: survives a reboot, with vf_index */
+	unsigned vf_index;
+	char pf_name[IF_NAMESIZE > BDF_LEN ? IF_NAMESIZE : BDF_LEN]; /* as found at attach */
+	char vf_bdf[BDF_LEN];
+	int group_id;
+	enum lease_via via;
+	bool prepared; /* cold: for a guest that is not started yet; stays when the guest ends */
+	struct sys_vf want; /* policy asked for */
+	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
+	gid_t owner_gid;
+	char boot_id[37];
+	struct lease_undo undo;
+
+	struct op *op; /* the operation that holds it, NULL: none */
+	struct vdev *vdev; /* vfio-user: our duplicates of the VFIO descriptors */
+	struct devproc *dev; /* vfio-user: its process */
+	struct err error; /* why it is failed or degraded */
+};
+
+/* A new lease in LEASE_ATTACHING, in the daemon's list. Errors: lease.exists, lease.too-many, ... */
+int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err);
+/* Out of the list and freed, sockets and descriptors closed (nothing undone). NULL is fine. */
+struct lease *lease_free(struct lease *l);
+
+void lease_set_state(struct lease *l, enum lease_state to, const char *why);
+void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason);
+
+struct lease *lease_find(struct daemon *d, const char *guest, const char *nic); /* @nic NULL: the guest's only one */
+unsigned lease_count(struct daemon *d, const char *guest);
+/* Who has this VF? NULL: nobody. */
+struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf);
+struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned vf_index);
+
+/* For the control protocol. */
+json_t *lease_to_json(const struct lease *l);
+/* The record in the state database, and back (-EINVAL with @err: not ours, or damaged). */
+json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo);
+int lease_from_record(struct daemon *d, const json_t *record, struct lease **ret, struct err *err);
+
+/* Is @s a guest or NIC name: [A-Za-z0-9][A-Za-z0-9._-]*, at most LIMIT_NAME characters? */
+int name_check(const char *what, const char *s, struct err *err);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A lease as JSON: for the control protocol, and as the record in the state database. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "daemon.h"
+#include "devproc.h"
+#include "lease.h"
+#include "policy_json.h"
+
+#define RECORD_VERSION 1
+
+static json_t *device_to_json(const struct devproc *dev)
+{
+	const struct devproc_status *s;
+
+	if (!dev)
+		return json_null();
+	s = devproc_get_status(dev);
+	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:s}", "pid", (int)s->pid, "client", s->vuser_state,
+			 "messages", (json_int_t)s->nr_messages, "rejected", (json_int_t)s->nr_rejected, "dma_ranges",
+			 (json_int_t)s->dma_ranges, "dma_bytes", (json_int_t)s->dma_bytes, "vectors", (int)s->vectors_armed,
+			 "bus_master", s->bus_master, "degraded", s->degraded, "last_error", s->last_error);
+}
+
+json_t *lease_to_json(const struct lease *l)
+{
+	char vf[IF_NAMESIZE + 16];
+
+	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:n, s:s?, s:o, s:o}", "id",
+			 l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "why", l->why, "leg",
+			 lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason), "since", (json_int_t)l->since,
+			 "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf", l->vf_bdf[0] ? l->vf_bdf : NULL, "via",
+			 lease_via_to_string(l->via), "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby",
+			 "socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
+			 err_to_json(&l->error));
+}
+
+json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
+{
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, "
+			 "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			 "record", RECORD_VERSION, "boot_id", l->boot_id, "guest", l->guest, "nic", l->nic, "state",
+			 lease_state_to_string(l->state), "pf_key", l->pf_key, "vf_index", (int)l->vf_index, "pf_name",
+			 l->pf_name, "vf_bdf", l->vf_bdf, "group_id", l->group_id, "via", lease_via_to_string(l->via), "prepared",
+			 l->prepared, "want", policy_to_record(&l->want), "owner_uid", (int)l->owner_uid, "owner_gid",
+			 (int)l->owner_gid, "undo", "valid", undo->valid, "driver", undo->binding.driver, "override",
+			 undo->binding.override, "policy", policy_to_record(&undo->policy), "touched", (int)undo->touched,
+			 "group_id", undo->group_id, "group_uid", (int)undo->group_uid, "group_gid", (int)undo->group_gid);
+}
+
+/* Copy a string of a record into a field that must hold it whole. */
+static int take(char *to, size_t size, const char *from)
+{
+	if (strlen(from) >= size)
+		return -EINVAL;
+	strcpy(to, from);
+	return 0;
+}
+
+struct record {
+	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
+	int version, vf_index, group_id, prepared, owner_uid, owner_gid, valid, touched, undo_group, undo_uid, undo_gid;
+	json_t *want, *policy;
+};
+
+static int unpack(const json_t *j, struct record *r, struct err *err)
+{
+	json_error_t je;
+
+	if (json_unpack_ex((json_t *)j, &je, 0,
+			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, "
+			   "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
+			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
+			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "want", &r->want, "owner_uid",
+			   &r->owner_uid, "owner_gid", &r->owner_gid, "undo", "valid", &r->valid, "driver", &r->driver,
+			   "override", &r->override, "policy", &r->policy, "touched", &r->touched, "group_id", &r->undo_group,
+			   "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
+	if (r->version != RECORD_VERSION)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",
+			       r->version, RECORD_VERSION);
+	return 0;
+}
+
+static int fill(struct lease *l, const struct record *r, struct err *err)
+{
+	char bdf[BDF_LEN];
+
+	if (take(l->boot_id, sizeof(l->boot_id), r->boot_id) < 0 || take(l->pf_key, sizeof(l->pf_key), r->pf_key) < 0 ||
+	    take(l->pf_name, sizeof(l->pf_name), r->pf_name) < 0 || take(l->vf_bdf, sizeof(l->vf_bdf), r->vf_bdf) < 0 ||
+	    take(l->undo.binding.driver, DRIVER_NAME_MAX, r->driver) < 0 ||
+	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || bdf_parse(l->vf_bdf, bdf) < 0 ||
+	    lease_via_from_string(r->via, &l->via) < 0 || lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 ||
+	    r->vf_index >= SYS_VF_MAX)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
+	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
+		return -EINVAL;
+	l->state = lease_state_from_string(r->state);
+	l->vf_index = (unsigned)r->vf_index;
+	l->group_id = r->group_id;
+	l->prepared = r->prepared;
+	l->owner_uid = (uid_t)r->owner_uid;
+	l->owner_gid = (gid_t)r->owner_gid;
+	l->undo.valid = r->valid;
+	l->undo.touched = (unsigned)r->touched;
+	l->undo.group_id = r->undo_group;
+	l->undo.group_uid = (uid_t)r->undo_uid;
+	l->undo.group_gid = (gid_t)r->undo_gid;
+	return 0;
+}
+
+int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, struct err *err)
+{
+	struct record rec;
+	struct lease *l;
+	int r;
+
+	r = unpack(j, &rec, err);
+	if (r == 0)
+		r = name_check("guest", rec.guest, err);
+	if (r == 0)
+		r = name_check("NIC", rec.nic, err);
+	if (r == 0)
+		r = lease_new(d, rec.guest, rec.nic, &l, err);
+	if (r < 0)
+		return r;
+	r = fill(l, &rec, err);
+	if (r < 0) {
+		lease_free(l);
+		return r;
+	}
+	*ret = l;
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* op: one attach or detach under way: the context of the step table. Private to the attach*.c files. */
+#ifndef GANGWAY_OP_H
+#define GANGWAY_OP_H
+
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "attach.h"
+#include "lease.h"
+#include "steps.h"
+#include "vmm.h"
+
+struct op {
+	struct daemon *d;
+	struct lease *lease;
+	struct steps *steps;
+	struct ctl_req *req; /* NULL: nobody waits for the answer */
+	bool detach, dry_run;
+	char why[128]; /* detach: what for */
+	unsigned wait_ms; /* for the guest: driver start, or unplug */
+	enum lease_via via_asked;
+
+	/* what workers find; the loop reads it in .after */
+	char target[128];
+	struct sriov_pf pf;
+	struct sriov_vf vf;
+	struct sriov_vf *vfs; /* candidates, by index */
+	size_t nr_vfs;
+	struct lease_undo undo;
+	struct vdev *vdev;
+
+	struct vmm_info info; /* the guest, as asked */
+	pid_t vmm_pid;
+	char bus[64]; /* root port the VF goes into */
+	bool awaiting_guest; /* the "drive" step is under way */
+	bool awaiting_process; /* the undo of "serve" is under way */
+	sd_event_source *timer; /* of the step under way */
+	uint64_t deadline_us;
+	json_t *warnings;
+};
+
+extern const struct step attach_table[];
+extern const size_t attach_table_len;
+
+/* attach_guest.c: the steps that talk to the guest's VMM */
+int step_ask_guest(void *ctx, struct err *err);
+int step_plug(void *ctx, struct err *err);
+int step_unplug(void *ctx, struct err *err);
+int step_drive(void *ctx, struct err *err);
+/* Has the guest's driver started the VF? Called on every hint; ends the "drive" step when it has. */
+void op_check_driven(struct op *op);
+/* The VMM is gone while the guest was awaited. */
+void op_guest_lost(struct op *op);
+void op_plug_of(const struct op *op, struct vmm_plug *ret);
+
+/* attach_serve.c: gangway-device */
+int step_serve(void *ctx, struct err *err);
+int step_unserve(void *ctx, struct err *err);
+int lease_adopt_process(struct lease *l, struct err *err);
+
+void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Begin to undo a lease that no operation holds. */
+int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err);
+
+#endif

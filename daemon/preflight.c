@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "preflight.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon.h"
+#include "op.h"
+#include "vdev.h"
+
+static int check_pf(const struct op *op, struct err *err)
+{
+	if (!op->pf.ifname[0] || op->pf.link.up)
+		return 0;
+	err_set(err, -ENETDOWN, "sriov.pf-down", "PF %s: PF is not online: its VFs cannot come up", op->pf.ifname);
+	err_hint(err, "ip link set %s up", op->pf.ifname);
+	return -ENETDOWN;
+}
+
+static int check_vfio(struct op *op, struct err *err)
+{
+	struct sys *sys = op->d->sys;
+
+	if (sys_exists(sys, "/sys/bus/pci/drivers/vfio-pci") && sys_exists(sys, "/dev/vfio/vfio"))
+		return 0;
+	err_set(err, -ENODEV, "vfio.no-driver", "VF %s: the kernel's vfio-pci driver is not loaded", op->vf.bdf);
+	err_hint(err, "modprobe vfio-pci; for good: echo vfio-pci >/etc/modules-load.d/vfio-pci.conf");
+	return -ENODEV;
+}
+
+/* The value behind "Label:" in a /proc file. NULL: not there. */
+static const char *find_line(const char *text, const char *label)
+{
+	const char *p = strstr(text, label);
+
+	return p ? p + strlen(label) : NULL;
+}
+
+/*
+ * vfio-pci: the VMM itself pins, against its own RLIMIT_MEMLOCK, unless it has CAP_IPC_LOCK. A VMM whose /proc files cannot be read is let
+ * through: the kernel decides.
+ */
+static int check_memlock(struct op *op, struct err *err)
+{
+	uint64_t limit, need = op->info.ram_bytes;
+	char path[64], text[4096];
+	const char *v;
+
+	if (op->lease->via != VIA_VFIO_PCI || op->lease->prepared || op->vmm_pid <= 0)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)op->vmm_pid);
+	if (sys_read_str(op->d->sys, path, text, sizeof(text)) < 0)
+		return 0;
+	v = find_line(text, "CapEff:");
+	if (v && (strtoull(v, NULL, 16) & (1ULL << CAP_IPC_LOCK)))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/limits", (int)op->vmm_pid);
+	if (sys_read_str(op->d->sys, path, text, sizeof(text)) < 0)
+		return 0;
+	v = find_line(text, "Max locked memory");
+	if (!v || strncmp(v + strspn(v, " "), "unlimited", 9) == 0)
+		return 0;
+	limit = strtoull(v, NULL, 10);
+	if (limit >= need)
+		return 0;
+	err_set(err, -ENOMEM, "vfio.memlock",
+		"guest %s: its VMM (pid %d) may lock %" PRIu64 " MiB of memory, the VF needs its %" PRIu64 " MiB of RAM locked",
+		op->lease->guest, (int)op->vmm_pid, limit >> 20, need >> 20);
+	err_hint(err,
+		 "prlimit --pid %d --memlock=%" PRIu64 " (bytes; for good: LimitMEMLOCK= of its service), or --via vfio-user",
+		 (int)op->vmm_pid, need + ((uint64_t)64 << 20));
+	return -ENOMEM;
+}
+
+int preflight_host(struct op *op, struct err *err)
+{
+	struct sys *sys = op->d->sys;
+	struct lease *l = op->lease;
+	int group, r;
+
+	r = check_pf(op, err);
+	if (r == 0)
+		r = vdev_check_group(sys, op->vf.bdf, &group, err);
+	if (r == 0)
+		r = check_vfio(op, err);
+	if (r == 0 && op->info.ram_bytes)
+		r = vdev_check_reserved(sys, group, op->info.ram_bytes, err);
+	if (r == 0)
+		r = policy_check(&l->want, err);
+	if (r == 0 && (l->want.fields & SYS_VF_MAC))
+		r = policy_check_mac(sys, &op->pf, l->vf_index, l->want.mac, err);
+	if (r == 0)
+		r = check_memlock(op, err);
+	return r;
+}
+
+static int check_shared(const struct op *op, struct err *err)
+{
+	if (op->info.ram_shared)
+		return 0;
+	err_set(err, -EOPNOTSUPP, "vmm.memory-private",
+		"guest %s: its memory (%s) is not shared: with vfio-user the device would see other pages than the guest",
+		op->lease->guest, op->info.ram_unshared_id);
+	err_hint(err, "start it with -object memory-backend-memfd,id=mem,size=SIZE,share=on -machine memory-backend=mem, or use "
+		      "--via vfio-pci");
+	return -EOPNOTSUPP;
+}
+
+static int settle_via(struct op *op, struct err *err)
+{
+	const struct vmm_info *i = &op->info;
+	struct lease *l = op->lease;
+
+	l->via = op->via_asked;
+	if (l->via == VIA_AUTO)
+		l->via = i->has_vfio_user && i->unplug_vfio_user_safe && i->ram_shared ? VIA_VFIO_USER : VIA_VFIO_PCI;
+	if (l->via == VIA_VFIO_USER && !i->has_vfio_user) {
+		err_set(err, -EOPNOTSUPP, "vmm.no-vfio-user", "guest %s: its VMM (QEMU %s) has no vfio-user-pci", l->guest,
+			i->version);
+		err_hint(err, "QEMU has it since 10.1; --via vfio-pci works with every QEMU since 4.2");
+		return -EOPNOTSUPP;
+	}
+	if (l->via == VIA_VFIO_PCI && !i->has_vfio_pci)
+		return err_set(err, -EOPNOTSUPP, "vmm.no-vfio-pci", "guest %s: its VMM (QEMU %s) has no vfio-pci", l->guest,
+			       i->version);
+	return l->via == VIA_VFIO_USER ? check_shared(op, err) : 0;
+}
+
+int preflight_guest(struct op *op, struct err *err)
+{
+	struct lease *l = op->lease;
+	int r;
+
+	r = settle_via(op, err);
+	if (r < 0)
+		return r;
+	if (!op->info.free_port[0]) {
+		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: no pcie-root-port is free",
+			l->guest);
+		err_hint(err, "start it with one more: -device pcie-root-port,id=rpN,chassis=N");
+		return -ENOSPC;
+	}
+	if (!strcmp(op->info.run_state, "inmigrate") || !strcmp(op->info.run_state, "postmigrate") ||
+	    !strcmp(op->info.run_state, "finish-migrate"))
+		return err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", l->guest, op->info.run_state);
+	if (l->via == VIA_VFIO_USER && !op->info.unplug_vfio_user_safe)
+		op_warn(op,
+			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "
+			"(vmm-unplug-unsafe)",
+			op->info.version);
+	snprintf(op->bus, sizeof(op->bus), "%s", op->info.free_port);
+	return 0;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What happens to leases without anybody asking: guests that come and go, devices that a guest gives up, and the state a former
+ * gangwayd left behind.
+ *
+ * Nothing is undone while the guest may still use the VF: its VMM is up and has the device, or its state is not known yet.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "ctl.h"
+#include "daemon.h"
+#include "db.h"
+#include "devproc.h"
+#include "guests.h"
+#include "log.h"
+#include "op.h"
+#include "policy_json.h"
+#include "vmm.h"
+
+static void end_lease(struct lease *l, const char *why)
+{
+	struct err err;
+
+	if (op_undo_start(l, NULL, why, 0, &err) < 0)
+		log_err("lease %s: %s", l->id, err.msg);
+}
+
+/* --- the guest ends --- */
+
+static void guest_gone_lease(struct lease *l)
+{
+	if (l->op) {
+		op_guest_lost(l->op);
+		return;
+	}
+	if (l->prepared && l->state == LEASE_ATTACHED) {
+		lease_set_leg(l, LEG_NONE, REASON_NONE);
+		lease_set_state(l, LEASE_PREPARED, "the guest has ended");
+	} else if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED) {
+		end_lease(l, "the guest has ended");
+	}
+}
+
+void attach_guest_gone(struct daemon *d, const char *guest)
+{
+	struct lease *l, *next;
+
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (!strcmp(l->guest, guest))
+			guest_gone_lease(l);
+	}
+}
+
+/* --- the guest comes --- */
+
+/* A question to the VMM about a lease that may be gone when the answer comes: so it carries names, not pointers. */
+struct question {
+	struct daemon *d;
+	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
+};
+
+static void on_has_device(void *ctx, int r, const struct err *err)
+{
+	struct question *q = ctx;
+	struct lease *l = lease_find(q->d, q->guest, q->nic);
+
+	if (l && !l->op && r < 0) {
+		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
+	} else if (l && !l->op && r == 0 && (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED) && !l->prepared) {
+		end_lease(l, "the guest does not have the VF any more");
+	} else if (l && !l->op && r == 1 && l->state == LEASE_PREPARED) {
+		lease_set_state(l, LEASE_ATTACHED, "the guest started with the VF");
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+	} else if (l && !l->op && r == 1 && l->state == LEASE_FAILED) {
+		end_lease(l, "interrupted, undone");
+	}
+	free(q);
+}
+
+static void guest_up_lease(struct guest *g, struct lease *l)
+{
+	struct question *q;
+	struct err err;
+
+	if (l->op)
+		return;
+	q = calloc(1, sizeof(*q));
+	if (!q)
+		return;
+	q->d = g->daemon;
+	snprintf(q->guest, sizeof(q->guest), "%s", l->guest);
+	snprintf(q->nic, sizeof(q->nic), "%s", l->nic);
+	if (vmm_has_device(g->vmm, l->device_id, on_has_device, q, &err) < 0) {
+		log_warn("lease %s: %s, ignoring", l->id, err.msg);
+		free(q);
+	}
+}
+
+void attach_guest_up(struct daemon *d, const char *guest)
+{
+	struct guest *g = guest_find(d, guest);
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (g && !strcmp(l->guest, guest))
+		guest_up_lease(g, l);
+}
+
+void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id)
+{
+	struct lease *l, *next;
+
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id) || l->op)
+			continue;
+		if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED)
+			end_lease(l, "the guest let the VF go");
+	}
+}
+
+/* --- after a restart --- */
+
+/* Of another boot: the VF, its driver and its policy are as the boot made them. Only a prepared lease is wanted again. */
+static void other_boot(struct lease *l, json_t *again)
+{
+	struct err err;
+
+	if (l->prepared) {
+		char target[PF_KEY_MAX + 16];
+
+		snprintf(target, sizeof(target), "%s/vf%u", l->pf_name, l->vf_index);
+		log_info("lease %s: the host has booted anew: preparing %s again", l->id, target);
+		json_array_append_new(again, json_pack("{s:s, s:s, s:s, s:i, s:o}", "guest", l->guest, "nic", l->nic, "target",
+						       target, "via", (int)l->via, "want", policy_to_json(&l->want)));
+	} else {
+		log_info("lease %s: the host has booted since, nothing is left of it", l->id);
+	}
+	if (db_delete_lease(l->daemon->db, l->id, &err) < 0)
+		log_warn("lease %s: %s, ignoring", l->id, err.msg);
+	lease_free(l);
+}
+
+static void same_boot(struct lease *l)
+{
+	struct guest *g = guest_find(l->daemon, l->guest);
+	struct err err;
+
+	if (l->state == LEASE_ATTACHING || l->state == LEASE_DETACHING) {
+		/* cut short; undone as soon as it is known whether the guest has the device */
+		err_set(&l->error, -EINTR, "lease.interrupted", "lease %s: gangwayd ended while it was %s", l->id,
+			lease_state_to_string(l->state));
+		if (l->via == VIA_VFIO_USER && lease_adopt_process(l, &err) < 0)
+			log_info("lease %s: no process to adopt: %s", l->id, err.msg);
+		lease_set_state(l, LEASE_FAILED, "gangwayd ended in the middle");
+		if (!g)
+			end_lease(l, "interrupted, undone");
+		return;
+	}
+	if (l->state == LEASE_ATTACHED)
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+	if (l->via == VIA_VFIO_USER && lease_adopt_process(l, &err) < 0) {
+		l->error = err;
+		err_prefix(&l->error, "lease %s: its gangway-device process is gone", l->id);
+		log_err("%s", l->error.msg);
+		lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
+	}
+	log_info("lease %s: adopted (%s)", l->id, lease_state_to_string(l->state));
+}
+
+struct recovery {
+	struct daemon *d;
+	json_t *again;
+};
+
+static int on_lease(void *ctx, const char *id, const json_t *record, struct err *err)
+{
+	struct recovery *rec = ctx;
+	struct lease *l;
+	int r;
+
+	r = lease_from_record(rec->d, record, &l, err);
+	if (r < 0) {
+		/* one bad record must not keep the others from being looked after; it stays for a person to read */
+		log_err("state: lease %s: %s, ignoring", id, err->msg);
+		err_clear(err);
+		return 0;
+	}
+	if (strcmp(l->boot_id, rec->d->boot_id))
+		other_boot(l, rec->again);
+	else
+		same_boot(l);
+	return 0;
+}
+
+int attach_recover(struct daemon *d, struct err *err)
+{
+	struct recovery rec = { .d = d, .again = json_array() };
+	size_t i;
+	json_t *j;
+	int r;
+
+	r = db_each_lease(d->db, on_lease, &rec, err);
+	json_array_foreach (rec.again, i, j) {
+		struct attach_params p = { .prepare = true };
+		json_t *want;
+		int via;
+
+		if (json_unpack(j, "{s:s, s:s, s:s, s:i, s:o}", "guest", &p.guest, "nic", &p.nic, "target", &p.target, "via",
+				&via, "want", &want) == 0 &&
+		    policy_from_json(want, &p.want, NULL) == 0) {
+			p.via = (enum lease_via)via;
+			attach_start(d, NULL, &p);
+		}
+	}
+	json_decref(rec.again);
+	return r;
+}
