@@ -26,6 +26,24 @@ unsigned fake_vfio_mappings(const struct fake_vfio *v);
 uint64_t fake_vfio_pinned(const struct fake_vfio *v);
 void fake_vfio_set_memlock(struct fake_vfio *v, uint64_t bytes);
 
+/* The one made last: a module test has a struct fake only, and the knobs below are the VFIO part's. */
+struct fake_vfio *fake_vfio_current(void);
+
+/* Knobs, for devices opened and containers made from then on (set_dead and lie: at once). */
+void fake_vfio_set_msix(struct fake_vfio *v, unsigned count, bool noresize); /* default 3, as an 82576 VF, and able to grow */
+void fake_vfio_set_host_vectors(struct fake_vfio *v, unsigned nr); /* more cannot be enabled at once: SET_IRQS answers @nr */
+void fake_vfio_set_dma_limit(struct fake_vfio *v, uint32_t entries); /* default 65535 */
+void fake_vfio_set_dead(struct fake_vfio *v, bool dead); /* config space reads all ones */
+void fake_vfio_lie(struct fake_vfio *v, bool lie); /* UNMAP_DMA tells a page less than it unmapped */
+
+/* What the function @bdf has been made to do. */
+bool fake_vfio_armed(const struct fake_vfio *v, const char *bdf, unsigned index, unsigned vector);
+bool fake_vfio_enabled(const struct fake_vfio *v, const char *bdf, unsigned index); /* INTx, MSI or MSI-X switched on */
+bool fake_vfio_fire(struct fake_vfio *v, const char *bdf, unsigned vector); /* an MSI-X interrupt; false: nobody hears it */
+unsigned fake_vfio_resets(const struct fake_vfio *v, const char *bdf);
+/* Would a DMA of the function to @iova get through, and to which of our addresses? NULL: blocked. */
+void *fake_vfio_dma(const struct fake_vfio *v, const char *bdf, uint64_t iova, bool write);
+
 /* Asked of fake.c: the IOMMU group's members and the driver of each, from the sysfs tree. */
 int fake_group_of(const struct fake *fake, const char *bdf);
 const char *fake_driver_of(const struct fake *fake, const char *bdf, char *buf, size_t size); /* "" none */
