@@ -133,18 +133,28 @@ static int take(struct cli_args *a, const struct all_opts *all, int c, char **ar
 	return 0;
 }
 
+/* Is @word the first of two that make a verb? */
+static bool is_half(const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const struct cli_verb *v = cli_verbs; v->words; v++)
+		if (strncmp(v->words, word, len) == 0 && v->words[len] == ' ')
+			return true;
+	return false;
+}
+
 static int unknown_verb(const struct cli_args *a, struct err *err)
 {
 	const char *near = cli_verb_nearest(a->pos, a->nr_pos);
-	size_t len = strlen(a->pos[0]);
+	bool half = is_half(a->pos[0]), two = half && a->nr_pos > 1;
 
-	if (near && a->nr_pos == 1 && strncmp(near, a->pos[0], len) == 0 && near[len] == ' ') {
+	if (half && !two) {
 		err_set(err, -EINVAL, "cli.usage", "`%s` is only half a command", a->pos[0]);
 		err_hint(err, "`gangway help %s` lists its commands", a->pos[0]);
 		return -EINVAL;
 	}
-	err_set(err, -EINVAL, "cli.usage", "unknown command `%s%s%s`", a->pos[0], a->nr_pos > 1 ? " " : "",
-		a->nr_pos > 1 ? a->pos[1] : "");
+	err_set(err, -EINVAL, "cli.usage", "unknown command `%s%s%s`", a->pos[0], two ? " " : "", two ? a->pos[1] : "");
 	if (near)
 		err_hint(err, "did you mean `gangway %s`? `gangway help` lists the commands", near);
 	return usage(err, NULL);

@@ -17,7 +17,7 @@
 static void print_json(const struct cli *cli, json_t *tree)
 {
 	/* ASCII only: neither C1 controls nor an odd locale can make the output anything but JSON */
-	json_dumpf(tree, cli->out, JSON_ENSURE_ASCII | (cli->pretty ? JSON_INDENT(2) : JSON_COMPACT));
+	json_dumpf(tree, cli->out, JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15) | (cli->pretty ? JSON_INDENT(2) : JSON_COMPACT));
 	fputc('\n', cli->out);
 }
 

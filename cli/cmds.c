@@ -121,7 +121,7 @@ static char *absolute(const char *path)
 	if (path[0] == '/' || !path[0])
 		return cli_text("%s", path);
 	cwd = getcwd(NULL, 0);
-	text = cwd ? cli_text("%s/%s", cwd, path) : cli_text("%s", path);
+	text = cwd ? cli_text("%s/%s", strcmp(cwd, "/") == 0 ? "" : cwd, path) : cli_text("%s", path);
 	free(cwd);
 	return text;
 }

@@ -176,7 +176,7 @@ char *cli_fmt_ms(json_t *obj, const char *key)
 
 	if (!json_is_number(v))
 		return cli_text("-");
-	return cli_text(ms >= 100 ? "%.0f" : "%.1f", ms);
+	return cli_text(ms >= 99.95 ? "%.0f" : "%.1f", ms);
 }
 
 /* Puts ", ITEM" behind *@text and frees @item. */

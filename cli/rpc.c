@@ -65,18 +65,25 @@ static int64_t deadline_in(int timeout_ms)
 	return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 }
 
-static int timed_out(struct err *err, const char *path, const char *method)
+/* What @call may have done is worth a look only if it could do something. */
+static const char *and_status(const struct cli_rpc_call *call)
 {
-	err_set(err, -ETIMEDOUT, "cli.timeout", "gangwayd at %s: no answer to `%s` in time", path, method);
-	err_hint(err, "`gangway status` shows what the daemon has done; its log says what it waits for");
+	return call && call->extend ? "; `gangway status` shows what was done" : "";
+}
+
+static int timed_out(struct err *err, const char *path, const struct cli_rpc_call *call)
+{
+	err_set(err, -ETIMEDOUT, "cli.timeout", "gangwayd at %s: no answer to `%s` in time", path,
+		call ? call->method : "connect");
+	err_hint(err, "the daemon's log says what it waits for%s", and_status(call));
 	return -ETIMEDOUT;
 }
 
-static int lost(struct err *err, const char *path, const char *method)
+static int lost(struct err *err, const char *path, const struct cli_rpc_call *call)
 {
 	err_set(err, -ENOTCONN, "cli.connection-lost", "gangwayd at %s: connection closed before the answer to `%s`", path,
-		method);
-	err_hint(err, "the daemon's log says why; `gangway status` shows what was done");
+		call->method);
+	err_hint(err, "the daemon's log says why%s", and_status(call));
 	return -ENOTCONN;
 }
 
@@ -108,7 +115,7 @@ int cli_rpc_open(const char *path, int timeout_ms, struct cli_rpc **ret, struct 
 
 	while ((fd = fd_connect_unix(path, SOCK_STREAM)) == -EAGAIN) {
 		if (deadline >= 0 && now_ms() >= deadline)
-			return timed_out(err, path, "connect");
+			return timed_out(err, path, NULL);
 		poll(NULL, 0, RETRY_MS);
 	}
 	if (fd < 0)
@@ -227,10 +234,10 @@ static int next_message(struct cli_rpc *rpc, int64_t deadline, const struct cli_
 			continue;
 		}
 		if (n != -EAGAIN)
-			return lost(err, rpc->path, call->method);
+			return lost(err, rpc->path, call);
 		r = wait_ready(rpc, POLLIN, deadline, call);
 		if (r == -ETIMEDOUT)
-			return timed_out(err, rpc->path, call->method);
+			return timed_out(err, rpc->path, call);
 		if (r < 0)
 			return err_set(err, r, "cli.interrupted", "%s: %s", call->method, strerror(-r));
 	}
@@ -259,7 +266,7 @@ static int send_request(struct cli_rpc *rpc, const struct cli_rpc_call *call, in
 		} else if (n == -EAGAIN) {
 			r = wait_ready(rpc, POLLOUT, deadline, call);
 			if (r == -ETIMEDOUT)
-				timed_out(err, rpc->path, call->method);
+				timed_out(err, rpc->path, call);
 			else if (r < 0)
 				err_set(err, r, "cli.interrupted", "%s: %s", call->method, strerror(-r));
 		} else {
@@ -322,7 +329,7 @@ int cli_rpc_call(struct cli_rpc *rpc, const struct cli_rpc_call *call, json_t **
 			if (call->extend)
 				deadline = deadline_in(call->timeout_ms);
 			else if (deadline >= 0 && now_ms() >= deadline)
-				r = timed_out(err, rpc->path, call->method);
+				r = timed_out(err, rpc->path, call);
 		} else if (!is_answer(msg, id)) {
 			r = nonsense(err, rpc->path, "an answer to a question nobody asked");
 		} else if (json_object_get(msg, "error")) {
@@ -351,6 +358,8 @@ int cli_rpc_next(struct cli_rpc *rpc, const char *method, json_t **ret_params, s
 		if (catching && stopped)
 			return err_set(err, -EINTR, "cli.interrupted", "interrupted");
 		r = next_message(rpc, -1, &call, &msg, err);
+		if (r == -ENOTCONN)
+			err_set(err, r, "cli.connection-lost", "gangwayd at %s: connection closed", rpc->path);
 		if (r < 0)
 			return r;
 		got = json_string_value(json_object_get(msg, "method"));

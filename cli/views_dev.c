@@ -32,15 +32,23 @@ void cli_view_doctor(FILE *out, json_t *result)
 		fprintf(out, "%zu checks: this host is ready\n", json_array_size(findings));
 }
 
+/* An identifier as lspci writes it, "8086": numbers in the tree are just numbers. */
+static char *pci_id(json_t *pf, const char *key)
+{
+	json_t *v = json_object_get(pf, key);
+
+	return json_is_integer(v) ? cli_text("%04llx", (unsigned long long)json_integer_value(v) & 0xffff) : cli_cell(pf, key);
+}
+
 static char *pf_device(json_t *pf, const char *key)
 {
 	char *vendor, *device, *text;
 
 	if (cli_str(pf, key))
 		return cli_cell(pf, key);
-	vendor = cli_cell(pf, "vendor");
-	device = cli_cell(pf, "device");
-	text = cli_text("%s:%s", vendor, device);
+	vendor = pci_id(pf, "vendor");
+	device = pci_id(pf, "device");
+	text = strcmp(vendor, "-") == 0 && strcmp(device, "-") == 0 ? cli_text("-") : cli_text("%s:%s", vendor, device);
 	free(vendor);
 	free(device);
 	return text;
@@ -64,7 +72,7 @@ static char *pf_link(json_t *pf, const char *key)
 		return cli_text("-");
 	if (json_is_false(up))
 		return cli_text("down");
-	return cli_text(json_is_false(json_object_get(pf, "carrier")) ? "no carrier" : "up");
+	return cli_text(json_is_false(json_object_get(pf, "carrier")) ? "no-carrier" : "up");
 }
 
 static char *yes_no(json_t *obj, const char *key)

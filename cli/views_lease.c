@@ -158,7 +158,7 @@ void cli_view_plan(FILE *out, json_t *result)
 {
 	static const struct cli_col cols[] = {
 		{ .head = "STEP", .key = "name" },
-		{ .head = "WAITS FOR", .key = "waits_for" },
+		{ .head = "WAITS-FOR", .key = "waits_for" },
 		{ .head = "WHAT", .key = "what" },
 	};
 
@@ -172,7 +172,7 @@ void cli_view_timing(FILE *out, json_t *result)
 		{ .head = "STEP", .key = "name" },
 		{ .head = "STATE", .key = "state" },
 		{ .head = "MS", .key = "ms", .fmt = cli_fmt_ms, .right = true },
-		{ .head = "WAITS FOR", .key = "waits_for" },
+		{ .head = "WAITS-FOR", .key = "waits_for" },
 		{ .head = "WHAT", .key = "what" },
 	};
 	char *total = cli_fmt_ms(result, "total_ms"), *own = cli_fmt_ms(result, "own_ms");
