@@ -23,20 +23,40 @@ const char *fake_root(const struct fake *fake);
  * driver @vf_driver (NULL: none). */
 void fake_add_pf(struct fake *fake, const char *bdf, const char *ifname, const char *driver, const char *vf_driver,
 		 unsigned total);
+/* VF i of a PF is 0x80 + 2 * i routing IDs behind it: of 0000:3b:00.0 0000:3b:10.0, 0000:3b:10.2, ...; interfaces of VFs are eth0v0, ...
+ * Groups given out by themselves start at FAKE_FIRST_GROUP. MAC of a PF: 52:54:00, bus, device and function, 10 (hexadecimal). */
+#define FAKE_FIRST_GROUP 32
 /* A plain PCI function (no SR-IOV) in IOMMU group @group (-1: none), bound to @driver (NULL: none). */
 void fake_add_function(struct fake *fake, const char *bdf, const char *driver, int group);
 /* Put @bdf into @group. -1: out of all (IOMMU off). */
 void fake_set_group(struct fake *fake, const char *bdf, int group);
-void fake_add_driver(struct fake *fake, const char *driver); /* a loaded module */
+void fake_add_driver(struct fake *fake, const char *driver); /* a loaded module; vfio-pci is none unless added */
+void fake_remove_function(struct fake *fake, const char *bdf); /* hot unplug; a PF takes its VFs along */
+/* An interface that is no PCI function (bridge, macvtap, ...), and @upper stacked on @ifname. */
+void fake_add_interface(struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
+void fake_add_upper(struct fake *fake, const char *ifname, const char *upper);
+/* off: no function has a group, now or later, and vfio-pci binds nothing. */
+void fake_set_iommu(struct fake *fake, bool on);
 struct sys_link *fake_link(struct fake *fake, const char *ifname); /* to change what link_get answers; NULL: none */
 struct sys_vf *fake_vf(struct fake *fake, const char *pf_ifname, unsigned vf);
 /* The PF driver refuses to write these fields (enum sys_vf_field) with @words. */
 void fake_refuse_vf_fields(struct fake *fake, const char *pf_ifname, unsigned fields, const char *words);
+/* It accepts these fields and does not keep them. */
+void fake_swallow_vf_fields(struct fake *fake, const char *pf_ifname, unsigned fields);
+void fake_refuse_zero_mac(struct fake *fake, const char *pf_ifname);
+/* The next @n VF settings get -EAGAIN: "VF is still in reset. Try again". */
+void fake_vf_in_reset(struct fake *fake, const char *pf_ifname, unsigned n);
+/* Making VFs fails with @num (negative errno; 0: no more); @num > 0: success, but none are made. */
+void fake_refuse_numvfs(struct fake *fake, const char *pf_bdf, int num);
+/* Tell those who watch of the interface as it is now, or (NULL) that they lost events. Binding and VFs tell by themselves. */
+void fake_emit_link(struct fake *fake, const char *ifname);
 void fake_set_memlock(struct fake *fake, uint64_t bytes);
 void fake_advance(struct fake *fake, uint64_t us); /* the clock moves only so */
 
 /* The @n-th call from now on (1: the next) through the seam fails with @num (negative errno); 0: none. */
 void fake_fail_at(struct fake *fake, unsigned n, int num);
+/* Calls through the seam since fake_new(), failed ones too. */
+unsigned fake_calls(const struct fake *fake);
 /* Did the failure set by fake_fail_at() happen? */
 bool fake_failed(const struct fake *fake);
 

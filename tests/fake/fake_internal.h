@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Shared by the files of the fake kernel. */
+#ifndef GANGWAY_FAKE_INTERNAL_H
+#define GANGWAY_FAKE_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+
+#include "fake.h"
+#include "fake_vfio.h"
+#include "sys.h"
+
+#define FAKE_NAME 64
+#define FAKE_FDS_MAX 4096
+#define FAKE_MAPS_MAX 1024
+#define FAKE_WATCHES_MAX 8
+
+struct fake_pf {
+	char vf_driver[FAKE_NAME]; /* "" none */
+	unsigned total, nr;
+	bool autoprobe;
+	int refuse_numvfs;
+	struct sys_vf vfs[SYS_VF_MAX];
+	unsigned refuse, swallow; /* enum sys_vf_field */
+	char words[128];
+	bool refuse_zero_mac;
+	unsigned in_reset;
+};
+
+/* A PCI function. The tree in the file system follows from it. */
+struct fake_fn {
+	struct fake_fn *next;
+	char bdf[16];
+	char dir[64]; /* "/sys/devices/pci0000:3b/0000:3b:00.0" */
+	char native[FAKE_NAME]; /* the driver that matches without override, "" none */
+	char driver[FAKE_NAME], override[FAKE_NAME];
+	int group; /* -1 none */
+	char net_name[IF_NAMESIZE]; /* its interface, while the native driver is bound; "" never */
+	struct fake_pf *pf; /* of a PF: what it has */
+	struct fake_fn *physfn; /* of a VF */
+	unsigned index; /* of a VF */
+};
+
+struct fake_if {
+	struct fake_if *next;
+	struct sys_link link;
+	struct fake_fn *fn; /* NULL: no PCI function */
+};
+
+struct fake_owner { /* what chown would have done: tests need not be root */
+	struct fake_owner *next;
+	char path[PATH_MAX];
+	uid_t uid;
+	gid_t gid;
+};
+
+struct fake {
+	struct sys sys; /* first: a struct sys * is one of these */
+	pthread_mutex_t lock; /* recursive: fake_vfio.c asks back */
+	char root[PATH_MAX];
+	struct fake_vfio *vfio;
+	struct fake_fn *fns;
+	struct fake_if *ifs;
+	struct fake_owner *owners;
+	unsigned next_ifindex;
+	bool no_iommu;
+	uint64_t now_us;
+	unsigned calls, fail_at; /* fail_at: calls to go, 0 off */
+	int fail_num;
+	bool failed;
+	bool fds[FAKE_FDS_MAX];
+	unsigned nr_mappings;
+	struct {
+		int rx, tx; /* rx is the watcher's */
+		enum sys_watch which;
+	} watches[FAKE_WATCHES_MAX];
+};
+
+/* Start of a call through the seam: takes the lock and counts. Negative: the call is to fail with that, the lock is free again. */
+int fake_enter(struct fake *fake);
+/* For calls that happen even when they fail (close, munmap): takes the lock, returns what to return. */
+int fake_enter_always(struct fake *fake);
+long fake_leave(struct fake *fake, long ret);
+
+/* fake_tree.c: the file system below the root. They abort when they cannot. */
+void fake_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void fake_mkdir(struct fake *fake, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* with parents */
+void fake_put(struct fake *fake, const char *text, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void fake_symlink(struct fake *fake, const char *target, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void fake_remove(struct fake *fake, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3))); /* with all below; may be absent */
+
+/* fake_sysfs.c */
+struct fake_fn *fake_fn_find(const struct fake *fake, const char *bdf);
+struct fake_fn *fake_fn_new(struct fake *fake, const char *bdf, const char *parent_dir, uint16_t vendor, uint16_t device);
+void fake_fn_free(struct fake *fake, struct fake_fn *fn);
+void fake_fn_group(struct fake *fake, struct fake_fn *fn, int group);
+/* A group of its own: the lowest number nobody has; -1 without IOMMU. */
+int fake_new_group(const struct fake *fake);
+int fake_fn_bind(struct fake *fake, struct fake_fn *fn, const char *driver);
+void fake_fn_unbind(struct fake *fake, struct fake_fn *fn);
+/* A write to @path, whose folder is really @dir (below the root). 0 or negative errno. */
+int fake_sysfs_write(struct fake *fake, const char *path, const char *text);
+
+/* fake_numvfs.c */
+int fake_numvfs_write(struct fake *fake, struct fake_fn *fn, const char *text);
+void fake_vfs_remove(struct fake *fake, struct fake_fn *fn);
+
+/* fake_net.c */
+struct fake_if *fake_if_find(const struct fake *fake, const char *ifname);
+void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, const uint8_t mac[static SYS_MAC_LEN]);
+void fake_if_free(struct fake *fake, struct fake_if *i);
+void fake_emit(struct fake *fake, enum sys_watch which, const struct sys_event *ev);
+void fake_emit_pci(struct fake *fake, const struct fake_fn *fn, bool gone);
+int fake_link_get(struct sys *sys, const char *ifname, struct sys_link *ret);
+int fake_vf_list(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t max, size_t *ret_nr);
+int fake_vf_set(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
+int fake_watch_open(struct sys *sys, enum sys_watch which);
+int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret);
+
+#endif
