@@ -80,7 +80,7 @@ install: all
 	$(Q)install -m 755 $(O)/gangway $(DESTDIR)$(PREFIX)/bin/
 	$(Q)install -m 755 $(O)/gangwayd $(DESTDIR)$(PREFIX)/sbin/
 	$(Q)install -m 755 $(O)/gangway-device $(DESTDIR)$(PREFIX)/libexec/
-	$(Q)for m in docs/man/*.[158]; do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/; done
+	$(Q)set -e; for m in $(wildcard docs/man/*.[158]); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}/; done
 	$(Q)install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gangway
 	$(Q)install -m 644 daemon/gangwayd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 

@@ -48,6 +48,14 @@ static struct op *op_free(struct op *op)
 
 static const char *const step_state_names[] = { "planned", "skipped", "done", "failed", "undone" };
 
+static void step_words(const struct op *op, const struct step *step, char *buf, size_t size)
+{
+	if (op->detach && step->undo_what)
+		snprintf(buf, size, "%s", step->undo_what);
+	else
+		step->what(op, buf, size);
+}
+
 static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *ret_total_ms)
 {
 	json_t *list = json_array();
@@ -61,9 +69,10 @@ static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *re
 		const struct step_result *r = steps_result(op->steps, i);
 		double ms = (double)r->us / 1000;
 
-		if (r->state == STEP_SKIPPED || (r->state == STEP_PLANNED && table[i].applies && !table[i].applies(op)))
+		if (r->state == STEP_SKIPPED || (op->detach && !table[i].undo) ||
+		    (r->state == STEP_PLANNED && table[i].applies && !table[i].applies(op)))
 			continue;
-		table[i].what(op, what, sizeof(what));
+		step_words(op, &table[i], what, sizeof(what));
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:s}", "name", table[i].name, "what", what, "state",
 						      step_state_names[r->state], "ms", ms, "waits_for",
 						      step_waits_to_string(table[i].waits)));
@@ -126,7 +135,7 @@ static void on_progress(void *ctx, const struct step *step, size_t index)
 
 	if (!op->req)
 		return;
-	step->what(op, what, sizeof(what));
+	step_words(op, step, what, sizeof(what));
 	ctl_progress(op->req, step->name, op->detach ? attach_table_len - 1 - index : index, attach_table_len, what);
 }
 

@@ -33,7 +33,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
-	char boot_id[37]; /* of this boot: records of another one describe a host that is no more */
+	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
 };

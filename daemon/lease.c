@@ -63,7 +63,6 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	snprintf(l->guest, sizeof(l->guest), "%s", guest);
 	snprintf(l->nic, sizeof(l->nic), "%s", nic);
 	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);
-	snprintf(l->file_id, sizeof(l->file_id), "%s:%s", guest, nic);
 	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
 	l->state = LEASE_ATTACHING;
@@ -115,6 +114,15 @@ void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason
 	ctl_event(l->daemon->ctl, "lease", l->id,
 		  json_pack("{s:s, s:s?, s:o}", "leg", lease_leg_to_string(leg), "reason", lease_reason_to_string(reason),
 			    "lease", lease_to_json(l)));
+}
+
+void lease_set_vf(struct lease *l, const char *vf_bdf)
+{
+	snprintf(l->vf_bdf, sizeof(l->vf_bdf), "%s", vf_bdf);
+	snprintf(l->file_id, sizeof(l->file_id), "%s", vf_bdf);
+	for (char *p = l->file_id; *p; p++)
+		if (*p == ':')
+			*p = '-';
 }
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic)

@@ -50,7 +50,7 @@ struct lease {
 	char guest[LIMIT_NAME + 1];
 	char nic[LIMIT_NAME + 1];
 	char device_id[LIMIT_NAME + 16]; /* in the guest's VMM: "gangway-nic0" */
-	char file_id[LEASE_ID_MAX]; /* as a file name: "vm1:nic0" */
+	char file_id[BDF_LEN]; /* in paths of sockets: the VF's BDF with '-' for ':', short whatever the guest is called */
 
 	enum lease_state state; /* lease_set_state() alone writes it */
 	char why[256]; /* of the last transition */
@@ -68,7 +68,7 @@ struct lease {
 	struct sys_vf want; /* policy asked for */
 	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
 	gid_t owner_gid;
-	char boot_id[37];
+	char boot_id[40];
 	struct lease_undo undo;
 
 	struct op *op; /* the operation that holds it, NULL: none */
@@ -90,6 +90,9 @@ unsigned lease_count(struct daemon *d, const char *guest);
 /* Who has this VF? NULL: nobody. */
 struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf);
 struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned vf_index);
+
+/* The VF it is for; settles the file id too. */
+void lease_set_vf(struct lease *l, const char *vf_bdf);
 
 /* For the control protocol. */
 json_t *lease_to_json(const struct lease *l);

@@ -93,14 +93,15 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	char bdf[BDF_LEN];
 
 	if (take(l->boot_id, sizeof(l->boot_id), r->boot_id) < 0 || take(l->pf_key, sizeof(l->pf_key), r->pf_key) < 0 ||
-	    take(l->pf_name, sizeof(l->pf_name), r->pf_name) < 0 || take(l->vf_bdf, sizeof(l->vf_bdf), r->vf_bdf) < 0 ||
+	    take(l->pf_name, sizeof(l->pf_name), r->pf_name) < 0 ||
 	    take(l->undo.binding.driver, DRIVER_NAME_MAX, r->driver) < 0 ||
-	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || bdf_parse(l->vf_bdf, bdf) < 0 ||
+	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || bdf_parse(r->vf_bdf, bdf) < 0 ||
 	    lease_via_from_string(r->via, &l->via) < 0 || lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 ||
 	    r->vf_index >= SYS_VF_MAX)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
 		return -EINVAL;
+	lease_set_vf(l, bdf);
 	l->state = lease_state_from_string(r->state);
 	l->vf_index = (unsigned)r->vf_index;
 	l->group_id = r->group_id;

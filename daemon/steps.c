@@ -107,6 +107,7 @@ static int undo_one(struct steps *s)
 {
 	const struct step *step = &s->table[s->at - 1];
 
+	s->began = s->sys->ops->now_us(s->sys);
 	if (!step->undo || (step->applies && !step->applies(s->ctx)))
 		return 0;
 	if (s->ops->progress)
@@ -168,8 +169,12 @@ static void advance(struct steps *s, int r)
 				s->ops->finished(s->ctx, s->first_r ? s->first_r : r, s->first_r ? &s->first_err : &s->err, step);
 				return;
 			}
-			if (s->results[s->at - 1].state == STEP_DONE)
+			if (step->undo && s->results[s->at - 1].state != STEP_FAILED) {
 				s->results[s->at - 1].state = STEP_UNDONE;
+				/* of a run that turned round, the times are those of the way down */
+				if (!s->first_r)
+					s->results[s->at - 1].us = s->sys->ops->now_us(s->sys) - s->began;
+			}
 			s->at--;
 		} else {
 			book_run(s, r);
