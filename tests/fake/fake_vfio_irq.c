@@ -88,7 +88,7 @@ static int set_msi(struct fake_vfio *v, struct fake_obj *dev, const struct vfio_
 	if (dev->irq_type == set->index)
 		return set_block(dev, set->index, set->start, set->count, fds);
 	if (set->start + set->count > v->host_vectors)
-		return (int)v->host_vectors;
+		return v->host_vectors ? (int)v->host_vectors : -ENOSPC; /* pci_alloc_irq_vectors() */
 	dev->irq_type = set->index;
 	dev->nr_alloc = set->start + set->count;
 	r = set_block(dev, set->index, set->start, set->count, fds);
