@@ -56,8 +56,12 @@ const struct vuser_cmd *vuser_cmd_find(uint16_t id)
 	return NULL;
 }
 
+/* Stands for a message's command until it is known to be one. */
+static const struct vuser_cmd no_cmd = { .name = "(no command)" };
+
 static int validate(struct vuser *v, struct vuser_msg *m)
 {
+	const struct vuser_cmd *cmd = vuser_cmd_find(m->hdr.cmd);
 	uint32_t type = m->hdr.flags & VUSER_F_TYPE;
 
 	/* we never ask anything, so nothing can be a reply to us */
@@ -65,19 +69,18 @@ static int validate(struct vuser *v, struct vuser_msg *m)
 		return vuser_refuse(v, -EINVAL, "reply to nothing");
 	if (type != VUSER_F_TYPE_COMMAND || (m->hdr.flags & ~(VUSER_F_TYPE | VUSER_F_NO_REPLY)))
 		return vuser_refuse(v, -EINVAL, "flags %#x", m->hdr.flags);
-	m->cmd = vuser_cmd_find(m->hdr.cmd);
-	if (!m->cmd)
+	if (!cmd)
 		return vuser_refuse(v, -EINVAL, "unknown command %u", m->hdr.cmd);
-	if (!(m->cmd->states & IN(v->state)))
+	m->cmd = cmd;
+	if (!(cmd->states & IN(v->state)))
 		return vuser_refuse(v, -EINVAL, "not in state %s", vuser_state_to_string(v->state));
-	if ((m->hdr.flags & VUSER_F_NO_REPLY) && !m->cmd->no_reply_ok)
+	if ((m->hdr.flags & VUSER_F_NO_REPLY) && !cmd->no_reply_ok)
 		return vuser_refuse(v, -EINVAL, "makes no sense without a reply");
-	if (m->len < m->cmd->min_len || m->len > m->cmd->max_len)
-		return vuser_refuse(v, -EINVAL, "payload of %zu bytes, must be %u to %u", m->len, m->cmd->min_len,
-				    m->cmd->max_len);
-	if (v->nr_fds > m->cmd->max_fds)
-		return vuser_refuse(v, -EINVAL, "%zu descriptors, at most %u", v->nr_fds, m->cmd->max_fds);
-	return m->cmd->check ? m->cmd->check(v, m) : 0;
+	if (m->len < cmd->min_len || m->len > cmd->max_len)
+		return vuser_refuse(v, -EINVAL, "payload of %zu bytes, must be %u to %u", m->len, cmd->min_len, cmd->max_len);
+	if (v->nr_fds > cmd->max_fds)
+		return vuser_refuse(v, -EINVAL, "%zu descriptors, at most %u", v->nr_fds, cmd->max_fds);
+	return cmd->check ? cmd->check(v, m) : 0;
 }
 
 /* The header of the answer goes into v->tx; its payload is there already. */
@@ -105,13 +108,13 @@ int vuser_answer_error(struct vuser *v, const struct vuser_hdr *to, int num)
 static void note_refusal(struct vuser *v, const struct vuser_msg *m, int num)
 {
 	v->stats.nr_rejected++;
-	snprintf(v->last_error, sizeof(v->last_error), "%s: msg %#x %s refused: %s (errno %d)", v->name, m->hdr.id,
-		 m->cmd ? m->cmd->name : "-", v->why[0] ? v->why : "the device said no", -num);
+	snprintf(v->last_error, sizeof(v->last_error), "%s: msg %#x %s refused: %s (errno %d)", v->name, m->hdr.id, m->cmd->name,
+		 v->why[0] ? v->why : "the device said no", -num);
 }
 
 void vuser_dispatch(struct vuser *v)
 {
-	struct vuser_msg m = { .hdr = v->hdr, .data = v->rx, .len = v->hdr.size - VUSER_HDR };
+	struct vuser_msg m = { .hdr = v->hdr, .cmd = &no_cmd, .data = v->rx, .len = v->hdr.size - VUSER_HDR };
 	struct vuser_reply reply = { .data = v->tx + VUSER_HDR, .fd = -1 };
 	int r;
 
@@ -128,9 +131,9 @@ void vuser_dispatch(struct vuser *v)
 	}
 	r = answer(v, &m.hdr, r, reply.len, reply.fd);
 	if (r == -ENOBUFS)
-		vuser_drop(v, "does not read its answers");
+		vuser_refuse(v, r, "does not read its answers");
 	else if (r < 0)
-		vuser_drop(v, "connection lost while answering");
-	else if (v->hang_up)
+		vuser_refuse(v, r, "answer could not be sent: errno %d", -r);
+	if (r < 0 || v->hang_up)
 		vuser_drop(v, v->why);
 }

@@ -142,7 +142,7 @@ int vuser_check_version(struct vuser *v, const struct vuser_msg *m)
 			return vuser_refuse(v, -EINVAL, "version data does not end in one NUL");
 		root = json_loadb(text, len - 1, JSON_REJECT_DUPLICATES, NULL);
 		if (!root)
-			return vuser_refuse(v, -EINVAL, "version data is not JSON");
+			return vuser_refuse(v, -EINVAL, "version data is not JSON, or no memory to read it");
 		r = check_caps(v, root, &caps);
 		json_decref(root);
 	}
