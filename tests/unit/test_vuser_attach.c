@@ -300,9 +300,9 @@ Test(vuser_attach, cloud_hypervisor)
 Test(vuser_attach, masking_and_booleans)
 {
 	struct {
-		struct vfio_irq_set q;
+		struct irq_set q;
 		uint8_t data[16];
-	} b = { .q = { .argsz = sizeof(struct vfio_irq_set) + 2,
+	} b = { .q = { .argsz = sizeof(struct irq_set) + 2,
 		       .flags = VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER,
 		       .index = VFIO_PCI_MSIX_IRQ_INDEX,
 		       .start = 14,
@@ -311,7 +311,7 @@ Test(vuser_attach, masking_and_booleans)
 	struct dev d;
 
 	dev_start_running(&d);
-	memcpy((uint8_t *)&b + sizeof(b.q), "\0\1", 2);
+	memcpy(b.data, "\0\1", 2);
 	cr_assert_eq(request(&d, VUSER_DEVICE_SET_IRQS, &b, sizeof(b.q) + 2, &a), 0);
 	cr_assert(d.irq_had_data);
 	cr_assert_arr_eq(d.irq_bool, "\0\1", 2);

@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "fdutil.h"
@@ -31,6 +32,11 @@
 #define DEV_ROM_SIZE 0x1000u
 #define DEV_MSIX_COUNT 16u
 
+/* struct vfio_irq_set without its flexible end, so that it can be a member */
+struct irq_set {
+	uint32_t argsz, flags, index, start, count;
+};
+
 struct dev {
 	struct vuser *v;
 	int sock; /* the client's end */
@@ -44,7 +50,7 @@ struct dev {
 	bool map_had_fd;
 	uint64_t unmap_iova, unmap_size;
 	int nr_unmap_all;
-	struct vfio_irq_set irq;
+	struct irq_set irq;
 	size_t irq_fds;
 	uint8_t irq_bool[16];
 	bool irq_had_data;
@@ -165,7 +171,7 @@ static inline int dev_set_irqs(void *ctx, const struct vfio_irq_set *set, const 
 {
 	struct dev *d = ctx;
 
-	d->irq = *set;
+	memcpy(&d->irq, set, sizeof(d->irq));
 	d->irq_fds = nr_fds;
 	d->irq_had_data = data;
 	if (data)
@@ -370,7 +376,8 @@ static inline int negotiate_len(struct dev *d, uint16_t major, uint16_t minor, c
 	struct vuser_version ver = { .major = major, .minor = minor };
 
 	memcpy(buf, &ver, sizeof(ver));
-	memcpy(buf + sizeof(ver), text, len);
+	if (len)
+		memcpy(buf + sizeof(ver), text, len);
 	return request(d, VUSER_VERSION, buf, sizeof(ver) + len, a);
 }
 
