@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Write the seeds of fuzz_vuser into corpus/vuser (format: fuzz_vuser.c). Run in tests/fuzz."""
+import struct
+
+PUMP, RAW, READ = 0x20, 0x10, 0x40
+MEMFD, ONE, EIGHT = 8, 3, 6
+
+
+def chunk(ctl, data):
+    return struct.pack("<BH", ctl, len(data)) + data
+
+
+def msg(cmd, payload=b"", ctl=0, flags=0):
+    return chunk(ctl | PUMP | READ, bytes([cmd, 1, flags]) + payload)
+
+
+def irqs(flags, index, start, count, data=b"", ctl=0):
+    return msg(8, struct.pack("<5I", 20 + len(data), flags, index, start, count) + data, ctl)
+
+
+def access(cmd, offset, region, count, data=b"", flags=0):
+    return msg(cmd, struct.pack("<QII", offset, region, count) + data, 0, flags)
+
+
+CAPS = (b'{"capabilities":{"max_msg_fds":16,"max_data_xfer_size":1048576,"pgsizes":4096,"max_dma_maps":65535,'
+        b'"write_multiple":true,"twin_socket":{"supported":false},"migration":{"pgsize":4096,"max_bitmap_size":268435456}}}\0')
+
+seeds = {
+    "version": b"\0" + msg(1, struct.pack("<HH", 0, 1) + CAPS) + msg(4, struct.pack("<4I", 16, 0, 0, 0)),
+    "dma": b"\1" + msg(2, struct.pack("<IIQQQ", 32, 3, 0, 0, 0xa0000), ONE | MEMFD)
+    + msg(2, struct.pack("<IIQQQ", 32, 1, 0, 0xfffc0000, 0x40000)) + msg(3, struct.pack("<IIQQ", 24, 0, 0, 0xa0000))
+    + msg(3, struct.pack("<IIQQ", 24, 2, 0, 0)),
+    "regions": b"\1" + b"".join(msg(5, struct.pack("<4I2Q", n, 0, i, 0, 0, 0)) for i in range(6) for n in (32, 80))
+    + msg(6, struct.pack("<4I", 512, 0, 0, 0)),
+    "irqs": b"\1" + msg(7, struct.pack("<4I", 16, 0, 2, 0)) + irqs(0x24, 2, 0, 3) + irqs(0x24, 2, 1, 1, b"", ONE)
+    + irqs(0x24, 2, 0, 8, b"", EIGHT) + irqs(0x22, 2, 0, 2, b"\0\1") + irqs(0x21, 2, 0, 0) + irqs(0x09, 0, 0, 1),
+    "access": b"\1" + access(9, 0, 2, 4) + access(10, 4, 2, 2, b"\6\0") + access(10, 4, 2, 1, b"\6", 0x10)
+    + access(9, 2**64 - 32769, 4, 32768) + msg(13) + msg(16, struct.pack("<II", 8, 1 << 16 | 1))
+    + msg(15, struct.pack("<Q", 2) + struct.pack("<QII8s", 0, 2, 8, b"12345678") * 2),
+    "queue": b"\3" + b"".join(chunk(PUMP, bytes([9, i, 0]) + struct.pack("<QII", 0, 4, 32768)) for i in range(8))
+    + msg(5, struct.pack("<4I2Q", 80, 0, 0, 0, 0, 0)) + msg(13) + msg(13),
+    "raw": b"\1" + chunk(RAW | ONE, struct.pack("<HHII", 1, 2, 48, 0)[:5])
+    + chunk(RAW | PUMP, struct.pack("<HHIII", 1, 2, 48, 0, 0)[5:] + struct.pack("<IIQQQ", 32, 3, 0, 0, 4096))
+    + chunk(RAW | PUMP | READ, struct.pack("<HHIII", 2, 13, 16, 0, 0) * 3)
+    + chunk(RAW | PUMP, struct.pack("<HHIII", 3, 13, 15, 0, 0)),
+}
+for name, data in seeds.items():
+    with open("corpus/vuser/" + name, "wb") as f:
+        f.write(data)
