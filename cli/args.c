@@ -17,7 +17,6 @@
 
 #define LONGS_MAX 64
 #define LONG_BASE 0x100 /* getopt values of long options: above every letter */
-#define DAY_MS 86400000.0
 
 struct all_opts {
 	struct option longs[LONGS_MAX + 1];
@@ -288,7 +287,7 @@ int cli_number(const char *text, unsigned long max, unsigned long *ret)
 	return 0;
 }
 
-int cli_seconds(const char *text, int *ret_ms)
+int cli_seconds(const char *text, unsigned int max, int *ret_ms)
 {
 	size_t whole = strspn(text, "0123456789"), frac = 0;
 	double ms;
@@ -298,7 +297,7 @@ int cli_seconds(const char *text, int *ret_ms)
 	if (!whole || strlen(text) > 12 || text[whole + (frac ? frac + 1 : 0)])
 		return -EINVAL;
 	ms = strtod(text, NULL) * 1000; /* the locale's numbers stay C: main() sets LC_CTYPE only */
-	if (ms > DAY_MS)
+	if (ms > max * 1000.0)
 		return -EINVAL;
 	*ret_ms = (int)(ms + 0.5);
 	return 0;

@@ -45,7 +45,7 @@ bool cli_args_wants_json(int argc, char **argv);
 /* @text as a number from 0 to @max, digits only. Returns 0 or -EINVAL. */
 int cli_number(const char *text, unsigned long max, unsigned long *ret);
 
-/* @text as seconds ("5", "0.5"), up to a day, into milliseconds. Returns 0 or -EINVAL. */
-int cli_seconds(const char *text, int *ret_ms);
+/* @text as seconds ("5", "0.5"), up to @max, into milliseconds. Returns 0 or -EINVAL. */
+int cli_seconds(const char *text, unsigned int max, int *ret_ms);
 
 #endif

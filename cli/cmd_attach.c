@@ -12,6 +12,8 @@
 #include "cli_views.h"
 #include "err.h"
 
+#define WAIT_MAX 600 /* seconds; the daemon waits no longer */
+
 /* Options that are words of the policy; what their values mean the daemon decides, as for `vf set`. */
 static const struct {
 	const char *opt, *word;
@@ -53,8 +55,8 @@ static int take_wait(const struct cli *cli, const struct cli_args *args, json_t 
 	*ret_ms = 0;
 	if (!wait)
 		return 0;
-	if (cli_seconds(wait, ret_ms) < 0) {
-		err_set(&err, -EINVAL, "cli.usage", "--wait: `%s` is not a number of seconds up to a day", wait);
+	if (cli_seconds(wait, WAIT_MAX, ret_ms) < 0) {
+		err_set(&err, -EINVAL, "cli.usage", "--wait: `%s` is not a number of seconds up to %d", wait, WAIT_MAX);
 		err_hint(&err, "for example --wait 10");
 		return cli_usage(cli, &err);
 	}

@@ -12,12 +12,14 @@
 #include "ctl_proto.h"
 #include "err.h"
 
+#define TIMEOUT_MAX 86400
+
 /* GANGWAY_TIMEOUT: seconds, for scripts that would rather fail than wait. */
 static int env_timeout(struct cli *cli, struct err *err)
 {
 	const char *text = getenv("GANGWAY_TIMEOUT");
 
-	if (!text || !*text || cli_seconds(text, &cli->timeout_ms) == 0)
+	if (!text || !*text || cli_seconds(text, TIMEOUT_MAX, &cli->timeout_ms) == 0)
 		return 0;
 	err_set(err, -EINVAL, "cli.usage", "GANGWAY_TIMEOUT: `%s` is not a number of seconds up to a day", text);
 	return -EINVAL;

@@ -71,7 +71,7 @@ void cli_progress_notify(void *progress, const char *method, json_t *params)
 	if (!what)
 		return;
 	set_what(p, what);
-	p->index = json_integer_value(json_object_get(params, "index"));
+	p->index = json_integer_value(json_object_get(params, "index")) + 1; /* people count from one */
 	p->of = json_integer_value(json_object_get(params, "of"));
 	draw(p);
 }

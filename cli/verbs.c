@@ -33,13 +33,13 @@ static const struct cli_opt attach_opts[] = {
 	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
 	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
 	{ "timing", NULL, NULL, "print the steps with the time each took and what it waited for", 0 },
-	{ "wait", "SECONDS", NULL, "how long the guest may take to drive the VF", 0 },
+	{ "wait", "SECONDS", NULL, "how long the guest may take to drive the VF, up to 600", 0 },
 	{ 0 },
 };
 
 static const struct cli_opt detach_opts[] = {
 	{ "timing", NULL, NULL, "print the steps with the time each took and what it waited for", 0 },
-	{ "wait", "SECONDS", NULL, "how long the guest may take to let the VF go", 0 },
+	{ "wait", "SECONDS", NULL, "how long the guest may take to let the VF go, up to 600", 0 },
 	{ 0 },
 };
 

@@ -10,15 +10,22 @@ void cli_view_doctor(FILE *out, json_t *result)
 {
 	json_t *finding, *findings = json_object_get(result, "findings");
 	unsigned int fails = 0, warns = 0;
+	int width = 0;
 	size_t i;
 
+	json_array_foreach (findings, i, finding) {
+		char *check = cli_cell(finding, "check");
+
+		width = (int)strlen(check) > width ? (int)strlen(check) : width;
+		free(check);
+	}
 	json_array_foreach (findings, i, finding) {
 		char *status = cli_cell(finding, "status"), *check = cli_cell(finding, "check");
 		char *detail = cli_cell(finding, "detail"), *hint = cli_cell(finding, "hint");
 
-		fprintf(out, "%-4s  %-16s  %s\n", status, check, detail);
+		fprintf(out, "%-4s  %-*s  %s\n", status, width, check, detail);
 		if (strcmp(hint, "-") != 0)
-			fprintf(out, "%24shint: %s\n", "", hint);
+			fprintf(out, "%*shint: %s\n", width + 8, "", hint);
 		fails += strcmp(status, "fail") == 0;
 		warns += strcmp(status, "warn") == 0;
 		free(status);

@@ -6,7 +6,7 @@
 #include "cli_render.h"
 #include "cli_views.h"
 
-/* A line for a member that is an ERROR or plain text: "NAME: MESSAGE", then the hint. */
+/* A line for a member that is an ERROR or plain text: "NAME: MESSAGE" (most messages name the object already), then the hint. */
 static void explain(FILE *out, json_t *obj, const char *name_key, const char *key)
 {
 	json_t *why = json_object_get(obj, key);
@@ -17,7 +17,10 @@ static void explain(FILE *out, json_t *obj, const char *name_key, const char *ke
 	name = cli_cell(obj, name_key);
 	msg = json_is_object(why) ? cli_cell(why, "message") : cli_cell(obj, key);
 	hint = cli_cell(why, "hint");
-	fprintf(out, "%s: %s\n", name, msg);
+	if (strstr(msg, name))
+		fprintf(out, "%s\n", msg);
+	else
+		fprintf(out, "%s: %s\n", name, msg);
 	if (strcmp(hint, "-") != 0)
 		fprintf(out, "  hint: %s\n", hint);
 	free(name);
@@ -42,6 +45,14 @@ static char *lease_vf_long(json_t *lease, const char *key)
 	return text;
 }
 
+/* Every lease has a `why`, that of its last change of state; it is news only while the lease is not as it should be. */
+static bool needs_why(json_t *lease)
+{
+	const char *state = cli_str(lease, "state");
+
+	return !state || (strcmp(state, "attached") != 0 && strcmp(state, "prepared") != 0) || cli_str(lease, "reason");
+}
+
 void cli_view_leases(FILE *out, json_t *leases)
 {
 	static const struct cli_col cols[] = {
@@ -58,7 +69,8 @@ void cli_view_leases(FILE *out, json_t *leases)
 
 	cli_render_table(out, cols, CLI_NR(cols), leases);
 	json_array_foreach (leases, i, lease) {
-		explain(out, lease, "id", "why");
+		if (needs_why(lease))
+			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
 	}
 }
@@ -210,14 +222,18 @@ void cli_view_event(FILE *out, json_t *event)
 {
 	char *when = cli_fmt_time(event, "time"), *kind = cli_cell(event, "event"), *object = cli_cell(event, "object");
 	char *from = cli_cell(event, "from"), *to = cli_cell(event, "to"), *why = cli_cell(event, "why");
+	json_t *reason = json_object_get(event, "why"); /* text, or an ERROR */
+	char *msg = cli_cell(reason, "message");
 
 	fprintf(out, "%s %s %s", when, kind, object);
-	if (strcmp(kind, "lease") == 0) {
+	if (strcmp(kind, "lease") == 0 && cli_str(event, "to")) {
 		fprintf(out, " %s -> %s", from, to);
 		if (strcmp(why, "-") != 0)
 			fprintf(out, " (%s)", why);
 	} else {
 		event_rest(out, event);
+		if (json_is_object(reason))
+			fprintf(out, " (%s)", msg);
 	}
 	fputc('\n', out);
 	free(when);
@@ -226,4 +242,5 @@ void cli_view_event(FILE *out, json_t *event)
 	free(from);
 	free(to);
 	free(why);
+	free(msg);
 }

@@ -202,7 +202,7 @@ Test(cli_args, numbers)
 
 		cr_assert_eq(cli_number(rows[i].text, 65535, &n), rows[i].number < 0 ? -EINVAL : 0, "%s", rows[i].text);
 		cr_assert_eq(n, rows[i].number < 0 ? 12345UL : (unsigned long)rows[i].number, "%s", rows[i].text);
-		cr_assert_eq(cli_seconds(rows[i].text, &ms), rows[i].ms < 0 ? -EINVAL : 0, "%s", rows[i].text);
+		cr_assert_eq(cli_seconds(rows[i].text, 86400, &ms), rows[i].ms < 0 ? -EINVAL : 0, "%s", rows[i].text);
 		cr_assert_eq(ms, rows[i].ms < 0 ? -7 : rows[i].ms, "%s: %d", rows[i].text, ms);
 	}
 }

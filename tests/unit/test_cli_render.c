@@ -198,7 +198,7 @@ Test(cli_render, views_survive_anything)
 
 Test(cli_render, progress_takes_only_its_own)
 {
-	json_t *params = json_pack("{s:s,s:i,s:i}", "what", "bind \033", "index", 2, "of", 3);
+	json_t *params = json_pack("{s:s,s:i,s:i}", "what", "bind \033", "index", 1, "of", 3);
 	struct cli_progress p;
 	char *text = NULL;
 	size_t len;
