@@ -94,6 +94,20 @@ static int change(struct sys *sys, const struct sriov_pf *pf, unsigned nr, struc
 	return got == nr ? 0 : not_taken(pf, nr, (unsigned)got, err);
 }
 
+/* After a failure that may have come before or after the change. The VFs come back bare: policies went with the old ones. */
+static int put_back(struct sys *sys, const struct sriov_pf *pf, unsigned old)
+{
+	uint64_t now = 0;
+	int r;
+
+	r = read_count(sys, pf, "sriov_numvfs", &now);
+	if (r < 0 || now == old)
+		return r;
+	if (now)
+		r = write_count(sys, pf, 0);
+	return r < 0 ? r : write_count(sys, pf, old);
+}
+
 int sriov_pf_set_numvfs(struct sys *sys, const struct sriov_pf *pf, unsigned nr, struct err *err)
 {
 	const char *name = sriov_pf_name(pf);
@@ -115,13 +129,11 @@ int sriov_pf_set_numvfs(struct sys *sys, const struct sriov_pf *pf, unsigned nr,
 	}
 	if (nr == old)
 		return 0;
-	if (old) {
+	if (old)
 		r = change(sys, pf, 0, err);
-		if (r < 0 || nr == 0)
-			return r;
-	}
-	r = change(sys, pf, nr, err);
-	if (r < 0 && old && (write_count(sys, pf, 0) < 0 || write_count(sys, pf, (unsigned)old) < 0))
+	if (r == 0 && nr)
+		r = change(sys, pf, nr, err);
+	if (r < 0 && old && put_back(sys, pf, (unsigned)old) < 0)
 		err_prefix(err, "(and the %u VFs there were did not come back)", (unsigned)old);
 	return r;
 }
