@@ -144,8 +144,10 @@ static int queue(struct vuser *v, size_t done, size_t len, int fd)
 	if (fd >= 0) {
 		o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (o->fd < 0) {
+			int r = -errno;
+
 			free(o);
-			return -errno;
+			return r;
 		}
 	}
 	v->out_cost += cost;

@@ -309,6 +309,30 @@ Test(vuser_io, out_of_descriptors)
 	dev_stop(&d);
 }
 
+/* No room to keep a descriptor whose answer has to wait: rather no client than an answer without what it promises. */
+Test(vuser_io, out_of_descriptors_when_queueing)
+{
+	struct vuser_region_access rd = { .region = 5, .count = VUSER_MAX_XFER };
+	struct vfio_region_info q = { .argsz = 4096, .index = 3 };
+	int before = count_fds(), small = 1;
+	struct rlimit old, lim;
+	struct dev d;
+
+	dev_start_running(&d);
+	setsockopt(vuser_fd(d.v), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	client_send(&d, 1, VUSER_REGION_READ, 0, &rd, sizeof(rd), NULL, 0);
+	client_send(&d, 2, VUSER_DEVICE_GET_REGION_INFO, 0, &q, sizeof(q), NULL, 0);
+	getrlimit(RLIMIT_NOFILE, &old);
+	lim = (struct rlimit){ .rlim_cur = 3, .rlim_max = old.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	cr_assert_eq(vuser_process(d.v, POLLIN), -ECONNRESET);
+	setrlimit(RLIMIT_NOFILE, &old);
+	cr_assert_neq(strstr(vuser_last_error(d.v), "could not be sent: errno"), NULL, "%s", vuser_last_error(d.v));
+	cr_assert_eq(d.nr_disconnect, 1);
+	dev_stop(&d);
+	cr_assert_eq(count_fds(), before);
+}
+
 /* The client dies at every byte of a message. */
 Test(vuser_io, dies_in_a_message)
 {
