@@ -6,7 +6,6 @@
 #include "devproc.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "device/device_proto.h"
@@ -23,22 +21,7 @@
 #include "log.h"
 
 #define STOP_US (1000 * 1000) /* from asking to killing */
-#define ADOPT_MS 2000
 #define BURST 16 /* messages worked off before the loop goes on */
-
-struct devproc {
-	sd_event *event;
-	sd_event_source *ctl_source, *pid_source, *stop_source;
-	const struct devproc_ops *ops;
-	void *ctx;
-	char *id, *bdf;
-	struct devproc_paths paths;
-	struct devproc_status status;
-	int ctl_fd, pid_fd;
-	bool stopping;
-	bool gone; /* on_gone has been called */
-	const char *why; /* said to on_gone when the process has been killed for it */
-};
 
 struct devproc *devproc_free(struct devproc *p)
 {
@@ -56,8 +39,8 @@ struct devproc *devproc_free(struct devproc *p)
 	return NULL;
 }
 
-static int devproc_alloc(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,
-			 struct devproc **ret, struct err *err)
+int devproc_alloc(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,
+		  struct devproc **ret, struct err *err)
 {
 	struct devproc *p = calloc(1, sizeof(*p));
 	int r;
@@ -151,7 +134,7 @@ static int take_message(struct devproc *p, struct devproc_msg *ret)
 	return 1;
 }
 
-static void set_status(struct devproc *p, const struct devproc_msg *msg)
+void devproc_set_status(struct devproc *p, const struct devproc_msg *msg)
 {
 	pid_t pid = p->status.pid; /* known from the kernel, not from the process */
 
@@ -172,7 +155,7 @@ static int on_ctl(sd_event_source *source, int fd, uint32_t revents, void *userd
 	for (int i = 0; i < BURST && r > 0; i++) {
 		r = take_message(p, &msg);
 		if (r > 0 && msg.has_status) {
-			set_status(p, &msg);
+			devproc_set_status(p, &msg);
 			fresh = true;
 		}
 	}
@@ -183,8 +166,7 @@ static int on_ctl(sd_event_source *source, int fd, uint32_t revents, void *userd
 	return 0;
 }
 
-/* Connect, without waiting: the listening socket is there before the process is. */
-static int connect_ctl(struct devproc *p, struct err *err)
+int devproc_connect(struct devproc *p, struct err *err)
 {
 	p->ctl_fd = fd_connect_unix(p->paths.ctl, SOCK_SEQPACKET);
 	if (p->ctl_fd >= 0)
@@ -192,14 +174,14 @@ static int connect_ctl(struct devproc *p, struct err *err)
 	return err_set(err, p->ctl_fd, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-p->ctl_fd));
 }
 
-static int send_op(struct devproc *p, const char *text)
+int devproc_send(struct devproc *p, const char *text)
 {
 	ssize_t n = p->ctl_fd < 0 ? -ENOTCONN : fd_send(p->ctl_fd, text, strlen(text), NULL, 0);
 
 	return n < 0 ? (int)n : 0;
 }
 
-static int watch(struct devproc *p, struct err *err)
+int devproc_watch(struct devproc *p, struct err *err)
 {
 	int r;
 
@@ -228,11 +210,11 @@ int devproc_start(sd_event *event, const struct devproc_config *config, const st
 		devproc_free(p);
 		return r;
 	}
-	r = connect_ctl(p, err);
+	r = devproc_connect(p, err);
 	if (r == 0)
-		r = watch(p, err);
+		r = devproc_watch(p, err);
 	if (r == 0) {
-		r = send_op(p, "{\"op\":\"status\"}");
+		r = devproc_send(p, "{\"op\":\"status\"}");
 		if (r < 0)
 			err_set(err, r, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-r));
 	}
@@ -244,115 +226,6 @@ int devproc_start(sd_event *event, const struct devproc_config *config, const st
 		devproc_free(p);
 		return r;
 	}
-	*ret = p;
-	return 0;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* The answer to hello, with its three descriptors, past whatever status came before it. Bounded: start-up waits for this. */
-static int await_hello(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
-{
-	int64_t until = now_ms() + ADOPT_MS;
-	struct devproc_msg msg;
-
-	for (int64_t left = ADOPT_MS; left > 0; left = until - now_ms()) {
-		struct pollfd pfd = { .fd = p->ctl_fd, .events = POLLIN };
-		char buf[DEVICE_PROTO_MAX + 1];
-		size_t nr_fds = 0;
-		ssize_t n;
-		int r;
-
-		if (poll(&pfd, 1, (int)left) <= 0)
-			continue;
-		n = fd_recv(p->ctl_fd, buf, sizeof(buf), fds, DEVICE_PROTO_FDS, &nr_fds);
-		if (n == -EAGAIN)
-			continue;
-		if (n <= 0)
-			return err_set(err, n < 0 ? (int)n : -ECONNRESET, "devproc.connect",
-				       "lease %s: its device process hung up", p->id);
-		r = devproc_decode(buf, (size_t)n, p->id, p->bdf, &msg, err);
-		if (r == 0 && msg.op == DEVPROC_OP_HELLO && nr_fds == DEVICE_PROTO_FDS) {
-			set_status(p, &msg);
-			return 0;
-		}
-		if (r == 0 && (nr_fds || msg.op == DEVPROC_OP_HELLO))
-			r = err_set(err, -EPROTO, "devproc.protocol", "lease %s: its device process sent %zu descriptors", p->id,
-				    nr_fds);
-		while (nr_fds)
-			fd_close(&fds[--nr_fds]);
-		if (r < 0)
-			return r;
-	}
-	return err_set(err, -ETIMEDOUT, "devproc.silent", "lease %s: its device process does not answer", p->id);
-}
-
-/*
- * Who listens there? The credentials are those of the last listen(2), which the process makes itself. The pid cannot have been given
- * to another by the time we hold the pidfd, or hello would not be answered.
- */
-static int find_process(struct devproc *p, struct err *err)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (getsockopt(p->ctl_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return err_set(err, -errno, "devproc.connect", "lease %s: SO_PEERCRED: %s", p->id, strerror(errno));
-	p->pid_fd = pidfd_open(cred.pid, 0);
-	if (p->pid_fd < 0)
-		return err_set(err, -errno, "devproc.connect", "lease %s: pidfd_open: %s", p->id, strerror(errno));
-	p->status.pid = cred.pid;
-	return 0;
-}
-
-static int adopt(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
-{
-	int r;
-
-	r = connect_ctl(p, err);
-	if (r == -ENOENT || r == -ECONNREFUSED) {
-		unlink(p->paths.ctl);
-		unlink(p->paths.vuser);
-		return err_set(err, -ENOENT, "devproc.gone", "lease %s: its device process is gone", p->id);
-	}
-	if (r == 0)
-		r = find_process(p, err);
-	if (r == 0) {
-		r = send_op(p, "{\"op\":\"hello\"}");
-		if (r < 0)
-			err_set(err, r, "devproc.connect", "lease %s: %s", p->id, strerror(-r));
-	}
-	if (r == 0)
-		r = await_hello(p, fds, err);
-	return r;
-}
-
-int devproc_adopt(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,
-		  struct vdev_fds *ret_fds, struct devproc **ret, struct err *err)
-{
-	int fds[DEVICE_PROTO_FDS] = { -1, -1, -1 };
-	struct devproc *p;
-	int r;
-
-	r = devproc_alloc(event, config, ops, ctx, &p, err);
-	if (r < 0)
-		return r;
-	r = adopt(p, fds, err);
-	if (r == 0)
-		r = watch(p, err);
-	if (r < 0) {
-		for (int i = 0; i < DEVICE_PROTO_FDS; i++)
-			fd_close(&fds[i]);
-		devproc_free(p);
-		return r;
-	}
-	*ret_fds = (struct vdev_fds){ .container = fds[0], .group = fds[1], .device = fds[2] };
 	*ret = p;
 	return 0;
 }
@@ -369,7 +242,7 @@ const struct devproc_status *devproc_get_status(const struct devproc *p)
 
 int devproc_poll(struct devproc *p)
 {
-	return send_op(p, "{\"op\":\"status\"}");
+	return devproc_send(p, "{\"op\":\"status\"}");
 }
 
 static int on_stop_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -388,7 +261,7 @@ void devproc_stop(struct devproc *p)
 	if (p->stopping || p->gone)
 		return;
 	p->stopping = true;
-	if (send_op(p, "{\"op\":\"stop\"}") < 0 ||
+	if (devproc_send(p, "{\"op\":\"stop\"}") < 0 ||
 	    sd_event_add_time_relative(p->event, &p->stop_source, CLOCK_MONOTONIC, STOP_US, 0, on_stop_timer, p) < 0)
 		kill_it(p, NULL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What devproc.c, devproc_start.c and devproc_msg.c share. */
+/* What the files of devproc share. */
 #ifndef GANGWAY_DEVPROC_INTERNAL_H
 #define GANGWAY_DEVPROC_INTERNAL_H
 
@@ -32,5 +32,29 @@ struct devproc_msg {
  * -EPROTO "devproc.protocol". Texts are made printable.
  */
 int devproc_decode(const char *text, size_t len, const char *id, const char *bdf, struct devproc_msg *ret, struct err *err);
+
+struct devproc {
+	sd_event *event;
+	sd_event_source *ctl_source, *pid_source, *stop_source;
+	const struct devproc_ops *ops;
+	void *ctx;
+	char *id, *bdf;
+	struct devproc_paths paths;
+	struct devproc_status status;
+	int ctl_fd, pid_fd;
+	bool stopping;
+	bool gone; /* on_gone has been called */
+	const char *why; /* said to on_gone when the process has been killed for it */
+};
+
+int devproc_alloc(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,
+		  struct devproc **ret, struct err *err);
+/* Connect the control socket, without waiting: it listens before the process runs. */
+int devproc_connect(struct devproc *proc, struct err *err);
+/* One request; -EAGAIN when the process does not read. */
+int devproc_send(struct devproc *proc, const char *text);
+/* Hear from the control socket and the pidfd in the loop. */
+int devproc_watch(struct devproc *proc, struct err *err);
+void devproc_set_status(struct devproc *proc, const struct devproc_msg *msg);
 
 #endif

@@ -48,13 +48,13 @@ static int earlier(int a, int b)
 	return a < b ? a : b;
 }
 
-static int accept_vmm(struct vuser *vuser, int listen_fd)
+static int accept_vmm(struct vuser *vuser, struct vfdev *dev, int listen_fd)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : -errno;
-	if (vuser_accept(vuser, fd) == -EBUSY)
+	if (vuser_accept(vuser, fd) == -EBUSY && vfdev_may_log(dev))
 		log_warn("a second VMM connected while one is served: refused");
 	return 0;
 }
@@ -87,7 +87,7 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		/* also when nothing has arrived: a client may have been silent too long */
 		if (client >= 0)
 			vuser_process(vuser, fds[SLOT_VUSER].revents);
-		if (fds[SLOT_VUSER_LISTEN].revents && accept_vmm(vuser, vuser_listen) < 0)
+		if (fds[SLOT_VUSER_LISTEN].revents && accept_vmm(vuser, dev, vuser_listen) < 0)
 			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
 		get_status(vuser, dev, &status);
 		devctl_process(ctl, &fds[SLOT_CTL], &status);

@@ -9,18 +9,27 @@
 #include "sys.h"
 
 #define LOG_WINDOW_US (60u * 1000 * 1000)
-#define LOG_PER_WINDOW 20 /* refusals that a client can make us log in a window; the last one is in status anyway */
+#define LOG_PER_WINDOW 20 /* lines that a client can make us log in a window; the last refusal is in status anyway */
 
-static void refused(struct vfdev *dev, const struct err *err)
+bool vfdev_may_log(struct vfdev *dev)
 {
 	uint64_t now = dev->sys->ops->now_us(dev->sys);
 
-	dev->last = *err;
 	if (dev->nr_logged == 0 || now - dev->log_from_us > LOG_WINDOW_US) {
 		dev->log_from_us = now;
 		dev->nr_logged = 0;
 	}
-	if (++dev->nr_logged <= LOG_PER_WINDOW)
+	if (dev->nr_logged < LOG_PER_WINDOW) {
+		dev->nr_logged++;
+		return true;
+	}
+	return false;
+}
+
+static void refused(struct vfdev *dev, const struct err *err)
+{
+	dev->last = *err;
+	if (vfdev_may_log(dev))
 		log_warn("%s: %s", err->code, err->msg);
 }
 
@@ -153,7 +162,8 @@ static void on_client(void *ctx, bool connected)
 {
 	struct vfdev *dev = ctx;
 
-	log_info("vf %s: the VMM has %s", vdev_bdf(dev->vdev), connected ? "connected" : "gone");
+	if (vfdev_may_log(dev))
+		log_info("vf %s: the VMM has %s", vdev_bdf(dev->vdev), connected ? "connected" : "gone");
 	if (connected)
 		err_clear(&dev->last);
 	else

@@ -34,5 +34,7 @@ void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */
 void vfdev_quiesce(struct vfdev *dev);
 bool vfdev_bus_master(const struct vfdev *dev);
+/* Whether one more line that a client has caused may be written. */
+bool vfdev_may_log(struct vfdev *dev);
 
 #endif

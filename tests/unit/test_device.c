@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gangway-device as a whole, sealed: a VMM comes, maps, arms, and goes; gangwayd asks and is told. */
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "device_peer.h"
+
+static struct peer peer;
+static int ctl_sock;
+
+static void setup(void)
+{
+	peer_start(&peer);
+	ctl_sock = fd_connect_unix(peer.ctl, SOCK_SEQPACKET);
+	cr_assert(ctl_sock >= 0);
+}
+
+static void teardown(void)
+{
+	json_t *stop;
+	int status;
+
+	/* status messages that nobody has read come first */
+	cr_assert(fd_send(ctl_sock, "{\"op\":\"stop\"}", 13, NULL, 0) > 0);
+	while ((stop = ctl_read(ctl_sock, NULL, NULL)))
+		json_decref(stop);
+	status = peer_wait(&peer);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x: stopped by the sandbox?", status);
+	peer_clean(&peer);
+}
+
+TestSuite(device, .init = setup, .fini = teardown);
+
+/* Read until a status has @key equal to @want; false after 2 s of silence. */
+static bool told(const char *key, json_int_t want)
+{
+	json_t *msg;
+
+	while ((msg = ctl_read(ctl_sock, NULL, NULL))) {
+		json_t *v = json_object_get(json_object_get(msg, "status"), key);
+		bool hit =
+			json_is_boolean(v) ? json_is_true(v) == (want != 0) : json_integer_value(v) == want && json_is_integer(v);
+
+		json_decref(msg);
+		if (hit)
+			return true;
+	}
+	return false;
+}
+
+static int dma_map(int sock, uint64_t iova, uint64_t size, int fd)
+{
+	struct vuser_dma_map_req req = { .argsz = sizeof(req), .flags = 3, .address = iova, .size = size };
+
+	return vmm_ask(sock, VUSER_DMA_MAP, &req, sizeof(req), &fd, fd >= 0);
+}
+
+static int guest_memory(void)
+{
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+
+	cr_assert(fd >= 0 && ftruncate(fd, 16 << 20) == 0);
+	return fd;
+}
+
+static int arm_one(int sock, unsigned vector)
+{
+	struct vfio_irq_set set = { .argsz = sizeof(set),
+				    .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+				    .index = VFIO_PCI_MSIX_IRQ_INDEX,
+				    .start = vector,
+				    .count = 1 };
+	int fd = eventfd(0, EFD_NONBLOCK), r;
+
+	r = vmm_ask(sock, VUSER_DEVICE_SET_IRQS, &set, sizeof(set), &fd, 1);
+	close(fd);
+	return r;
+}
+
+static int write_command(int sock, uint16_t command)
+{
+	struct {
+		struct vuser_region_access access;
+		uint16_t command;
+	} __attribute__((packed)) req = { { PCI_COMMAND, VFIO_PCI_CONFIG_REGION_INDEX, 2 }, command };
+
+	return vmm_ask(sock, VUSER_REGION_WRITE, &req, sizeof(req), NULL, 0);
+}
+
+Test(device, hello)
+{
+	int fds[3] = { -1, -1, -1 };
+	size_t nr_fds = 0;
+	json_t *hello = ctl_ask(ctl_sock, "{\"op\":\"hello\"}", fds, &nr_fds);
+	json_int_t version, pid;
+	const char *id, *bdf;
+
+	cr_assert_not_null(hello);
+	cr_assert_eq(nr_fds, 3);
+	cr_assert_eq(json_unpack(hello, "{s:I, s:I, s:s, s:s, s:{s:b}}", "version", &version, "pid", &pid, "id", &id, "bdf", &bdf,
+				 "status", "degraded", &(int){ 0 }),
+		     0);
+	cr_assert_eq(version, DEVICE_PROTO_VERSION);
+	cr_assert_eq(pid, peer.pid);
+	cr_assert_str_eq(id, "lease-1");
+	cr_assert_str_eq(bdf, PEER_BDF);
+	json_decref(hello);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
+Test(device, a_guest_comes_and_goes)
+{
+	int memory = guest_memory(), sock = vmm_connect(peer.vuser);
+
+	cr_assert(sock >= 0);
+	cr_assert_eq(dma_map(sock, 0, 8 << 20, memory), 0);
+	cr_assert_eq(dma_map(sock, 0x100000000, 8 << 20, memory), 0);
+	cr_assert_eq(dma_map(sock, 0xfffc0000, 0x40000, -1), 0, "a ROM without a descriptor");
+	cr_assert(told("dma_bytes", 16 << 20));
+	cr_assert_eq(arm_one(sock, 0), 0);
+	cr_assert_eq(arm_one(sock, 2), 0);
+	cr_assert(told("vectors_armed", 2));
+	cr_assert_eq(write_command(sock, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 0);
+	cr_assert(told("bus_master", 1));
+	cr_assert_eq(vmm_ask(sock, VUSER_DEVICE_RESET, NULL, 0, NULL, 0), 0);
+	close(sock);
+	cr_assert(told("bus_master", 0));
+	cr_assert_eq(fd_send(ctl_sock, "{\"op\":\"status\"}", 15, NULL, 0), 15);
+	cr_assert(told("vectors_armed", 0));
+	/* the VM has rebooted: a new QEMU */
+	sock = vmm_connect(peer.vuser);
+	cr_assert(sock >= 0);
+	cr_assert_eq(dma_map(sock, 0, 8 << 20, memory), 0, "nothing of the first is left");
+	cr_assert(told("nr_clients", 2));
+	close(sock);
+	close(memory);
+}
+
+Test(device, a_second_vmm_is_refused)
+{
+	int first = vmm_connect(peer.vuser), memory = guest_memory();
+
+	cr_assert(first >= 0);
+	cr_assert(vmm_connect(peer.vuser) < 0);
+	cr_assert_eq(dma_map(first, 0, 8 << 20, memory), 0, "the first has noticed nothing");
+	close(first);
+	close(memory);
+}
+
+Test(device, refusals_are_answered_and_told)
+{
+	int sock = vmm_connect(peer.vuser), memory = guest_memory(), pipe_fds[2];
+	json_t *msg;
+
+	cr_assert_eq(pipe(pipe_fds), 0);
+	cr_assert_eq(dma_map(sock, 0, 8 << 20, memory), 0);
+	cr_assert_eq(dma_map(sock, 0, 8 << 20, memory), EEXIST);
+	cr_assert(told("degraded", 1));
+	cr_assert_eq(dma_map(sock, 0xfee00000, 4096, memory), ERANGE);
+	cr_assert_eq(dma_map(sock, 0x10000000, 32 << 20, memory), ENXIO);
+	cr_assert_eq(dma_map(sock, 0x10000000, 65 << 20, memory), EDQUOT);
+	cr_assert_eq(dma_map(sock, 0x10000000, 4096, pipe_fds[0]), EINVAL);
+	cr_assert_eq(dma_map(sock, 0x10000800, 4096, memory), EINVAL);
+	usleep(DEVCTL_STATUS_MS * 2000);
+	while ((msg = ctl_ask(ctl_sock, "{\"op\":\"status\"}", NULL, NULL))) {
+		const char *last = json_string_value(json_object_get(json_object_get(msg, "status"), "last_error"));
+		bool hit = last && strstr(last, "aligned");
+
+		json_decref(msg);
+		if (hit)
+			break;
+	}
+	cr_assert_not_null(msg);
+	close(sock);
+	cr_assert(told("degraded", 0), "gone with the client");
+}
+
+/* A guest that flips bus mastering as fast as it can makes ten messages a second, not ten thousand. */
+Test(device, a_chatty_guest_is_coalesced)
+{
+	int sock = vmm_connect(peer.vuser), told_nr = 0;
+	struct timespec from, to;
+	json_t *msg;
+	long ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (int i = 0; i < 2000; i++)
+		cr_assert_eq(write_command(sock, i % 2 ? PCI_COMMAND_MASTER : 0), 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	ms = (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000;
+	close(sock);
+	while ((msg = ctl_read(ctl_sock, NULL, NULL))) {
+		told_nr++;
+		json_decref(msg);
+	}
+	cr_assert(told_nr <= ms / DEVCTL_STATUS_MS + 6, "%d messages in %ld ms", told_nr, ms);
+}
+
+Test(device, control_clients_at_and_above_the_limit)
+{
+	int socks[DEVCTL_CLIENTS];
+	json_t *msg;
+
+	for (int i = 0; i < DEVCTL_CLIENTS; i++) {
+		socks[i] = fd_connect_unix(peer.ctl, SOCK_SEQPACKET);
+		cr_assert(socks[i] >= 0);
+		msg = ctl_ask(socks[i], "{\"op\":\"status\"}", NULL, NULL);
+		/* setup has taken one place */
+		cr_assert_eq(msg != NULL, i < DEVCTL_CLIENTS - 1, "connection %d", i);
+		json_decref(msg);
+	}
+	close(socks[0]);
+	usleep(50000);
+	close(socks[DEVCTL_CLIENTS - 1]);
+	socks[0] = fd_connect_unix(peer.ctl, SOCK_SEQPACKET);
+	msg = ctl_ask(socks[0], "{\"op\":\"status\"}", NULL, NULL);
+	cr_assert_not_null(msg, "a place is free again");
+	json_decref(msg);
+	for (int i = 0; i < DEVCTL_CLIENTS - 1; i++)
+		close(socks[i]);
+}
+
+Test(device, hostile_control_requests)
+{
+	static const char *const requests[] = {
+		"{}",
+		"[]",
+		"null",
+		"{\"op\":1}",
+		"{\"op\":\"launch\"}",
+		"{\"op\":\"stop\",\"op\":\"hello\"}",
+		"\xff\xfe",
+		"{\"op\":\"stop\"",
+		"{\"op\":null}",
+	};
+	json_t *msg;
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+		size_t nr_fds = 0;
+		int fds[3];
+
+		msg = ctl_ask(ctl_sock, requests[i], fds, &nr_fds);
+		cr_assert_not_null(msg, "%s", requests[i]);
+		cr_assert_str_eq(json_string_value(json_object_get(msg, "op")), "error", "%s", requests[i]);
+		cr_assert_eq(nr_fds, 0);
+		json_decref(msg);
+	}
+	/* larger than a datagram may be: the connection ends, the process does not */
+	{
+		static char big[DEVICE_PROTO_MAX + 1];
+		int sock = fd_connect_unix(peer.ctl, SOCK_SEQPACKET);
+
+		memset(big, ' ', sizeof(big));
+		cr_assert_eq(fd_send(sock, big, sizeof(big), NULL, 0), (ssize_t)sizeof(big));
+		cr_assert_null(ctl_read(sock, NULL, NULL));
+		close(sock);
+		/* and descriptors where none are expected */
+		sock = fd_connect_unix(peer.ctl, SOCK_SEQPACKET);
+		fd_send(sock, "{\"op\":\"hello\"}", 14, &sock, 1);
+		cr_assert_null(ctl_read(sock, NULL, NULL));
+		close(sock);
+	}
+	msg = ctl_ask(ctl_sock, "{\"op\":\"status\"}", NULL, NULL);
+	cr_assert_not_null(msg);
+	json_decref(msg);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the sandbox forbids, it forbids by death. That it lets the work pass is what test_device.c shows: it runs sealed. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "sandbox.h"
+
+static void do_open(void)
+{
+	syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+}
+
+static void do_socket(void)
+{
+	socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+static void do_fork(void)
+{
+	syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static void do_exec(void)
+{
+	char *argv[] = { (char *)"true", NULL };
+
+	execv("/bin/true", argv);
+}
+
+static void do_kill(void)
+{
+	kill(getppid(), 0);
+}
+
+static void do_ptrace(void)
+{
+	syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+}
+
+static void do_exec_memory(void)
+{
+	syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void do_exec_protect(void)
+{
+	static char page[8192] __attribute__((aligned(4096)));
+
+	syscall(SYS_mprotect, page, 4096, PROT_READ | PROT_EXEC);
+}
+
+static void do_other_ioctl(void)
+{
+	int n;
+
+	ioctl(0, FIONREAD, &n);
+}
+
+static void do_other_fcntl(void)
+{
+	fcntl(0, F_SETOWN, 1);
+}
+
+static void do_setuid(void)
+{
+	syscall(SYS_setuid, 0);
+}
+
+static void do_stat_path(void)
+{
+	struct stat st;
+
+	syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", &st, 0);
+}
+
+static void do_connect(void)
+{
+	syscall(SYS_connect, 0, NULL, 0);
+}
+
+static void do_dumpable(void)
+{
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static void do_allowed(void)
+{
+	struct stat st;
+	void *p;
+
+	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED || munmap(p, 4096) < 0 || fstat(0, &st) < 0 || fcntl(0, F_GETFL) < 0)
+		_exit(2);
+	/* every VFIO request passes to the kernel, which knows that this is none */
+	if (syscall(SYS_ioctl, 0, 0x3b64, NULL) >= 0 || errno == EPERM)
+		_exit(3);
+}
+
+/* How a sealed child ends that calls @fn. */
+static int ends(void (*fn)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	cr_assert(pid >= 0);
+	if (pid == 0) {
+		struct err err;
+
+		if (sandbox_drop(getuid(), getgid(), &err) < 0 || sandbox_seal(&err) < 0)
+			_exit(1);
+		fn();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	return status;
+}
+
+static void killed(void (*fn)(void), const char *what)
+{
+	int status = ends(fn);
+
+	cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%s: status 0x%x", what, status);
+}
+
+#define KILLED(fn) killed(fn, #fn)
+
+Test(sandbox, forbidden_calls_kill)
+{
+	KILLED(do_open);
+	KILLED(do_socket);
+	KILLED(do_connect);
+	KILLED(do_fork);
+	KILLED(do_exec);
+	KILLED(do_kill);
+	KILLED(do_ptrace);
+	KILLED(do_exec_memory);
+	KILLED(do_exec_protect);
+	KILLED(do_other_ioctl);
+	KILLED(do_other_fcntl);
+	KILLED(do_setuid);
+	KILLED(do_stat_path);
+	KILLED(do_dumpable);
+}
+
+Test(sandbox, needed_calls_pass)
+{
+	int status = ends(do_allowed);
+
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
+}
+
+/* Values of /proc/self/status after the privileges have gone. */
+static int check_dropped(uid_t uid, gid_t gid)
+{
+	static const char *const zero[] = { "CapInh:", "CapPrm:", "CapEff:", "CapAmb:" };
+	char line[256];
+	struct err err;
+	int seen = 0;
+	FILE *f;
+
+	if (sandbox_drop(uid, gid, &err) < 0) {
+		fprintf(stderr, "%s\n", err.msg);
+		return 1;
+	}
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return 2;
+	if (getuid() != uid || geteuid() != uid || getgid() != gid || getgroups(0, NULL) > 0)
+		return 3;
+	/* no longer our own file, now that the process is not dumpable: for root only */
+	f = fopen("/proc/thread-self/status", "r");
+	while (f && fgets(line, sizeof(line), f))
+		for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++)
+			if (!strncmp(line, zero[i], strlen(zero[i])))
+				seen += strstr(line, "0000000000000000") != NULL;
+	if (f && seen != 4)
+		return 4;
+	/* root cannot be had back */
+	return setuid(0) == 0 && uid != 0 ? 5 : 0;
+}
+
+Test(sandbox, privileges_go)
+{
+	pid_t pid;
+	int status;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	pid = fork();
+	if (pid == 0)
+		_exit(check_dropped(65534, 65534));
+	waitpid(pid, &status, 0);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "step %d", WEXITSTATUS(status));
+}
+
+Test(sandbox, another_user_is_not_to_be_had_without_root)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct err err;
+
+		if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+			_exit(2);
+		_exit(sandbox_drop(getuid() + 1, getgid(), &err) == -EPERM ? 0 : 1);
+	}
+	waitpid(pid, &status, 0);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+Test(sandbox, descriptors_are_limited)
+{
+	struct rlimit lim;
+	struct err err;
+
+	cr_assert_eq(sandbox_limit_fds(100, &err), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	cr_assert_eq(lim.rlim_max, 100);
+	cr_assert_eq(sandbox_limit_fds(200, &err), 0);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	cr_assert_eq(lim.rlim_max, 100, "only ever lowered");
+}
