@@ -4,8 +4,9 @@
 #
 #   tests/cli_golden.sh [--update] [BUILD_DIR [CASE...]]
 #
-# tests/cli/cases has one case a line: NAME SCRIPT [@tty] [VAR=VALUE...] ARGUMENTS. --update writes the golden files anew:
-# read the difference before it is committed.
+# tests/cli/cases has one case a line: NAME SCRIPT [@MODE...] [VAR=VALUE...] ARGUMENTS. Modes: @tty stderr is a terminal, @int
+# SIGINT after a while, @full stdout is a full disk. --update writes the golden files anew: read the difference before it is
+# committed.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 update=
@@ -13,7 +14,7 @@ if [ "${1:-}" = --update ]; then
 	update=1
 	shift
 fi
-build=$(cd "${1:-$top/build}" && pwd) || exit 2
+build=$(cd "${1:-${O:-$top/build}}" && pwd) || exit 2
 [ $# -gt 0 ] && shift
 fake=$build/tests/cli/fakedaemon
 tmp=$(mktemp -d) || exit 2
@@ -30,28 +31,32 @@ passed=0 failed=0
 # The transcript of one case: the command, what it asked, stdout, stderr, exit code.
 transcript()
 {
-	local script=$1 tty='' code
+	local script=$1 tty='' out=out code
+	local -a command=(gangway)
 	shift
 	[ "$script" = - ] || script=$top/tests/cli/answers/$script
 	echo "\$ gangway $*"
 	while :; do
 		case ${1:-} in
 		@tty) tty=--tty ;;
+		@int) command=(timeout --preserve-status -s INT 1.5 gangway) ;;
+		@full) out=/dev/full ;;
 		[A-Z]*=*) export "${1?}" ;;
 		*) break ;;
 		esac
 		shift
 	done
 	: >log
+	: >out
 	# shellcheck disable=SC2086
-	"$fake" $tty gangwayd.sock "$script" log gangway "$@" >out 2>err </dev/null
+	"$fake" $tty gangwayd.sock "$script" log "${command[@]}" "$@" >$out 2>err </dev/null
 	code=$?
 	cat log out
 	[ -s err ] && { echo '--- stderr'; cat err; }
 	echo "--- exit $code"
 	case " $* " in
 	*' -j '* | *' -p '* | *' --json '* | *' -jq '*)
-		if ! "$fake" --check-json <out; then
+		if [ $out = out ] && ! "$fake" --check-json <out; then
 			echo '*** stdout is not JSON'
 		fi ;;
 	esac
@@ -63,7 +68,7 @@ while read -r name script args; do
 		case " $* " in *" $name "*) ;; *) continue ;; esac
 	fi
 	golden=$top/tests/cli/golden/$name.txt
-	( eval "transcript $script $args" ) | sed "s,$tmp,TMP,g; s/\"version\": *\"[^\"]*\",\"protocol\":1},\"daemon\"/\"version\":\"VERSION\",\"protocol\":1},\"daemon\"/; s/^gangway [0-9a-f][^ ]*\$/gangway VERSION/" >got
+	( eval "transcript $script $args" ) | sed "s,$tmp,TMP,g; s/, [0-9]* s<CR>/, N s<CR>/g; s/\"version\": *\"[^\"]*\",\"protocol\":1},\"daemon\"/\"version\":\"VERSION\",\"protocol\":1},\"daemon\"/; s/^gangway [0-9a-f][^ ]*\$/gangway VERSION/" >got
 	if [ -n "$update" ]; then
 		cp got "$golden"
 	elif diff -u "$golden" got; then
