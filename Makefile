@@ -33,6 +33,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/
 PROGRAMS := $(O)/gangwayd $(O)/gangway-device $(O)/gangway
 
 .PHONY: all help clean setup check check-fast check-asan unit lab demo bench fuzz style analyze layers docs-check install
+.DEFAULT_GOAL := all
 .SUFFIXES:
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -72,6 +73,89 @@ $(O)/gangway: $(CLI_OBJS) $(O)/libgangway.a
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(FAKE_OBJS) $(O)/libdaemon.a $(O)/libcli.a $(O)/libgangway.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(PKGS) criterion) -o $@
+
+# --- tests ---
+
+unit: all $(UNIT_TESTS) $(TEST_HELPERS)
+
+check: setup
+	$(Q)$(MAKE) --no-print-directory style analyze unit
+	$(Q)O=$(O) scripts/check -l $(UNIT_TESTS)
+
+check-fast: unit
+	$(Q)O=$(O) scripts/check $(UNIT_TESTS)
+
+# the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+check-asan:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/asan OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check-fast
+
+lab:
+	$(Q)lab/run
+
+demo: setup all
+	$(Q)lab/run demo
+
+# --- looking at the sources ---
+
+C_FILES := $(wildcard $(addsuffix /*.c,$(LIB_DIRS) daemon daemon/device cli))
+ALL_SOURCES := $(C_FILES) $(wildcard $(addsuffix /*.h,include $(LIB_DIRS) daemon daemon/device cli)) $(wildcard tests/*/*.[ch] lab/*.c)
+
+style:
+	$(call say,STYLE,clang-format)
+	$(Q)clang-format --dry-run --Werror $(ALL_SOURCES)
+
+# clang's warnings, clang-tidy and cppcheck; each file is looked at again only when it has changed
+TIDY := $(patsubst %.c,$(O)/tidy/%.ok,$(C_FILES))
+$(O)/tidy/%.ok: %.c .clang-tidy $(wildcard include/*.h)
+	$(call say,TIDY,$<)
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) $(PKG_CFLAGS) -I$(dir $<) -std=gnu11 $(WARN) 2>$(O)/tidy/$*.log || { cat $(O)/tidy/$*.log >&2; exit 1; }
+	@touch $@
+
+analyze: $(TIDY)
+	$(call say,CPPCHK,$(words $(C_FILES)) files)
+	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+		--suppressions-list=.cppcheck -D_GNU_SOURCE -DGANGWAY_VERSION='""' -DGANGWAY_LIBEXECDIR='""' -Iinclude $(C_FILES)
+
+layers:
+	$(Q)scripts/layers
+
+docs-check: all
+	$(Q)O=$(O) bash tests/docs_sync.sh
+
+# --- fuzzing: the product's own decoders, SECONDS each ---
+
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_O := $(O)/fuzz
+FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
+$(FUZZ_O)/bin/%: tests/fuzz/%.c $(C_FILES) $(wildcard include/*.h)
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) O=$(FUZZ_O) OPT='-O1 -g' SAN='-fsanitize=fuzzer-no-link,address,undefined' $(FUZZ_O)/libdaemon.a $(FUZZ_O)/libgangway.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(CLANG) $(CPPFLAGS) $(PKG_CFLAGS) -Idaemon -Itests/fuzz -Ivmm -std=gnu11 -g -O1 $(FUZZ_FLAGS) -pthread $< $(FUZZ_O)/libdaemon.a $(FUZZ_O)/libgangway.a $(call libs,$(PKGS)) -o $@
+
+fuzz: $(addprefix $(FUZZ_O)/bin/,$(FUZZERS))
+	$(Q)set -e; for f in $(FUZZERS); do \
+		mkdir -p $(FUZZ_O)/corpus/$$f; \
+		echo "  $$f: $(SECONDS) s"; \
+		$(FUZZ_O)/bin/$$f -max_total_time=$(SECONDS) -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=$(FUZZ_O)/ \
+			$(FUZZ_O)/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} >$(FUZZ_O)/$$f.log 2>&1 || { tail -n 40 $(FUZZ_O)/$$f.log; exit 1; }; \
+		grep -E 'number_of_executed_units|average_exec_per_sec' $(FUZZ_O)/$$f.log; \
+	done
+
+setup:
+	$(Q)scripts/setup
+
+help:
+	@echo 'make            build gangwayd, gangway-device and gangway into $(O)/'
+	@echo 'make demo       install what is missing, boot the emulated host, give a guest a VF, run traffic'
+	@echo 'make check      install what is missing, run every test (needs root for the lab)'
+	@echo 'make check-fast build and run the tests that need no lab; check-asan: the same under sanitizers'
+	@echo 'make lab        list the scenarios of the emulated host (lab/run NAME runs one)'
+	@echo 'make bench      the figures, measured beside their peers'
+	@echo 'make fuzz       SECONDS=60 of each fuzzer'
+	@echo 'make style analyze layers docs-check   look at the sources'
+	@echo 'make install    DESTDIR= PREFIX=/usr'
 
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/libexec \

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* vsnprintf that marks a cut with "..." */
-static void put(char *buf, size_t size, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0))) put(char *buf, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(buf, size, fmt, ap);
 

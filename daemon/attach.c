@@ -243,12 +243,21 @@ static int user_ids(const char *user, struct lease *l, struct err *err)
 static int begin(struct daemon *d, const struct attach_params *p, struct lease **ret, struct err *err)
 {
 	char nic[LIMIT_NAME + 1];
+	struct lease *other;
 	struct guest *g;
 	int r;
 
 	r = guest_get(d, p->guest, &g, err);
 	if (r < 0)
 		return r;
+	/* two at once would choose the same hotplug slot */
+	TAILQ_FOREACH(other, &d->leases, link)
+	if (other->op && !strcmp(other->guest, p->guest)) {
+		err_set(err, -EBUSY, "lease.busy", "guest %s: its NIC %s is being %s", p->guest, other->nic,
+			other->op->detach ? "detached" : "attached");
+		err_hint(err, "`gangway status %s` shows when that is over", p->guest);
+		return -EBUSY;
+	}
 	default_nic(d, p->guest, nic, sizeof(nic));
 	if (!p->nic && lease_count(d, p->guest) > 0 && !p->prepare) {
 		/* a second `attach` of the same guest is a slip more often than a wish for two NICs */
@@ -309,6 +318,9 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 	op = op_new(l, req);
 	if (!op)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to end it", l->id);
+	/* of a lease that a former gangwayd was cut short with */
+	if (l->state == LEASE_ATTACHING)
+		lease_set_state(l, LEASE_FAILED, "interrupted");
 	op->detach = true;
 	op->wait_ms = wait_ms;
 	snprintf(op->why, sizeof(op->why), "%s", why);

@@ -319,13 +319,31 @@ static int undo_open(void *ctx, struct err *err)
 	return 0;
 }
 
-/* --- publish --- */
+/* --- record, publish --- */
 
-static int step_publish(void *ctx, struct err *err)
+/*
+ * A hot lease needs no second record: whether an interrupted attach came through is seen from whether the guest has the device
+ * (recover.c). A prepared one has no guest to ask.
+ */
+static bool is_prepared(const void *ctx)
+{
+	const struct op *op = ctx;
+
+	return op->lease->prepared;
+}
+
+static int step_record(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
-	return save(op, op->lease->prepared ? LEASE_PREPARED : LEASE_ATTACHED, &op->lease->undo, err);
+	return save(op, LEASE_PREPARED, &op->lease->undo, err);
+}
+
+static int step_publish(void *ctx, struct err *err)
+{
+	(void)ctx;
+	(void)err;
+	return 0;
 }
 
 static void after_publish(void *ctx)
@@ -430,11 +448,17 @@ static void what_drive(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "wait for the guest's driver");
 }
 
+static void what_record(const void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	snprintf(buf, size, "record the lease as prepared");
+}
+
 static void what_publish(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	snprintf(buf, size, "record the lease as %s", op->lease->prepared ? "prepared" : "attached");
+	snprintf(buf, size, "the lease is %s", op->lease->prepared ? "prepared" : "attached");
 }
 
 static bool is_hot(const void *ctx)
@@ -504,6 +528,7 @@ const struct step attach_table[] = {
 	  .run = step_plug,
 	  .undo = step_unplug },
 	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_hot, .what = what_drive, .run = step_drive },
-	{ .name = "publish", .worker = true, .what = what_publish, .run = step_publish, .after = after_publish },
+	{ .name = "record", .worker = true, .applies = is_prepared, .what = what_record, .run = step_record },
+	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
 };
 const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);

@@ -40,7 +40,7 @@ static void guest_gone_lease(struct lease *l)
 	if (l->prepared && l->state == LEASE_ATTACHED) {
 		lease_set_leg(l, LEG_NONE, REASON_NONE);
 		lease_set_state(l, LEASE_PREPARED, "the guest has ended");
-	} else if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED) {
+	} else if (l->state == LEASE_ATTACHED || l->state == LEASE_ATTACHING || l->state == LEASE_FAILED) {
 		end_lease(l, "the guest has ended");
 	}
 }
@@ -64,21 +64,29 @@ struct question {
 	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
 };
 
+static void lease_attached(struct lease *l, const char *why)
+{
+	lease_set_state(l, LEASE_ATTACHED, why);
+	lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+}
+
 static void on_has_device(void *ctx, int r, const struct err *err)
 {
 	struct question *q = ctx;
 	struct lease *l = lease_find(q->d, q->guest, q->nic);
 
-	if (l && !l->op && r < 0) {
-		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
-	} else if (l && !l->op && r == 0 && (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED) && !l->prepared) {
-		end_lease(l, "the guest does not have the VF any more");
-	} else if (l && !l->op && r == 1 && l->state == LEASE_PREPARED) {
-		lease_set_state(l, LEASE_ATTACHED, "the guest started with the VF");
-		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
-	} else if (l && !l->op && r == 1 && l->state == LEASE_FAILED) {
-		end_lease(l, "interrupted, undone");
+	if (!l || l->op) {
+		free(q);
+		return;
 	}
+	if (r < 0)
+		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
+	else if (r == 0 && l->state != LEASE_PREPARED && !(l->prepared && l->state == LEASE_ATTACHED))
+		end_lease(l, "the guest does not have the VF");
+	else if (r == 1 && l->state == LEASE_FAILED)
+		end_lease(l, "tried again");
+	else if (r == 1 && (l->state == LEASE_PREPARED || l->state == LEASE_ATTACHING))
+		lease_attached(l, l->prepared ? "the guest started with the VF" : "the guest has the VF");
 	free(q);
 }
 
@@ -151,24 +159,16 @@ static void same_boot(struct lease *l)
 	struct guest *g = guest_find(l->daemon, l->guest);
 	struct err err;
 
-	if (l->state == LEASE_ATTACHING || l->state == LEASE_DETACHING) {
-		/* cut short; undone as soon as it is known whether the guest has the device */
-		err_set(&l->error, -EINTR, "lease.interrupted", "lease %s: gangwayd ended while it was %s", l->id,
-			lease_state_to_string(l->state));
-		if (l->via == VIA_VFIO_USER && lease_adopt_process(l, &err) < 0)
-			log_info("lease %s: no process to adopt: %s", l->id, err.msg);
-		lease_set_state(l, LEASE_FAILED, "gangwayd ended in the middle");
-		if (!g)
-			end_lease(l, "interrupted, undone");
-		return;
-	}
-	if (l->state == LEASE_ATTACHED)
-		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
 	if (l->via == VIA_VFIO_USER && lease_adopt_process(l, &err) < 0) {
 		l->error = err;
 		err_prefix(&l->error, "lease %s: its gangway-device process is gone", l->id);
-		log_err("%s", l->error.msg);
+		log_warn("%s", l->error.msg);
 		lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
+	}
+	/* hot leases are in LEASE_ATTACHING until the guest has been asked whether it has the device */
+	if (!g) {
+		end_lease(l, "its guest is not known any more");
+		return;
 	}
 	log_info("lease %s: adopted (%s)", l->id, lease_state_to_string(l->state));
 }
