@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Attach and detach as operations on a lease: begun, ended, answered. The steps themselves: attach_steps.c. */
+/* Attach and detach as operations on a lease: begun, ended, answered. The steps themselves: attach_table.c. */
 #include "attach.h"
 
 #include <errno.h>

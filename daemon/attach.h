@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * attach: a VF into a guest and out again. The sequence is one table (attach_steps.c); attach runs it down, detach, failure and
+ * attach: a VF into a guest and out again. The sequence is one table (attach_table.c); attach runs it down, detach, failure and
  * recovery run its undo column up.
  */
 #ifndef GANGWAY_ATTACH_H

@@ -43,6 +43,28 @@ struct op {
 extern const struct step attach_table[];
 extern const size_t attach_table_len;
 
+#define VFIO_DRIVER "vfio-pci"
+
+/* attach_host.c: the steps on the host */
+int step_find(void *ctx, struct err *err);
+int step_reserve(void *ctx, struct err *err);
+int step_check(void *ctx, struct err *err);
+int step_save(void *ctx, struct err *err);
+void after_save(void *ctx);
+int undo_save(void *ctx, struct err *err);
+int step_bind(void *ctx, struct err *err);
+int undo_bind(void *ctx, struct err *err);
+int step_policy(void *ctx, struct err *err);
+int undo_policy(void *ctx, struct err *err);
+int step_grant(void *ctx, struct err *err);
+int undo_grant(void *ctx, struct err *err);
+int step_open(void *ctx, struct err *err);
+void after_open(void *ctx);
+int undo_open(void *ctx, struct err *err);
+int step_record(void *ctx, struct err *err);
+int step_publish(void *ctx, struct err *err);
+void after_publish(void *ctx);
+
 /* attach_guest.c: the steps that talk to the guest's VMM */
 int step_ask_guest(void *ctx, struct err *err);
 int step_plug(void *ctx, struct err *err);

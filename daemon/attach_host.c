@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The attach table, and its steps on the host. Steps marked worker run on a thread: they read the lease's fixed fields and write
- * to the op alone; .after brings what they found into the lease.
- *
- * The policy is written after the VF has left its host driver and is put back before that driver returns: a VF driver reads its
- * MAC only when it starts.
+ * The steps of the attach table on the host. Steps marked worker run on a thread: they read the lease's fixed fields and write to the
+ * op alone; .after brings what they found into the lease.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +18,13 @@
 #include "preflight.h"
 #include "vdev.h"
 
-#define VFIO_DRIVER "vfio-pci"
-
 /* how long a VMM may take to close the group after it has let the device go; there is no event for it */
 #define GROUP_CLOSE_MS 2000
 #define GROUP_CLOSE_POLL_MS 5
 
 /* --- find, reserve --- */
 
-static int step_find(void *ctx, struct err *err)
+int step_find(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct err not_vf;
@@ -76,7 +71,7 @@ static int vf_is_free(struct op *op, const struct sriov_vf *vf, struct err *err)
 	return sriov_vf_check_unused(vf, err);
 }
 
-static int step_reserve(void *ctx, struct err *err)
+int step_reserve(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
@@ -108,7 +103,7 @@ static int step_reserve(void *ctx, struct err *err)
 
 /* --- check --- */
 
-static int step_check(void *ctx, struct err *err)
+int step_check(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
@@ -130,7 +125,7 @@ static int save(struct op *op, enum lease_state as, const struct lease_undo *und
 	return r;
 }
 
-static int step_save(void *ctx, struct err *err)
+int step_save(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease_undo *u = &op->undo;
@@ -154,14 +149,14 @@ static int step_save(void *ctx, struct err *err)
 	return save(op, LEASE_ATTACHING, u, err);
 }
 
-static void after_save(void *ctx)
+void after_save(void *ctx)
 {
 	struct op *op = ctx;
 
 	op->lease->undo = op->undo;
 }
 
-static int undo_save(void *ctx, struct err *err)
+int undo_save(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
@@ -170,7 +165,7 @@ static int undo_save(void *ctx, struct err *err)
 
 /* --- bind --- */
 
-static int step_bind(void *ctx, struct err *err)
+int step_bind(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
@@ -205,7 +200,7 @@ static int wait_group_closed(struct op *op, struct err *err)
 	return -EBUSY;
 }
 
-static int undo_bind(void *ctx, struct err *err)
+int undo_bind(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
@@ -224,21 +219,14 @@ static int undo_bind(void *ctx, struct err *err)
 
 /* --- policy --- */
 
-static bool has_policy(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return op->lease->want.fields != 0;
-}
-
-static int step_policy(void *ctx, struct err *err)
+int step_policy(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
 	return policy_apply(op->d->sys, &op->pf, op->lease->vf_index, &op->lease->want, err);
 }
 
-static int undo_policy(void *ctx, struct err *err)
+int undo_policy(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
@@ -251,14 +239,7 @@ static int undo_policy(void *ctx, struct err *err)
 
 /* --- grant: /dev/vfio/N to an unprivileged VMM --- */
 
-static bool needs_grant(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return op->lease->via == VIA_VFIO_PCI && op->lease->owner_uid != 0;
-}
-
-static int step_grant(void *ctx, struct err *err)
+int step_grant(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
@@ -270,7 +251,7 @@ static int step_grant(void *ctx, struct err *err)
 	return r < 0 ? err_set(err, r, "vfio.grant-failed", "%s: giving it to uid %u: %s", node, l->owner_uid, strerror(-r)) : 0;
 }
 
-static int undo_grant(void *ctx, struct err *err)
+int undo_grant(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease_undo *u = &op->lease->undo;
@@ -288,21 +269,14 @@ static int undo_grant(void *ctx, struct err *err)
 
 /* --- open --- */
 
-static bool is_vfio_user(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return op->lease->via == VIA_VFIO_USER;
-}
-
-static int step_open(void *ctx, struct err *err)
+int step_open(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
 	return vdev_open(op->d->sys, op->lease->vf_bdf, &op->vdev, err);
 }
 
-static void after_open(void *ctx)
+void after_open(void *ctx)
 {
 	struct op *op = ctx;
 
@@ -310,7 +284,7 @@ static void after_open(void *ctx)
 	op->vdev = NULL;
 }
 
-static int undo_open(void *ctx, struct err *err)
+int undo_open(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
@@ -321,32 +295,21 @@ static int undo_open(void *ctx, struct err *err)
 
 /* --- record, publish --- */
 
-/*
- * A hot lease needs no second record: whether an interrupted attach came through is seen from whether the guest has the device
- * (recover.c). A prepared one has no guest to ask.
- */
-static bool is_prepared(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return op->lease->prepared;
-}
-
-static int step_record(void *ctx, struct err *err)
+int step_record(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
 	return save(op, LEASE_PREPARED, &op->lease->undo, err);
 }
 
-static int step_publish(void *ctx, struct err *err)
+int step_publish(void *ctx, struct err *err)
 {
 	(void)ctx;
 	(void)err;
 	return 0;
 }
 
-static void after_publish(void *ctx)
+void after_publish(void *ctx)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
@@ -358,177 +321,3 @@ static void after_publish(void *ctx)
 	lease_set_state(l, LEASE_ATTACHED, "the guest has the VF");
 	lease_set_leg(l, LEG_PASSTHROUGH, l->reason);
 }
-
-/* --- words for --dry-run and progress --- */
-
-static void what_find(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "find %s", op->target);
-}
-
-static void what_reserve(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	if (op->lease->vf_bdf[0])
-		snprintf(buf, size, "take %s/vf%u (%s)", op->lease->pf_name, op->lease->vf_index, op->lease->vf_bdf);
-	else
-		snprintf(buf, size, "take a free VF");
-}
-
-static void what_ask(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "ask guest %s: VMM version, memory, free slot", op->lease->guest);
-}
-
-static void what_check(const void *ctx, char *buf, size_t size)
-{
-	(void)ctx;
-	snprintf(buf, size, "check PF, group, IOVA ranges, memlock, policy");
-}
-
-static void what_save(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "record driver and policy of %s for the way back", op->lease->vf_bdf);
-}
-
-static void what_bind(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "driver %s -> %s", op->vf.driver[0] ? op->vf.driver : "none", VFIO_DRIVER);
-}
-
-static void what_policy(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "write the VF's policy on %s", op->lease->pf_name);
-}
-
-static void what_grant(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "/dev/vfio/%d to uid %u", op->lease->group_id, op->lease->owner_uid);
-}
-
-static void what_open(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "open %s (function-level reset)", op->lease->vf_bdf);
-}
-
-static void what_serve(const void *ctx, char *buf, size_t size)
-{
-	(void)ctx;
-	snprintf(buf, size, "start gangway-device");
-}
-
-static void what_plug(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	if (op->lease->prepared)
-		snprintf(buf, size, "leave it to the VMM's command line");
-	else
-		snprintf(buf, size, "plug %s into %s", op->lease->device_id, op->bus);
-}
-
-static void what_drive(const void *ctx, char *buf, size_t size)
-{
-	(void)ctx;
-	snprintf(buf, size, "wait for the guest's driver");
-}
-
-static void what_record(const void *ctx, char *buf, size_t size)
-{
-	(void)ctx;
-	snprintf(buf, size, "record the lease as prepared");
-}
-
-static void what_publish(const void *ctx, char *buf, size_t size)
-{
-	const struct op *op = ctx;
-
-	snprintf(buf, size, "the lease is %s", op->lease->prepared ? "prepared" : "attached");
-}
-
-static bool is_hot(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return !op->lease->prepared;
-}
-
-const struct step attach_table[] = {
-	{ .name = "find", .worker = true, .preflight = true, .what = what_find, .run = step_find },
-	{ .name = "reserve", .preflight = true, .what = what_reserve, .run = step_reserve },
-	{ .name = "ask-guest",
-	  .waits = STEP_WAITS_VMM,
-	  .preflight = true,
-	  .applies = is_hot,
-	  .what = what_ask,
-	  .run = step_ask_guest },
-	{ .name = "check", .worker = true, .preflight = true, .what = what_check, .run = step_check },
-	{ .name = "save",
-	  .worker = true,
-	  .what = what_save,
-	  .undo_what = "forget the record",
-	  .run = step_save,
-	  .undo = undo_save,
-	  .after = after_save },
-	{ .name = "bind",
-	  .waits = STEP_WAITS_KERNEL,
-	  .worker = true,
-	  .what = what_bind,
-	  .undo_what = "put the driver back",
-	  .run = step_bind,
-	  .undo = undo_bind },
-	{ .name = "policy",
-	  .worker = true,
-	  .applies = has_policy,
-	  .what = what_policy,
-	  .undo_what = "put the VF's policy back",
-	  .run = step_policy,
-	  .undo = undo_policy },
-	{ .name = "grant",
-	  .worker = true,
-	  .applies = needs_grant,
-	  .what = what_grant,
-	  .undo_what = "take /dev/vfio/N back",
-	  .run = step_grant,
-	  .undo = undo_grant },
-	{ .name = "open",
-	  .waits = STEP_WAITS_KERNEL,
-	  .worker = true,
-	  .applies = is_vfio_user,
-	  .what = what_open,
-	  .undo_what = "close the VF",
-	  .run = step_open,
-	  .undo = undo_open,
-	  .after = after_open },
-	{ .name = "serve",
-	  .applies = is_vfio_user,
-	  .what = what_serve,
-	  .undo_what = "end gangway-device",
-	  .run = step_serve,
-	  .undo = step_unserve },
-	{ .name = "plug",
-	  .waits = STEP_WAITS_VMM,
-	  .what = what_plug,
-	  .undo_what = "have the guest let the VF go",
-	  .run = step_plug,
-	  .undo = step_unplug },
-	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_hot, .what = what_drive, .run = step_drive },
-	{ .name = "record", .worker = true, .applies = is_prepared, .what = what_record, .run = step_record },
-	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
-};
-const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);
