@@ -56,7 +56,12 @@ static void step_words(const struct op *op, const struct step *step, char *buf, 
 		step->what(op, buf, size);
 }
 
-static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *ret_total_ms)
+struct step_times {
+	double own, kernel,
+		total; /* milliseconds; own: all but waiting for VMM and guest, kernel: the part of it spent in the kernel */
+};
+
+static json_t *steps_to_json(const struct op *op, struct step_times *ret)
 {
 	json_t *list = json_array();
 	const struct step *table;
@@ -64,7 +69,7 @@ static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *re
 	size_t nr;
 
 	table = steps_table(op->steps, &nr);
-	*ret_own_ms = *ret_total_ms = 0;
+	*ret = (struct step_times){ 0 };
 	for (size_t i = 0; i < nr; i++) {
 		const struct step_result *r = steps_result(op->steps, i);
 		double ms = (double)r->us / 1000;
@@ -76,9 +81,11 @@ static json_t *steps_to_json(const struct op *op, double *ret_own_ms, double *re
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:s}", "name", table[i].name, "what", what, "state",
 						      step_state_names[r->state], "ms", ms, "waits_for",
 						      step_waits_to_string(table[i].waits)));
-		*ret_total_ms += ms;
+		ret->total += ms;
 		if (table[i].waits == STEP_WAITS_NOTHING || table[i].waits == STEP_WAITS_KERNEL)
-			*ret_own_ms += ms;
+			ret->own += ms;
+		if (table[i].waits == STEP_WAITS_KERNEL)
+			ret->kernel += ms;
 	}
 	return list;
 }
@@ -104,14 +111,14 @@ static json_t *qemu_args(const struct op *op)
 
 static void answer(struct op *op)
 {
-	double own, total;
 	json_t *steps, *result;
+	struct step_times t;
 
 	if (!op->req)
 		return;
-	steps = steps_to_json(op, &own, &total);
-	result = json_pack("{s:o, s:o, s:f, s:f, s:O}", "lease", lease_to_json(op->lease), "steps", steps, "own_ms", own,
-			   "total_ms", total, "warnings", op->warnings);
+	steps = steps_to_json(op, &t);
+	result = json_pack("{s:o, s:o, s:f, s:f, s:f, s:O}", "lease", lease_to_json(op->lease), "steps", steps, "own_ms", t.own,
+			   "kernel_ms", t.kernel, "total_ms", t.total, "warnings", op->warnings);
 	if (result && op->lease->prepared && !op->detach && !op->dry_run)
 		json_object_set_new(result, "qemu_args", qemu_args(op));
 	ctl_reply(op->req, result);

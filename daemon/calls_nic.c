@@ -10,8 +10,10 @@
 
 #include "calls.h"
 #include "daemon.h"
+#include "db.h"
 #include "lease.h"
 #include "objects.h"
+#include "op.h"
 #include "policy_json.h"
 #include "sriov.h"
 #include "work.h"
@@ -33,6 +35,8 @@ struct nic_job {
 	/* wanted */
 	unsigned numvfs;
 	struct sys_vf policy;
+	json_t *record; /* of the lease that has the VF, with the new fields among those to be put back */
+	char lease_id[LEASE_ID_MAX];
 	bool counts; /* d->nr_numvfs was raised for it */
 };
 
@@ -42,6 +46,7 @@ static void job_free(struct nic_job *j)
 		free(j->vfs[i].vf);
 	free(j->vfs);
 	free(j->pfs);
+	json_decref(j->record);
 	free(j);
 }
 
@@ -166,13 +171,13 @@ static int set_numvfs(struct nic_job *j)
 
 static int set_policy(struct nic_job *j)
 {
-	struct sriov_vf *vf;
-	int r = find_vf(j);
+	struct sriov_vf *vf = j->vfs->vf;
+	int r;
 
-	if (r < 0)
-		return r;
-	vf = j->vfs->vf;
 	r = j->policy.fields & SYS_VF_MAC ? policy_check_mac(j->d->sys, j->pfs, vf->index, j->policy.mac, &j->err) : 0;
+	/* what is to be put back is on disk before it is changed */
+	if (r == 0 && j->record)
+		r = db_put_lease(j->d->db, j->lease_id, j->record, &j->err);
 	if (r == 0)
 		r = policy_apply(j->d->sys, j->pfs, vf->index, &j->policy, &j->err);
 	return r < 0 ? r : sriov_vf_get(j->d->sys, j->name, vf, j->pfs, &j->err);
@@ -308,6 +313,43 @@ void call_pf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
 	}
 }
 
+/* The lease goes on with the policy that its VF now has. */
+static void policy_was_set(int r, void *arg)
+{
+	struct nic_job *j = arg;
+	struct lease *l = j->record ? lease_of_vf(j->d, j->vfs->vf->bdf) : NULL;
+
+	if (l && r == 0) {
+		l->undo.touched |= j->policy.fields;
+		policy_merge(&l->want, &j->policy);
+	}
+	job_done(r, j);
+}
+
+static void policy_vf_found(int r, void *arg)
+{
+	struct nic_job *j = arg;
+	struct lease *l = r == 0 ? lease_of_vf(j->d, j->vfs->vf->bdf) : NULL;
+
+	if (l && l->op) {
+		r = err_set(&j->err, -EBUSY, "lease.busy", "VF %s: its lease %s is being %s", j->name, l->id,
+			    l->op->detach ? "detached" : "attached");
+		err_hint(&j->err, "`gangway status` shows when that is over");
+	} else if (l) {
+		struct lease_undo undo = l->undo;
+
+		undo.touched |= j->policy.fields;
+		snprintf(j->lease_id, sizeof(j->lease_id), "%s", l->id);
+		j->record = lease_to_record(l, &undo);
+		r = j->record ? 0 : err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+	}
+	j->run = set_policy;
+	if (r == 0)
+		r = work_submit(j->d->pool, job_run, policy_was_set, j);
+	if (r < 0)
+		job_done(r, j);
+}
+
 void call_vf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
 	struct sys_vf policy;
@@ -322,9 +364,12 @@ void call_vf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
 		ctl_fail(req, &err);
 		return;
 	}
-	j = job_new(d, req, vf, set_policy, render_vf);
+	j = job_new(d, req, vf, find_vf, render_vf);
 	if (!j)
 		return;
 	j->policy = policy;
-	job_submit(j);
+	if (work_submit(d->pool, job_run, policy_vf_found, j) < 0) {
+		err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+		job_done(-ENOMEM, j);
+	}
 }

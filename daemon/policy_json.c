@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "err.h"
 #include "sriov.h"
@@ -97,4 +98,28 @@ int policy_from_record(const json_t *j, struct sys_vf *ret, struct err *err)
 	p.max_tx_rate = (uint32_t)max;
 	*ret = p;
 	return 0;
+}
+
+void policy_merge(struct sys_vf *to, const struct sys_vf *more)
+{
+	unsigned f = more->fields;
+
+	if (f & SYS_VF_MAC)
+		memcpy(to->mac, more->mac, sizeof(to->mac));
+	if (f & SYS_VF_VLAN) {
+		to->vlan = more->vlan;
+		to->qos = more->qos;
+		to->proto = more->proto;
+	}
+	if (f & SYS_VF_SPOOFCHK)
+		to->spoofchk = more->spoofchk;
+	if (f & SYS_VF_TRUST)
+		to->trust = more->trust;
+	if (f & SYS_VF_STATE)
+		to->state = more->state;
+	if (f & SYS_VF_RATE) {
+		to->min_tx_rate = more->min_tx_rate;
+		to->max_tx_rate = more->max_tx_rate;
+	}
+	to->fields |= f;
 }
