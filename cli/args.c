@@ -121,7 +121,7 @@ static int take(struct cli_args *a, const struct all_opts *all, int c, char **ar
 			opt = all->opt[i];
 	if (optarg && optarg == text)
 		text = argv[optind - 2];
-	if (c >= LONG_BASE && abbreviated(text, opt))
+	if (!opt || (c >= LONG_BASE && abbreviated(text, opt)))
 		return unknown_option(text, err);
 	if (a->nr_given == CLI_GIVEN_MAX) {
 		err_set(err, -EINVAL, "cli.usage", "more than %d options", CLI_GIVEN_MAX);

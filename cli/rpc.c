@@ -14,6 +14,7 @@
 #include "err.h"
 #include "fdutil.h"
 #include "gangway_limits.h"
+#include "rpc_err.h"
 
 #define TICK_MS 1000
 #define RETRY_MS 50 /* between attempts while the daemon's backlog is full */
@@ -65,48 +66,6 @@ static int64_t deadline_in(int timeout_ms)
 	return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
 }
 
-/* What @call may have done is worth a look only if it could do something. */
-static const char *and_status(const struct cli_rpc_call *call)
-{
-	return call && call->extend ? "; `gangway status` shows what was done" : "";
-}
-
-static int timed_out(struct err *err, const char *path, const struct cli_rpc_call *call)
-{
-	err_set(err, -ETIMEDOUT, "cli.timeout", "gangwayd at %s: no answer to `%s` in time", path,
-		call ? call->method : "connect");
-	err_hint(err, "the daemon's log says what it waits for%s", and_status(call));
-	return -ETIMEDOUT;
-}
-
-static int lost(struct err *err, const char *path, const struct cli_rpc_call *call)
-{
-	err_set(err, -ENOTCONN, "cli.connection-lost", "gangwayd at %s: connection closed before the answer to `%s`", path,
-		call->method);
-	err_hint(err, "the daemon's log says why%s", and_status(call));
-	return -ENOTCONN;
-}
-
-static int nonsense(struct err *err, const char *path, const char *what)
-{
-	err_set(err, -EPROTO, "cli.bad-answer", "gangwayd at %s: %s", path, what);
-	err_hint(err, "is this the socket of a gangwayd of the same version? `gangway version` tells");
-	return -EPROTO;
-}
-
-static int unreachable(struct err *err, const char *path, int num)
-{
-	bool denied = num == -EACCES || num == -EPERM;
-	int ret = denied ? -EACCES : -ENOTCONN; /* a missing socket is a daemon not running, not "not found" */
-
-	err_set(err, ret, denied ? "cli.denied" : "cli.unreachable", "cannot reach gangwayd at %s: %s", path, strerror(-num));
-	if (denied)
-		err_hint(err, "run it as root, or be in the group the socket belongs to");
-	else
-		err_hint(err, "start the daemon (`systemctl start gangwayd`), or name its socket with --socket");
-	return ret;
-}
-
 int cli_rpc_open(const char *path, int timeout_ms, struct cli_rpc **ret, struct err *err)
 {
 	int64_t deadline = deadline_in(timeout_ms);
@@ -115,11 +74,11 @@ int cli_rpc_open(const char *path, int timeout_ms, struct cli_rpc **ret, struct 
 
 	while ((fd = fd_connect_unix(path, SOCK_STREAM)) == -EAGAIN) {
 		if (deadline >= 0 && now_ms() >= deadline)
-			return timed_out(err, path, NULL);
+			return rpc_err_timeout(path, NULL, err);
 		poll(NULL, 0, RETRY_MS);
 	}
 	if (fd < 0)
-		return unreachable(err, path, fd);
+		return rpc_err_unreachable(path, fd, err);
 	rpc = calloc(1, sizeof(*rpc));
 	if (rpc) {
 		rpc->fd = fd_take(&fd);
@@ -182,7 +141,7 @@ static int grow(struct cli_rpc *rpc, struct err *err)
 	if (rpc->used < rpc->size)
 		return 0;
 	if (rpc->used >= CLI_RPC_LINE_MAX)
-		return nonsense(err, rpc->path, "a line of the answer is longer than 8 MiB");
+		return rpc_err_nonsense(rpc->path, "a line of the answer is longer than 8 MiB", err);
 	buf = realloc(rpc->buf, size);
 	if (!buf)
 		return err_set(err, -ENOMEM, "cli.no-memory", "out of memory");
@@ -209,7 +168,7 @@ static int take_line(struct cli_rpc *rpc, json_t **ret, struct err *err)
 	rpc->scanned = 0;
 	if (!json_is_object(msg)) {
 		json_decref(msg);
-		return nonsense(err, rpc->path, "what it sends is not a JSON object");
+		return rpc_err_nonsense(rpc->path, "what it sends is not a JSON object", err);
 	}
 	*ret = msg;
 	return 1;
@@ -234,10 +193,10 @@ static int next_message(struct cli_rpc *rpc, int64_t deadline, const struct cli_
 			continue;
 		}
 		if (n != -EAGAIN)
-			return lost(err, rpc->path, call);
+			return rpc_err_lost(rpc->path, call, err);
 		r = wait_ready(rpc, POLLIN, deadline, call);
 		if (r == -ETIMEDOUT)
-			return timed_out(err, rpc->path, call);
+			return rpc_err_timeout(rpc->path, call, err);
 		if (r < 0)
 			return err_set(err, r, "cli.interrupted", "%s: %s", call->method, strerror(-r));
 	}
@@ -266,7 +225,7 @@ static int send_request(struct cli_rpc *rpc, const struct cli_rpc_call *call, in
 		} else if (n == -EAGAIN) {
 			r = wait_ready(rpc, POLLOUT, deadline, call);
 			if (r == -ETIMEDOUT)
-				timed_out(err, rpc->path, call);
+				rpc_err_timeout(rpc->path, call, err);
 			else if (r < 0)
 				err_set(err, r, "cli.interrupted", "%s: %s", call->method, strerror(-r));
 		} else {
@@ -275,27 +234,6 @@ static int send_request(struct cli_rpc *rpc, const struct cli_rpc_call *call, in
 	}
 	free(text);
 	return r;
-}
-
-/* The daemon's error object into @err. Codes and numbers that make no sense become cli.bad-answer. */
-static int take_error(struct cli_rpc *rpc, json_t *error, struct err *err)
-{
-	json_t *data = json_object_get(error, "data");
-	const char *code = json_string_value(json_object_get(data, "code"));
-	const char *msg = json_string_value(json_object_get(data, "message"));
-	const char *hint = json_string_value(json_object_get(data, "hint"));
-	json_int_t num = json_integer_value(json_object_get(data, "errno"));
-
-	if (!msg)
-		msg = json_string_value(json_object_get(error, "message"));
-	if (!msg)
-		return nonsense(err, rpc->path, "an error without a message");
-	if (num < 1 || num > 4095)
-		num = EIO;
-	err_set(err, (int)-num, code ? code : "ctl.error", "%s", msg);
-	if (hint && *hint)
-		err_hint(err, "%s", hint);
-	return (int)-num;
 }
 
 /* Is @msg the answer to request @id? An error without an id is: the daemon could not read or would not take the request. */
@@ -316,7 +254,7 @@ int cli_rpc_call(struct cli_rpc *rpc, const struct cli_rpc_call *call, json_t **
 	r = send_request(rpc, call, id, deadline, err);
 	while (r == 0) {
 		const char *method;
-		json_t *msg, *result;
+		json_t *msg = NULL, *result;
 
 		r = next_message(rpc, deadline, call, &msg, err);
 		if (r < 0)
@@ -329,13 +267,13 @@ int cli_rpc_call(struct cli_rpc *rpc, const struct cli_rpc_call *call, json_t **
 			if (call->extend)
 				deadline = deadline_in(call->timeout_ms);
 			else if (deadline >= 0 && now_ms() >= deadline)
-				r = timed_out(err, rpc->path, call);
+				r = rpc_err_timeout(rpc->path, call, err);
 		} else if (!is_answer(msg, id)) {
-			r = nonsense(err, rpc->path, "an answer to a question nobody asked");
+			r = rpc_err_nonsense(rpc->path, "an answer to a question nobody asked", err);
 		} else if (json_object_get(msg, "error")) {
-			r = take_error(rpc, json_object_get(msg, "error"), err);
+			r = rpc_err_take(rpc->path, json_object_get(msg, "error"), err);
 		} else if (!json_is_object(result)) {
-			r = nonsense(err, rpc->path, "an answer without a result");
+			r = rpc_err_nonsense(rpc->path, "an answer without a result", err);
 		} else {
 			*ret_result = json_incref(result);
 			json_decref(msg);
@@ -351,7 +289,7 @@ int cli_rpc_next(struct cli_rpc *rpc, const char *method, json_t **ret_params, s
 	const struct cli_rpc_call call = { .method = method };
 
 	for (;;) {
-		json_t *msg, *params;
+		json_t *msg = NULL, *params;
 		const char *got;
 		int r;
 

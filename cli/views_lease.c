@@ -190,7 +190,7 @@ void cli_view_timing(FILE *out, json_t *result)
 	char *total = cli_fmt_ms(result, "total_ms"), *own = cli_fmt_ms(result, "own_ms");
 
 	cli_render_table(out, cols, CLI_NR(cols), json_object_get(result, "steps"));
-	fprintf(out, "total %s ms, own %s ms (steps that wait for nothing)\n", total, own);
+	fprintf(out, "total %s ms, own %s ms (all but waiting for VMM and guest)\n", total, own);
 	free(total);
 	free(own);
 }

@@ -32,6 +32,7 @@ Test(cli_render, safe_text)
 		  "31m",
 		  "?31m" },
 		{ "\xc2\x80\xc2\x9f\xc2\xa0", "??\xc2\xa0" },
+		/* NOLINTNEXTLINE(misc-misleading-bidirectional): the attack that is warded off */
 		{ "a\xe2\x80\xae"
 		  "b\xe2\x81\xa6"
 		  "c\xe2\x80\x8e\xe2\x80\xa8",
