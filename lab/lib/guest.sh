@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# Guests of the emulated host. Each has a keeper (guestd.py) that answers on /run/lab/NAME/keeper.
+#   guest_start NAME [QEMU-ARG...]    start it and wait until it is up; a boot that fails is tried again, twice
+#   guest_stop NAME                   end it     guest_poweroff NAME   let it shut itself down, wait until it has
+#   guest_run NAME COMMAND [SECONDS]  run COMMAND in the guest's shell; its output and exit status are ours
+#   guest_qmp NAME EXECUTE [KEY=VALUE... | JSON]   print the answer's value as JSON
+#   guest_mark NAME; guest_wait NAME EVENT [MATCH-JSON [SECONDS [SINCE]]]   print the event
+#   guest_vf_wait NAME SINCE [SECONDS]   name of the interface that igbvf has brought
+#   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
+# For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
+# (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user).
+
+guest_dir() { echo "/run/lab/$1"; }
+guest_qmp_path() { echo "/run/lab/$1/qmp"; }
+
+# keeper_call NAME JQ-ARGS...: build the request with jq, print the answer; status 0 if it is ok
+keeper_call() {
+	local name=$1; shift
+	/usr/bin/python3 -ISE "$lab_lib/guestd.py" call "$(guest_dir "$name")/keeper" "$(jq -nc "$@")"
+}
+# value: the value of an answer on stdin; of a refusal the error, on stderr, and failure
+value() { jq -er 'if .ok then (.value | if type == "string" then . else tojson end) else error(.error) end'; }
+
+guest_qmp() {
+	local name=$1 execute=$2 json='{}' pair v; shift 2
+	if [[ ${1-} == '{'* ]]; then json=$1; else
+		for pair; do
+			v=${pair#*=}
+			[[ $v =~ ^(true|false|[0-9]+)$ ]] || v=$(jq -nc --arg v "$v" '$v')
+			json=$(jq -c --arg k "${pair%%=*}" --argjson v "$v" '.[$k] = $v' <<<"$json")
+		done
+	fi
+	keeper_call "$name" --arg e "$execute" --argjson a "$json" '{op: "qmp", execute: $e, arguments: $a}' | value
+}
+guest_run() {
+	local answer
+	answer=$(keeper_call "$1" --arg c "$2" --argjson t "${3:-30}" '{op: "run", command: $c, timeout: $t}') || true
+	if [[ $(jq -r .ok <<<"$answer") != true ]]; then
+		jq -r .error <<<"$answer" >&2
+		return 125
+	fi
+	jq -rj .value.output <<<"$answer"
+	return "$(jq -r .value.status <<<"$answer")"
+}
+guest_mark() { keeper_call "$1" '{op: "mark"}' | value; }
+guest_wait() {
+	local name=$1 event=$2 match=${3:-} seconds=${4:-30} since=${5:-0}
+	keeper_call "$name" --arg e "$event" --argjson m "${match:-null}" --argjson t "$seconds" --argjson s "$since" \
+		'{op: "wait", event: $e, match: $m, timeout: $t, since: $s}' | value
+}
+guest_vf_wait() { guest_wait "$1" GUEST_NET '{"action":"add","driver":"igbvf"}' "${3:-30}" "$2" | jq -r .name; }
+guest_address() {
+	local name=$1 interface=$2 address=$3
+	guest_run "$name" "ip addr flush dev $interface; ip addr add $address dev $interface; ip link set $interface up
+		until [ \"\$(cat /sys/class/net/$interface/carrier)\" = 1 ]; do usleep 10000; done" 20
+}
+
+# guest_args NAME: QEMU's arguments, one a line; {qmp_fd} and {port_fd} are filled in by the keeper
+guest_args() {
+	local name=$1 dir i mem=${GUEST_MEM:-512M}; dir=$(guest_dir "$name")
+	local memory="memory-backend-memfd,id=mem,size=$mem,share=${GUEST_SHARE:-on}"
+	# QEMU's igb maps each buffer for DMA in one piece and drops the frame if the pages behind it are not contiguous. With
+	# memory in 4 KiB pages that is nearly every TSO frame the guest sends.
+	[[ ${GUEST_HUGE:-1} != 1 ]] || memory+=,hugetlb=on,hugetlbsize=2M
+	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -display none -no-reboot -accel kvm -cpu host \
+		-smp "${GUEST_CPUS:-1}" -m "$mem" -machine q35,memory-backend=mem -object "$memory" \
+		-kernel /share/vmlinuz -initrd /share/guest.initrd -append "console=ttyS0 quiet panic=-1" \
+		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$lab_log/$name.console" -serial chardev:con \
+		-device virtio-serial-pci -chardev 'socket,id=lab,fd={port_fd}' -device virtserialport,chardev=lab,name=lab \
+		-chardev 'socket,id=qmp,fd={qmp_fd}' -mon chardev=qmp,mode=control \
+		-qmp "unix:$(guest_qmp_path "$name"),server=on,wait=off"
+	for ((i = 0; i < ${GUEST_PORTS:-4}; i++)); do printf '%s\n' -device "pcie-root-port,id=rp$i,chassis=$((i + 1)),slot=$((i + 1))"; done
+	[[ -z ${GUEST_STANDBY-} ]] || printf '%s\n' -netdev "tap,id=standby,ifname=${GUEST_TAP:-tap-$name},script=no,downscript=no" \
+		-device "virtio-net-pci,id=net0,netdev=standby,failover=on,mac=${GUEST_MAC:?GUEST_STANDBY needs GUEST_MAC}"
+}
+
+guest_boot_once() {
+	local name=$1 dir ready status as=(); shift; dir=$(guest_dir "$name")
+	mapfile -t args < <(guest_args "$name")
+	rm -rf "$dir" "$lab_log/$name.console"
+	mkdir -p "$dir"
+	if [[ -n ${GUEST_USER-} ]]; then
+		as=(setpriv --reuid="$GUEST_USER" --regid=kvm --clear-groups --inh-caps=-all)
+		touch "$lab_log/$name.console" && chown "$GUEST_USER" "$dir" "$lab_log/$name.console"
+	fi
+	exec {ready}< <(exec /usr/bin/python3 -ISE "$lab_lib/guestd.py" serve "$name" "$dir/keeper" "$lab_log/$name.events" \
+		"${as[@]}" "${args[@]}" "$@" 2>>"$lab_log/$name.qemu" 3>&-)
+	status=0
+	read -r -t 30 _ <&"$ready" || status=1
+	exec {ready}<&-
+	[[ $status -eq 0 ]] || return 1
+	guest_wait "$name" GUEST_UP '' "${GUEST_BOOT_LIMIT:-60}" >/dev/null
+}
+guest_start() {
+	local name=$1 try; shift
+	for try in 1 2 3; do
+		if guest_boot_once "$name" "$@"; then
+			lab_guests+=("$name")
+			return 0
+		fi
+		diag "guest $name: boot $try failed ($(tail -n 1 "$lab_log/$name.qemu" 2>/dev/null)), see $name.console and $name.qemu"
+		guest_stop "$name"
+	done
+	bail "guest $name does not boot"
+}
+guest_stop() {
+	local name=$1 keep=() g
+	keeper_call "$name" '{op: "quit"}' >/dev/null || true
+	for g in "${lab_guests[@]}"; do [[ $g == "$name" ]] || keep+=("$g"); done
+	lab_guests=("${keep[@]}")
+	rm -rf "$(guest_dir "$name")"
+}
+guest_poweroff() {
+	guest_run "$1" 'poweroff -f' >/dev/null 2>&1 || true # the answer is cut off, or not
+	guest_wait "$1" GUEST_EXIT '' "${2:-30}"
+}
