@@ -30,6 +30,7 @@ DEVICE_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard daemon/device/*.c))
 CLI_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard cli/*.c))
 FAKE_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/fake/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+TEST_HELPERS := $(patsubst %.c,$(O)/%,$(wildcard tests/cli/*.c))
 PROGRAMS := $(O)/gangwayd $(O)/gangway-device $(O)/gangway
 
 .PHONY: all help clean setup check check-fast check-asan unit lab demo bench fuzz style analyze layers docs-check install
@@ -69,6 +70,11 @@ $(O)/gangway-device: $(DEVICE_OBJS) $(O)/libgangway.a
 $(O)/gangway: $(CLI_OBJS) $(O)/libgangway.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(CLI_PKGS)) -o $@
+
+# programs that test scripts use
+$(O)/tests/cli/%: $(O)/tests/cli/%.o $(O)/libgangway.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,jansson) -o $@
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(FAKE_OBJS) $(O)/libdaemon.a $(O)/libcli.a $(O)/libgangway.a
 	$(call say,LD,$@)
