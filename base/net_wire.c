@@ -171,9 +171,8 @@ static void get_vlan(struct nlattr *tb[], struct sys_vf *vf)
 /* The kernel says (u32)-1 for a setting the driver does not report (net/core/rtnetlink.c, rtnl_fill_vfinfo). */
 #define NOT_REPORTED 0xffffffffu
 
-static void get_vf(struct nlattr *tb[], struct sys_vf *vf)
+static void get_vf(struct nlattr *tb[], const struct ifla_vf_mac *mac, struct sys_vf *vf)
 {
-	const struct ifla_vf_mac *mac = get_struct(tb[IFLA_VF_MAC], sizeof(*mac));
 	const struct ifla_vf_spoofchk *spoofchk = get_struct(tb[IFLA_VF_SPOOFCHK], sizeof(*spoofchk));
 	const struct ifla_vf_trust *trust = get_struct(tb[IFLA_VF_TRUST], sizeof(*trust));
 	const struct ifla_vf_link_state *state = get_struct(tb[IFLA_VF_LINK_STATE], sizeof(*state));
@@ -221,7 +220,7 @@ int net_wire_get_vfs(const struct nlmsghdr *nlh, struct sys_vf *ret, size_t max,
 			if (!mac || mac->vf > UINT16_MAX)
 				return -EBADMSG;
 			if (mac->vf < max)
-				get_vf(vf_tb, &ret[mac->vf]);
+				get_vf(vf_tb, mac, &ret[mac->vf]);
 			if (mac->vf >= nr)
 				nr = mac->vf + 1;
 		}
@@ -278,6 +277,7 @@ int net_wire_vf_refused(struct err *err, int num, const char *ifname, unsigned v
 		words[0] ? words : strerror(-num));
 	switch (num) {
 	case -EOPNOTSUPP:
+	case -EPROTONOSUPPORT: /* 802.1ad, on most drivers */
 		err_hint(err, "the driver of %s cannot set this on a VF: leave it out", ifname);
 		break;
 	case -EPERM:

@@ -46,6 +46,8 @@ bool net_wire_counts_route(const struct nlmsghdr *nlh, unsigned ifindex)
 
 	if (nlh->nlmsg_type != RTM_NEWROUTE || !nlmsg_valid_hdr(nlh, sizeof(*rtm)) || (rtm->rtm_flags & RTM_F_CLONED))
 		return false;
+	if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
+		return false;
 	if (nlmsg_parse((struct nlmsghdr *)(uintptr_t)nlh, sizeof(*rtm), tb, RTA_MAX, NULL) < 0)
 		return false;
 	table = tb[RTA_TABLE] && nla_len(tb[RTA_TABLE]) >= 4 ? nla_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;

@@ -174,11 +174,11 @@ static int count_valid(const struct nlmsghdr *nlh, void *arg)
 	return 0;
 }
 
-/* The dump request for addresses or routes; the kernel filters what it can, so that a full routing table is not copied. */
-static int put_dump(struct nl_msg *msg, int type, int family, unsigned ifindex)
+/* The dump request for addresses or routes of all families; the kernel filters what it can, so that a full routing table is not copied. */
+static int put_dump(struct nl_msg *msg, int type, unsigned ifindex)
 {
-	struct ifaddrmsg ifa = { .ifa_family = (unsigned char)family, .ifa_index = ifindex };
-	struct rtmsg rtm = { .rtm_family = (unsigned char)family };
+	struct ifaddrmsg ifa = { .ifa_family = AF_UNSPEC, .ifa_index = ifindex };
+	struct rtmsg rtm = { .rtm_family = AF_UNSPEC };
 	bool addr = type == RTM_GETADDR;
 
 	if (!nlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, type, 0, NLM_F_REQUEST | NLM_F_DUMP))
@@ -190,7 +190,7 @@ static int put_dump(struct nl_msg *msg, int type, int family, unsigned ifindex)
 	return 0;
 }
 
-static int dump_count(struct nl_sock *sk, int type, int family, unsigned ifindex, unsigned *nr)
+static int dump_count(struct nl_sock *sk, int type, unsigned ifindex, unsigned *ret)
 {
 	struct count c = { .counts = type == RTM_GETADDR ? net_wire_counts_addr : net_wire_counts_route, .ifindex = ifindex };
 	int r = -EAGAIN;
@@ -203,7 +203,7 @@ static int dump_count(struct nl_sock *sk, int type, int family, unsigned ifindex
 		if (!msg)
 			return -ENOMEM;
 		c.nr = 0;
-		r = put_dump(msg, type, family, ifindex);
+		r = put_dump(msg, type, ifindex);
 		if (r == 0)
 			r = exchange(sk, msg, &x);
 		nlmsg_free(msg);
@@ -211,7 +211,7 @@ static int dump_count(struct nl_sock *sk, int type, int family, unsigned ifindex
 	if (r == -ENOENT || r == -EAFNOSUPPORT || r == -EOPNOTSUPP)
 		r = 0; /* no such table yet, or no IPv6 in this kernel */
 	if (r == 0)
-		*nr += c.nr;
+		*ret = c.nr;
 	return r;
 }
 
@@ -236,13 +236,9 @@ int sys_linux_link_get(struct sys *sys, const char *ifname, struct sys_link *ret
 	if (r == 0 && !link.ifindex)
 		r = -EBADMSG;
 	if (r == 0)
-		r = dump_count(sk, RTM_GETADDR, AF_INET, link.ifindex, &link.nr_addrs);
+		r = dump_count(sk, RTM_GETADDR, link.ifindex, &link.nr_addrs);
 	if (r == 0)
-		r = dump_count(sk, RTM_GETADDR, AF_INET6, link.ifindex, &link.nr_addrs);
-	if (r == 0)
-		r = dump_count(sk, RTM_GETROUTE, AF_INET, link.ifindex, &link.nr_routes);
-	if (r == 0)
-		r = dump_count(sk, RTM_GETROUTE, AF_INET6, link.ifindex, &link.nr_routes);
+		r = dump_count(sk, RTM_GETROUTE, link.ifindex, &link.nr_routes);
 	nl_socket_free(sk);
 	if (r == 0)
 		*ret = link;

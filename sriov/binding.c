@@ -124,7 +124,7 @@ int sriov_bind(struct sys *sys, const char *bdf, const char *driver, struct err 
 
 int sriov_binding_restore(struct sys *sys, const char *bdf, const struct sriov_binding *want, struct err *err)
 {
-	struct sriov_binding now;
+	struct sriov_binding now = { 0 };
 	bool move, blocks;
 	int r;
 

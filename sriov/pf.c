@@ -180,9 +180,9 @@ int sriov_pf_get(struct sys *sys, const char *name, struct sriov_pf *ret, struct
 
 int sriov_pf_by_key(struct sys *sys, const char *key, struct sriov_pf *ret, struct err *err)
 {
-	size_t nr, mac_len = strncmp(key, "mac=", 4) ? 0 : strcspn(key, ","), nr_same = 0;
+	size_t nr = 0, mac_len = strncmp(key, "mac=", 4) ? 0 : strcspn(key, ","), nr_same = 0;
 	const struct sriov_pf *found = NULL, *same_mac = NULL;
-	struct sriov_pf *pfs;
+	struct sriov_pf *pfs = NULL;
 	int r;
 
 	r = sriov_pf_list(sys, &pfs, &nr, err);

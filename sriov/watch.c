@@ -45,7 +45,9 @@ static void report(struct sriov_watch *w, const struct sys_event *ev, enum sys_w
 		c.has_state = which == SYS_WATCH_LINK && !ev->gone;
 		break;
 	case SYS_EVENT_PCI:
-		if (exists(w->sys, c.bdf, "physfn"))
+		if (ev->gone) /* what is at its address now, if anything, is another one */
+			c.kind = SRIOV_CHANGE_FUNCTION;
+		else if (exists(w->sys, c.bdf, "physfn"))
 			c.kind = SRIOV_CHANGE_VF;
 		else if (exists(w->sys, c.bdf, "sriov_totalvfs"))
 			c.kind = SRIOV_CHANGE_PF;

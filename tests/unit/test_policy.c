@@ -147,6 +147,22 @@ Test(policy, whose_mac)
 	cr_expect_eq(policy_check_mac(sys, &pf, 3, free_mac, &err), 0);
 }
 
+Test(policy, whether_a_mac_is_free_may_be_unknown)
+{
+	static const uint8_t mac[SYS_MAC_LEN] = { 0x52, 0x54, 0, 9, 9, 9 };
+	unsigned calls = fake_calls(fake);
+
+	cr_assert_eq(policy_check_mac(sys, &pf, 1, mac, NULL), 0);
+	calls = fake_calls(fake) - calls;
+	for (unsigned n = 1; n <= calls; n++) {
+		struct err err = { 0 };
+
+		fake_fail_at(fake, n, -EIO);
+		cr_expect_eq(policy_check_mac(sys, &pf, 1, mac, &err), -EIO, "call %u", n);
+		cr_expect(err.code[0]);
+	}
+}
+
 Test(policy, apply_writes_what_was_asked_and_no_more)
 {
 	struct sys_vf want = { .fields = SYS_VF_VLAN, .vlan = 100, .qos = 2 }, *vf = fake_vf(fake, "eth0", 2), before = *vf;
