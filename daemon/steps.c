@@ -18,6 +18,7 @@ struct steps {
 
 	size_t at; /* step under way; when undoing one more, so that 0 is the end */
 	bool undoing, dry;
+	bool undid; /* the step under way has an undo that applies: it was called */
 	uint64_t began; /* of the step under way */
 	int first_r;
 	struct err first_err; /* why the run turned round */
@@ -106,9 +107,13 @@ static int call(struct steps *s, const struct step *step, int (*fn)(void *, stru
 static int undo_one(struct steps *s)
 {
 	const struct step *step = &s->table[s->at - 1];
+	bool applies = !step->applies || step->applies(s->ctx);
 
-	s->began = s->sys->ops->now_us(s->sys);
-	if (!step->undo || (step->applies && !step->applies(s->ctx)))
+	/* the way back of a dry run leaves alone what was only planned */
+	s->undid = step->undo && applies && !(s->dry && !step->preflight);
+	if (!applies)
+		s->results[s->at - 1].state = STEP_SKIPPED;
+	if (!s->undid)
 		return 0;
 	if (s->ops->progress)
 		s->ops->progress(s->ctx, step, s->at - 1);
@@ -130,6 +135,13 @@ static int run_one(struct steps *s)
 	return call(s, step, step->run);
 }
 
+/* A step that failed without a word. */
+static void name_failure(struct err *err, int r, const struct step *step)
+{
+	if (!err->num)
+		err_set(err, r, "daemon.step-failed", "step %s failed", step->name);
+}
+
 /* Book what run of the step under way gave; turns round on failure. */
 static void book_run(struct steps *s, int r)
 {
@@ -143,8 +155,7 @@ static void book_run(struct steps *s, int r)
 		res->state = STEP_FAILED;
 		s->first_r = r;
 		s->first_err = s->err;
-		if (!s->first_err.num)
-			err_set(&s->first_err, r, "daemon.step-failed", "step %s failed", step->name);
+		name_failure(&s->first_err, r, step);
 		s->undoing = true;
 		s->at++;
 		return;
@@ -157,28 +168,36 @@ static void book_run(struct steps *s, int r)
 	s->at++;
 }
 
+/* Book what undo of the step under way gave. */
+static void book_undo(struct steps *s)
+{
+	struct step_result *res = &s->results[s->at - 1];
+
+	if (s->undid && res->state != STEP_FAILED) {
+		res->state = STEP_UNDONE;
+		/* of a run that turned round, the times are those of the way down */
+		if (!s->first_r)
+			res->us = s->sys->ops->now_us(s->sys) - s->began;
+	}
+	s->at--;
+}
+
 /* The step under way gave @r: book it and go on until one is pending or all are through. */
 static void advance(struct steps *s, int r)
 {
 	for (;;) {
-		if (s->undoing) {
+		if (s->undoing && r < 0) {
 			const struct step *step = &s->table[s->at - 1];
 
-			if (r < 0) {
-				log_debug("undo of step %s: %s", step->name, s->err.msg);
-				s->ops->finished(s->ctx, s->first_r ? s->first_r : r, s->first_r ? &s->first_err : &s->err, step);
-				return;
-			}
-			if (step->undo && s->results[s->at - 1].state != STEP_FAILED) {
-				s->results[s->at - 1].state = STEP_UNDONE;
-				/* of a run that turned round, the times are those of the way down */
-				if (!s->first_r)
-					s->results[s->at - 1].us = s->sys->ops->now_us(s->sys) - s->began;
-			}
-			s->at--;
-		} else {
-			book_run(s, r);
+			name_failure(&s->err, r, step);
+			log_debug("undo of step %s: %s", step->name, s->err.msg);
+			s->ops->finished(s->ctx, s->first_r ? s->first_r : r, s->first_r ? &s->first_err : &s->err, step);
+			return;
 		}
+		if (s->undoing)
+			book_undo(s);
+		else
+			book_run(s, r);
 		if (s->undoing ? s->at == 0 : s->at == s->nr) {
 			s->ops->finished(s->ctx, s->first_r, s->first_r ? &s->first_err : NULL, NULL);
 			return;
