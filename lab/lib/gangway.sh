@@ -1,8 +1,13 @@
 # shellcheck shell=bash
 # gangway on the emulated host.
-#   gangwayd_start; gangwayd_stop; gangwayd_kill; gangwayd_pid
-#   gw ARG...          run gangway, its output and status as they are (and in the log)
-#   gwj ARG...         the same with JSON output
+#   gangwayd_start [ARG...]; gangwayd_stop; gangwayd_kill
+#   gw ARG...                     run gangway, its output and status as they are; noted in /log/commands.log
+#   gwj ARG...                    the same with JSON output
+#   gw_field FILTER ARG...        one value of the JSON output, by a jq filter
+#   gw_error STATUS CODE ARG...   succeed if the command is refused: that exit status (one of those, "1|5"), an error of
+#                                 that code (a regular expression), a message and a hint
+#   leases [GUEST]                how many leases there are, or GUEST has
+#   lease_field GUEST FILTER      a field of a guest's lease
 
 gangwayd_pid=''
 gangwayd_socket=/run/gangway/gangwayd.sock
@@ -10,9 +15,10 @@ gangwayd_socket=/run/gangway/gangwayd.sock
 gangwayd_start() {
 	gangwayd "$@" >>"$lab_log/gangwayd.log" 2>&1 3>&- &
 	gangwayd_pid=$!
-	wait_until 10 gangwayd_answers
+	wait_until 10 gangwayd_settled && kill -0 "$gangwayd_pid"
 }
-gangwayd_answers() { kill -0 "$gangwayd_pid" || return 0; [[ -S $gangwayd_socket ]] && gangway status >/dev/null 2>&1; }
+# Either it answers or it has ended.
+gangwayd_settled() { ! kill -0 "$gangwayd_pid" 2>/dev/null || { [[ -S $gangwayd_socket ]] && gangway status >/dev/null 2>&1; }; }
 gangwayd_end() {
 	local pid=$gangwayd_pid
 	[[ -n $pid ]] || return 0
@@ -22,5 +28,19 @@ gangwayd_end() {
 }
 gangwayd_stop() { gangwayd_end TERM; }
 gangwayd_kill() { gangwayd_end KILL; }
+
 gw() { echo "\$ gangway $*" >>"$lab_log/commands.log"; gangway "$@"; }
 gwj() { gw -j "$@"; }
+gw_field() { local filter=$1; shift; gwj "$@" | jq -r "$filter"; }
+leases() { gw_field '.leases | length' status ${1:+"$1"}; }
+no_lease() { [[ $(leases "$1") -eq 0 ]]; }
+lease_field() { gw_field ".leases[0]$2" status "$1"; }
+
+gw_error() {
+	local want=$1 code=$2 status=0 out; shift 2
+	out=$(gwj "$@") || status=$?
+	echo "$out"
+	[[ $status =~ ^($want)$ ]] || { echo "exit status $status, wanted $want"; return 1; }
+	jq -e --arg code "^($code)\$" '.error | (.code | test($code)) and (.message | length > 0) and (.hint | length > 0)' <<<"$out" ||
+		{ echo "wanted the code $code, a message and a hint"; return 1; }
+}

@@ -6,7 +6,7 @@
     guestd.py call SOCKET REQUEST                      one request (JSON), one answer (JSON); status 0 if "ok"
 
 Requests: {"op": ...}
-    qmp   execute, arguments             the QMP answer
+    qmp   execute, arguments             the QMP answer, and in "sent" when the command was sent
     run   command, timeout               {"status", "output"} of a command in the guest
     wait  event, match, since, timeout   the first event of that name, whose fields include "match", numbered after "since"
     mark                                 the number of the newest event
@@ -50,7 +50,8 @@ class Waiter:
     """A client whose answer is still due."""
 
     def __init__(self, client, timeout, event=None, match=None):
-        self.client, self.deadline = client, time.monotonic() + timeout
+        self.client, self.since = client, time.monotonic()
+        self.deadline = self.since + timeout
         self.event, self.match = event, match or {}
 
 
@@ -120,11 +121,11 @@ class Keeper:
         elif msg.get("id") == "hello":
             print("ready", flush=True)
         elif msg.get("id") in self.calls:
-            client = self.calls.pop(msg["id"]).client
+            call = self.calls.pop(msg["id"])
             if "error" in msg:
-                self.answer(client, False, error=msg["error"]["desc"])
+                self.answer(call.client, False, error=msg["error"]["desc"])
             else:
-                self.answer(client, True, value=msg["return"])
+                self.answer(call.client, True, sent=call.since, value=msg["return"])
 
     def from_guest(self, line):
         kind, _, rest = line.decode(errors="replace").partition(" ")
