@@ -124,27 +124,42 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 
 struct reading {
 	struct config *config;
-	struct err *err;
-	struct err scratch;
-	bool failed;
+	FILE *f;
+	struct err why;
+	int line, failed_line; /* 0: none failed */
 };
+
+/* inih would take a line longer than its buffer for two. */
+static char *next_line(char *buf, int size, void *stream)
+{
+	struct reading *rd = stream;
+
+	if (rd->failed_line || !fgets(buf, size, rd->f))
+		return NULL;
+	rd->line++;
+	if (strchr(buf, '\n') || feof(rd->f))
+		return buf;
+	err_set(&rd->why, -EINVAL, "config.bad-line", "a line is at most %d bytes", size - 2);
+	rd->failed_line = rd->line;
+	return NULL;
+}
 
 static int on_line(void *user, const char *section, const char *key, const char *value)
 {
 	struct reading *rd = user;
 
-	if (rd->failed)
-		return 0;
-	rd->failed = config_set(rd->config, section, key, value, &rd->scratch) < 0;
-	return !rd->failed;
+	if (config_set(rd->config, section, key, value, &rd->why) == 0)
+		return 1;
+	rd->failed_line = rd->line;
+	return 0;
 }
 
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
 {
-	struct reading rd = { .config = config, .err = err };
+	struct reading rd = { .config = config };
 	struct stat st;
 	FILE *f;
-	int line;
+	int line; /* the first that inih did not like, or that failed */
 
 	f = fopen(path, "re");
 	if (!f && errno == ENOENT && !must_exist)
@@ -158,14 +173,15 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 		err_hint(err, "chown root %s && chmod 644 %s", path, path);
 		return -EPERM;
 	}
-	line = ini_parse_file(f, on_line, &rd);
+	rd.f = f;
+	line = ini_parse_stream(next_line, &rd, on_line, &rd);
 	fclose(f);
-	if (line == 0)
+	if (line == 0 && !rd.failed_line)
 		return 0;
-	if (rd.failed) {
+	if (rd.failed_line && (line == 0 || line == rd.failed_line)) {
 		if (err)
-			*err = rd.scratch;
-		err_prefix(err, "%s:%d", path, line);
+			*err = rd.why;
+		err_prefix(err, "%s:%d", path, rd.failed_line);
 		err_hint(err, "man gangway.conf lists the keys");
 		return -EINVAL;
 	}

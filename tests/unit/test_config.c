@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* gangway.conf: every key at its limits and beyond, files that are not safe to believe, and errors that name their line. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "err.h"
+
+static char path[64];
+static struct config config;
+static struct err err;
+
+static void setup(void)
+{
+	config_defaults(&config);
+	err_clear(&err);
+	snprintf(path, sizeof(path), "/tmp/gangway-conf-%d", (int)getpid());
+}
+
+static void teardown(void)
+{
+	unlink(path);
+}
+
+TestSuite(config, .init = setup, .fini = teardown);
+
+static int set(const char *key, const char *value)
+{
+	return config_set(&config, "daemon", key, value, &err);
+}
+
+static int read_text(const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	cr_assert(f && fputs(text, f) >= 0 && fchmod(fileno(f), 0644) == 0 && fclose(f) == 0);
+	return config_read(&config, path, true, &err);
+}
+
+Test(config, defaults)
+{
+	cr_assert_str_eq(config.socket, "/run/gangway/gangwayd.sock");
+	cr_assert_str_eq(config.state, "/var/lib/gangway/state.db");
+	cr_assert_str_eq(config.group, "gangway");
+	cr_assert_not(config.read_only_all);
+	cr_assert_eq(config.log_level, LOG_LVL_INFO);
+	cr_assert_eq(config.unplug_timeout_ms, 20000);
+	cr_assert_eq(config.guest_timeout_ms, 10000);
+}
+
+static const struct {
+	const char *key, *value;
+	bool ok;
+} values[] = {
+	{ "socket", "/a", true },
+	{ "socket", "a", false },
+	{ "socket", "", false },
+	{ "state", "/var/x.db", true },
+	{ "state", "./x.db", false },
+	{ "runtime_dir", "/r", true },
+	{ "runtime_dir", "r", false },
+	{ "device_program", "/usr/libexec/x", true },
+	{ "device_program", "x", false },
+	{ "group", "kvm", true },
+	{ "group", "", false },
+	{ "group", "a b", false },
+	{ "group", "a:b", false },
+	{ "group", "a/b", false },
+	{ "group", "a\tb", false },
+	{ "device_user", "nobody", true },
+	{ "device_user", "", false },
+	{ "read_only", "all", true },
+	{ "read_only", "group", true },
+	{ "read_only", "All", false },
+	{ "read_only", "", false },
+	{ "log_level", "error", true },
+	{ "log_level", "warning", true },
+	{ "log_level", "info", true },
+	{ "log_level", "debug", true },
+	{ "log_level", "trace", false },
+	{ "log_level", "", false },
+	{ "unplug_timeout_ms", "100", true },
+	{ "unplug_timeout_ms", "600000", true },
+	{ "unplug_timeout_ms", "99", false },
+	{ "unplug_timeout_ms", "600001", false },
+	{ "unplug_timeout_ms", "18446744073709551716", false },
+	{ "unplug_timeout_ms", "-100", false },
+	{ "unplug_timeout_ms", "+100", false },
+	{ "unplug_timeout_ms", " 100", false },
+	{ "unplug_timeout_ms", "100 ", false },
+	{ "unplug_timeout_ms", "100ms", false },
+	{ "unplug_timeout_ms", "0x100", false },
+	{ "unplug_timeout_ms", "", false },
+	{ "guest_timeout_ms", "100", true },
+	{ "guest_timeout_ms", "600000", true },
+	{ "guest_timeout_ms", "99", false },
+	{ "guest_timeout_ms", "600001", false },
+};
+
+Test(config, values)
+{
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct config before = config;
+		int r = set(values[i].key, values[i].value);
+
+		cr_assert_eq(r, values[i].ok ? 0 : -EINVAL, "%s = \"%s\": %d", values[i].key, values[i].value, r);
+		if (values[i].ok)
+			continue;
+		cr_assert_str_eq(err.code, "config.bad-value");
+		cr_assert(strstr(err.msg, values[i].key) && strstr(err.msg, "it takes"), "%s", err.msg);
+		cr_assert_eq(memcmp(&before, &config, sizeof(config)), 0, "a value that is refused changes nothing");
+	}
+	cr_assert_eq(config.guest_timeout_ms, 600000);
+	cr_assert_eq(config.log_level, LOG_LVL_DEBUG);
+}
+
+static char *long_text(char first, size_t len)
+{
+	char *s = malloc(len + 1);
+
+	memset(s, 'a', len);
+	s[0] = first;
+	s[len] = '\0';
+	return s;
+}
+
+Test(config, lengths_at_the_limit_and_above)
+{
+	static const struct {
+		const char *key;
+		char first;
+		size_t size;
+	} rows[] = {
+		{ "state", '/', sizeof(config.state) },
+		{ "runtime_dir", '/', sizeof(config.runtime_dir) },
+		{ "device_program", '/', sizeof(config.device_program) },
+		{ "group", 'g', sizeof(config.group) },
+		{ "device_user", 'u', sizeof(config.device_user) },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *fits = long_text(rows[i].first, rows[i].size - 1), *over = long_text(rows[i].first, rows[i].size);
+
+		cr_assert_eq(set(rows[i].key, fits), 0, "%s", rows[i].key);
+		cr_assert_eq(set(rows[i].key, over), -EINVAL, "%s", rows[i].key);
+		free(fits);
+		free(over);
+	}
+}
+
+Test(config, unknown_keys_and_sections)
+{
+	cr_assert_eq(config_set(&config, "daemon", "sokcet", "/a", &err), -EINVAL);
+	cr_assert_str_eq(err.code, "config.unknown-key");
+	cr_assert_eq(config_set(&config, "nic", "socket", "/a", &err), -EINVAL);
+	cr_assert_str_eq(err.code, "config.unknown-key");
+	cr_assert_eq(config_set(&config, "", "socket", "/a", &err), -EINVAL);
+	cr_assert_eq(config_set(&config, "daemon", "socket", "nothing", NULL), -EINVAL);
+}
+
+Test(config, a_whole_file)
+{
+	cr_assert_eq(read_text("# comment\n; another\n\n[daemon]\nsocket = /run/g.sock\nread_only=all\ngroup : kvm\n"
+			       "log_level = debug ; said\nunplug_timeout_ms = 1500\n"),
+		     0, "%s", err.msg);
+	cr_assert_str_eq(config.socket, "/run/g.sock");
+	cr_assert(config.read_only_all);
+	cr_assert_eq(config.log_level, LOG_LVL_DEBUG);
+	cr_assert_eq(config.unplug_timeout_ms, 1500);
+	cr_assert_str_eq(config.runtime_dir, "/run/gangway", "what is not said keeps its default");
+	cr_assert_eq(read_text(""), 0);
+}
+
+static const struct {
+	const char *text, *code;
+	unsigned line;
+} bad_lines[] = {
+	{ "[daemon]\nnonsense\n", "config.bad-line", 2 },
+	{ "[daemon\nsocket = /a\n", "config.bad-line", 1 },
+	{ "[daemon]\n\n# x\nsokcet = /a\n", "config.unknown-key", 4 },
+	{ "[daemon]\nsocket = a\n", "config.bad-value", 2 },
+	{ "[daemon]\nsocket =\n", "config.bad-value", 2 },
+	{ "socket = /a\n", "config.unknown-key", 1 },
+	{ "[nic]\nsocket = /a\n", "config.unknown-key", 2 },
+	{ "[daemon]\nlog_level = info\nlog_level = loud\nlog_level = x\n", "config.bad-value", 3 },
+};
+
+Test(config, bad_lines_are_named)
+{
+	for (size_t i = 0; i < sizeof(bad_lines) / sizeof(bad_lines[0]); i++) {
+		char where[96];
+
+		cr_assert_eq(read_text(bad_lines[i].text), -EINVAL, "%s", bad_lines[i].text);
+		cr_assert_str_eq(err.code, bad_lines[i].code, "%s: %s", bad_lines[i].text, err.msg);
+		snprintf(where, sizeof(where), "%s:%u:", path, bad_lines[i].line);
+		cr_assert_eq(strncmp(err.msg, where, strlen(where)), 0, "%s", err.msg);
+	}
+}
+
+/* inih has a buffer of 200 bytes: a longer line must not be taken for a shorter one, and then for one more. */
+Test(config, a_line_that_is_too_long_is_refused)
+{
+	char *value = long_text('/', 300), text[400];
+
+	snprintf(text, sizeof(text), "[daemon]\nsocket = %s\n", value);
+	cr_assert_eq(read_text(text), -EINVAL, "%s", config.socket);
+	cr_assert(strstr(err.msg, ":2:"), "%s", err.msg);
+	free(value);
+}
+
+Test(config, the_file_may_be_missing_or_not)
+{
+	cr_assert_eq(config_read(&config, "/nowhere/gangway.conf", false, &err), 0);
+	cr_assert_eq(config_read(&config, "/nowhere/gangway.conf", true, &err), -ENOENT);
+	cr_assert_str_eq(err.code, "config.unreadable");
+}
+
+Test(config, unsafe_files)
+{
+	static const struct {
+		mode_t mode;
+		int r;
+	} modes[] = { { 0600, 0 }, { 0644, 0 }, { 0755, 0 }, { 0664, -EPERM }, { 0646, -EPERM }, { 0666, -EPERM } };
+
+	cr_assert_eq(read_text("[daemon]\nsocket = /a\n"), 0);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		cr_assert_eq(chmod(path, modes[i].mode), 0);
+		config_defaults(&config);
+		cr_assert_eq(config_read(&config, path, false, &err), modes[i].r, "mode %o", modes[i].mode);
+		if (modes[i].r == 0)
+			continue;
+		cr_assert_str_eq(err.code, "config.unsafe");
+		cr_assert(err.hint[0]);
+		cr_assert_str_eq(config.socket, "/run/gangway/gangwayd.sock", "nothing of it is believed");
+	}
+	cr_assert_eq(config_read(&config, "/tmp", true, &err), -EPERM);
+	cr_assert_str_eq(err.code, "config.unsafe");
+	if (geteuid() != 0)
+		cr_skip_test("only root can give a file away");
+	cr_assert_eq(chmod(path, 0600), 0);
+	cr_assert_eq(chown(path, 65534, 65534), 0);
+	cr_assert_eq(config_read(&config, path, true, &err), -EPERM);
+	cr_assert_str_eq(err.code, "config.unsafe");
+}
