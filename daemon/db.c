@@ -24,6 +24,10 @@ static const char schema[] = "BEGIN IMMEDIATE;"
 			     "PRAGMA user_version = 1;"
 			     "COMMIT;";
 
+#define DAMAGED_HINT "stop gangwayd, move the file away (leases it knew are then given back by hand) and start again"
+/* SQLite's header. It takes a file too short for even its first line for a new one. */
+#define HEADER_BYTES 100
+
 struct db {
 	sqlite3 *sql;
 	int lock_fd;
@@ -39,7 +43,7 @@ static int fail(struct db *db, int rc, struct err *err, const char *doing)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		err_set(err, -EUCLEAN, "db.damaged", "%s: %s: %s", db->path, doing, sqlite3_errmsg(db->sql));
-		err_hint(err, "stop gangwayd, move the file away (leases it knew are then given back by hand) and start again");
+		err_hint(err, DAMAGED_HINT);
 		return -EUCLEAN;
 	case SQLITE_FULL:
 		num = -ENOSPC;
@@ -74,10 +78,18 @@ static int take_lock(struct db *db, struct err *err)
 	return 0;
 }
 
-static int schema_version(struct db *db, int *ret, struct err *err)
+static int damaged(struct db *db, struct err *err, const char *how)
+{
+	err_set(err, -EUCLEAN, "db.damaged", "%s: %s", db->path, how);
+	err_hint(err, DAMAGED_HINT);
+	return -EUCLEAN;
+}
+
+/* The first value of a statement's first row. */
+static int ask_int(struct db *db, const char *text, int *ret, struct err *err)
 {
 	sqlite3_stmt *st;
-	int rc = sqlite3_prepare_v2(db->sql, "PRAGMA user_version", -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(db->sql, text, -1, &st, NULL);
 
 	if (rc == SQLITE_OK) {
 		rc = sqlite3_step(st);
@@ -85,24 +97,55 @@ static int schema_version(struct db *db, int *ret, struct err *err)
 			*ret = sqlite3_column_int(st, 0);
 		sqlite3_finalize(st);
 	}
-	return rc == SQLITE_ROW ? 0 : fail(db, rc, err, "reading its version");
+	return rc == SQLITE_ROW ? 0 : fail(db, rc, err, "reading it");
+}
+
+/* quick_check says "ok", or what is wrong, in rows. */
+static int on_check(void *ctx, int nr, char **values, char **names)
+{
+	char *first = ctx;
+
+	(void)nr;
+	(void)names;
+	if (!first[0])
+		snprintf(first, 128, "%s", values[0] ? values[0] : "?");
+	return 0;
+}
+
+/* All of it is looked at before the first write (WAL mode is one): a file that is refused is left as it was. */
+static int check_file(struct db *db, int *ret_version, struct err *err)
+{
+	char found[128] = "";
+	int nr_tables = 0, rc, r;
+
+	r = ask_int(db, "PRAGMA user_version", ret_version, err);
+	if (r < 0)
+		return r;
+	if (*ret_version > SCHEMA_VERSION) {
+		err_set(err, -EPROTO, "db.newer", "%s: written by a newer gangway (schema %d, this one knows %d)", db->path,
+			*ret_version, SCHEMA_VERSION);
+		err_hint(err, "install that gangway again; the file was not touched");
+		return -EPROTO;
+	}
+	rc = sqlite3_exec(db->sql, "PRAGMA quick_check(1)", on_check, found, NULL);
+	if (rc != SQLITE_OK)
+		return fail(db, rc, err, "checking it");
+	if (strcmp(found, "ok"))
+		return damaged(db, err, found);
+	r = ask_int(db, "SELECT count(*) FROM sqlite_master WHERE type = 'table'", &nr_tables, err);
+	if (r == 0 && nr_tables != (*ret_version > 0 ? 2 : 0))
+		r = damaged(db, err, "this is no database of gangway's");
+	return r;
 }
 
 static int prepare_schema(struct db *db, struct err *err)
 {
 	int version = 0, rc, r;
 
-	/* looked at before the first write: WAL mode is one */
-	r = schema_version(db, &version, err);
+	r = check_file(db, &version, err);
 	if (r < 0)
 		return r;
-	if (version > SCHEMA_VERSION) {
-		err_set(err, -EPROTO, "db.newer", "%s: written by a newer gangway (schema %d, this one knows %d)", db->path,
-			version, SCHEMA_VERSION);
-		err_hint(err, "install that gangway again; the file was not touched");
-		return -EPROTO;
-	}
-	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA quick_check;", NULL, NULL, NULL);
+	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return fail(db, rc, err, "opening");
 	if (version == 0) {
@@ -116,6 +159,7 @@ static int prepare_schema(struct db *db, struct err *err)
 int db_open(const char *path, struct db **ret, struct err *err)
 {
 	struct db *db = calloc(1, sizeof(*db));
+	struct stat st;
 	mode_t old;
 	int r, rc;
 
@@ -124,6 +168,8 @@ int db_open(const char *path, struct db **ret, struct err *err)
 	db->lock_fd = -1;
 	snprintf(db->path, sizeof(db->path), "%s", path);
 	r = take_lock(db, err);
+	if (r == 0 && lstat(path, &st) == 0 && st.st_size > 0 && st.st_size < HEADER_BYTES)
+		r = damaged(db, err, "cut short");
 	if (r < 0)
 		goto err_close;
 	old = umask(0077);
@@ -228,8 +274,7 @@ int db_each_lease(struct db *db, int (*fn)(void *ctx, const char *id, const json
 		const char *id = (const char *)sqlite3_column_text(st, 0);
 		json_t *record = json_loads((const char *)sqlite3_column_text(st, 1), 0, NULL);
 
-		r = record ? fn(ctx, id, record, err)
-			   : err_set(err, -EUCLEAN, "db.damaged", "%s: lease %s: not JSON", db->path, id);
+		r = fn(ctx, id, record, err);
 		json_decref(record);
 	}
 	sqlite3_finalize(st);

@@ -23,7 +23,7 @@ int db_delete_guest(struct db *db, const char *name, struct err *err);
 int db_put_lease(struct db *db, const char *id, const json_t *record, struct err *err);
 int db_delete_lease(struct db *db, const char *id, struct err *err);
 
-/* At start: every row. The callbacks return 0, or a negative errno to stop. */
+/* At start: every row. The callbacks return 0, or a negative errno to stop. @record NULL: what is stored is no JSON. */
 int db_each_guest(struct db *db, int (*fn)(void *ctx, const char *name, const char *qmp, struct err *err), void *ctx,
 		  struct err *err);
 int db_each_lease(struct db *db, int (*fn)(void *ctx, const char *id, const json_t *record, struct err *err), void *ctx,
