@@ -125,6 +125,21 @@ static int save(struct op *op, enum lease_state as, const struct lease_undo *und
 	return r;
 }
 
+/*
+ * A MAC that the VF's driver on this host made up (NET_ADDR_RANDOM) is not one that the VF was given: what is to be put back is
+ * "none", or the PF would hold every later driver to it. The kernel reports both the same way, so the interface tells.
+ */
+static void forget_random_mac(struct op *op, struct sys_vf *policy)
+{
+	char path[96], type[8];
+
+	if (!op->vf.ifname[0] || !(policy->fields & SYS_VF_MAC) || memcmp(policy->mac, op->vf.link.mac, SYS_MAC_LEN))
+		return;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/addr_assign_type", op->vf.ifname);
+	if (sys_read_str(op->d->sys, path, type, sizeof(type)) == 0 && !strcmp(type, "1"))
+		memset(policy->mac, 0, SYS_MAC_LEN);
+}
+
 int step_save(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -133,7 +148,10 @@ int step_save(void *ctx, struct err *err)
 	struct stat st;
 	int r;
 
-	*u = (struct lease_undo){ .valid = true, .policy = op->vf.policy, .touched = op->lease->want.fields, .group_id = -1 };
+	*u = (struct lease_undo){
+		.valid = true, .policy = op->vf.policy, .touched = op->lease->want.fields | SYS_VF_MAC, .group_id = -1
+	};
+	forget_random_mac(op, &u->policy);
 	r = sriov_binding_get(op->d->sys, op->lease->vf_bdf, &u->binding, err);
 	if (r < 0)
 		return r;
@@ -200,6 +218,28 @@ static int wait_group_closed(struct op *op, struct err *err)
 	return -EBUSY;
 }
 
+/*
+ * Back to what the VF's policy was, before a host driver returns and reads its MAC. The MAC is put back whether or not we set it: the
+ * guest's driver may have told the PF another one.
+ */
+static int restore_policy(struct op *op, struct err *err)
+{
+	struct lease *l = op->lease;
+	struct sriov_pf pf;
+	int r;
+
+	r = sriov_pf_by_key(op->d->sys, l->pf_key, &pf, err);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r; /* the PF is no more */
+	r = policy_restore(op->d->sys, &pf, l->vf_index, &l->undo.policy, l->undo.touched, err);
+	/* a driver that says no will say no again: that is told, and must not keep the VF from its driver for ever */
+	if (r < 0 && err && !strcmp(err->code, "sriov.vf-set-refused")) {
+		op_warn(op, "not all of its policy could be put back: %s", err->msg);
+		return 0;
+	}
+	return r;
+}
+
 int undo_bind(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -214,6 +254,9 @@ int undo_bind(void *ctx, struct err *err)
 		if (r < 0)
 			return r;
 	}
+	r = restore_policy(op, err);
+	if (r < 0)
+		return r;
 	return sriov_binding_restore(op->d->sys, l->vf_bdf, &l->undo.binding, err);
 }
 
@@ -224,17 +267,6 @@ int step_policy(void *ctx, struct err *err)
 	struct op *op = ctx;
 
 	return policy_apply(op->d->sys, &op->pf, op->lease->vf_index, &op->lease->want, err);
-}
-
-int undo_policy(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-	struct lease *l = op->lease;
-	struct sriov_pf pf;
-
-	if (!l->undo.valid || sriov_pf_by_key(op->d->sys, l->pf_key, &pf, NULL) < 0)
-		return 0;
-	return policy_restore(op->d->sys, &pf, l->vf_index, &l->undo.policy, l->undo.touched, err);
 }
 
 /* --- grant: /dev/vfio/N to an unprivileged VMM --- */

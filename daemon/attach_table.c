@@ -2,8 +2,8 @@
 /*
  * The attach table: every step with its words. Attach runs it down; detach, failure and recovery run its undo column up.
  *
- * The policy is written after the VF has left its host driver and is put back before that driver returns: a VF driver reads its
- * MAC only when it starts.
+ * The policy is written after the VF has left its host driver, and put back (by the undo of "bind") before that driver returns: a VF
+ * driver reads its MAC only when it starts.
  */
 #include <stdio.h>
 
@@ -173,16 +173,10 @@ const struct step attach_table[] = {
 	  .waits = STEP_WAITS_KERNEL,
 	  .worker = true,
 	  .what = what_bind,
-	  .undo_what = "put the driver back",
+	  .undo_what = "put the VF's policy and driver back",
 	  .run = step_bind,
 	  .undo = undo_bind },
-	{ .name = "policy",
-	  .worker = true,
-	  .applies = has_policy,
-	  .what = what_policy,
-	  .undo_what = "put the VF's policy back",
-	  .run = step_policy,
-	  .undo = undo_policy },
+	{ .name = "policy", .worker = true, .applies = has_policy, .what = what_policy, .run = step_policy },
 	{ .name = "grant",
 	  .worker = true,
 	  .applies = needs_grant,

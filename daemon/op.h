@@ -55,7 +55,6 @@ int undo_save(void *ctx, struct err *err);
 int step_bind(void *ctx, struct err *err);
 int undo_bind(void *ctx, struct err *err);
 int step_policy(void *ctx, struct err *err);
-int undo_policy(void *ctx, struct err *err);
 int step_grant(void *ctx, struct err *err);
 int undo_grant(void *ctx, struct err *err);
 int step_open(void *ctx, struct err *err);
