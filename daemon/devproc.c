@@ -213,11 +213,13 @@ int devproc_start(sd_event *event, const struct devproc_config *config, const st
 	r = devproc_connect(p, err);
 	if (r == 0)
 		r = devproc_watch(p, err);
-	if (r == 0) {
+	if (r == 0)
 		r = devproc_send(p, "{\"op\":\"status\"}");
-		if (r < 0)
-			err_set(err, r, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-r));
-	}
+	/* its sockets went with it, before we came to connect */
+	if (r == -ECONNREFUSED || r == -EPIPE || r == -ECONNRESET)
+		err_set(err, r, "devproc.start-failed", "lease %s: its device process ended at once (see its log)", p->id);
+	else if (r < 0)
+		err_set(err, r, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-r));
 	if (r < 0) {
 		pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
 		waitid(P_PIDFD, (id_t)p->pid_fd, &(siginfo_t){ 0 }, WEXITED);

@@ -23,7 +23,7 @@ static int64_t now_ms(void)
 }
 
 /* The answer to hello, with its three descriptors, past whatever status came before it. Bounded: start-up waits for this. */
-static int await_hello(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
+static int await_hello(struct devproc *p, int fds[DEVICE_PROTO_FDS], int64_t *ret_pid, struct err *err)
 {
 	int64_t until = now_ms() + ADOPT_MS;
 	struct devproc_msg msg;
@@ -46,6 +46,7 @@ static int await_hello(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err 
 		r = devproc_decode(buf, (size_t)n, p->id, p->bdf, &msg, err);
 		if (r == 0 && msg.op == DEVPROC_OP_HELLO && nr_fds == DEVICE_PROTO_FDS) {
 			devproc_set_status(p, &msg);
+			*ret_pid = msg.claimed_pid;
 			return 0;
 		}
 		if (r == 0 && (nr_fds || msg.op == DEVPROC_OP_HELLO))
@@ -71,13 +72,13 @@ static int find_process(struct devproc *p, struct err *err)
 	if (getsockopt(p->ctl_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return err_set(err, -errno, "devproc.connect", "lease %s: SO_PEERCRED: %s", p->id, strerror(errno));
 	p->pid_fd = pidfd_open(cred.pid, 0);
-	if (p->pid_fd < 0)
+	if (p->pid_fd < 0 && errno != ESRCH)
 		return err_set(err, -errno, "devproc.connect", "lease %s: pidfd_open: %s", p->id, strerror(errno));
-	p->status.pid = cred.pid;
+	p->status.pid = p->pid_fd < 0 ? 0 : cred.pid;
 	return 0;
 }
 
-static int adopt(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
+static int say_hello(struct devproc *p, int fds[DEVICE_PROTO_FDS], int64_t *ret_pid, struct err *err)
 {
 	int r;
 
@@ -95,8 +96,31 @@ static int adopt(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
 			err_set(err, r, "devproc.connect", "lease %s: %s", p->id, strerror(-r));
 	}
 	if (r == 0)
-		r = await_hello(p, fds, err);
+		r = await_hello(p, fds, ret_pid, err);
 	return r;
+}
+
+/*
+ * Twice at most: a process that has only just been started may not have come to its listen(2), and the credentials are then those of the
+ * gangwayd that started it. Once it has answered, it has.
+ */
+static int adopt(struct devproc *p, int fds[DEVICE_PROTO_FDS], struct err *err)
+{
+	int64_t claimed = 0;
+	int r = 0;
+
+	for (int i = 0; i < 2; i++) {
+		r = say_hello(p, fds, &claimed, err);
+		if (r < 0 || claimed == p->status.pid)
+			return r;
+		for (int k = 0; k < DEVICE_PROTO_FDS; k++)
+			fd_close(&fds[k]);
+		fd_close(&p->ctl_fd);
+		fd_close(&p->pid_fd);
+	}
+	return err_set(err, -EPROTO, "devproc.foreign",
+		       "lease %s: process %d listens for its device process, which calls itself %lld", p->id, p->status.pid,
+		       (long long)claimed);
 }
 
 int devproc_adopt(sd_event *event, const struct devproc_config *config, const struct devproc_ops *ops, void *ctx,

@@ -23,6 +23,7 @@ enum devproc_op { DEVPROC_OP_HELLO, DEVPROC_OP_STATUS, DEVPROC_OP_STOP, DEVPROC_
 
 struct devproc_msg {
 	enum devproc_op op;
+	int64_t claimed_pid; /* of hello; only ever compared with what the kernel says */
 	bool has_status;
 	struct devproc_status status; /* with @has_status; pid is not taken from here */
 };

@@ -101,6 +101,8 @@ static int decode(json_t *root, const char *id, const char *bdf, struct devproc_
 	msg.op = (enum devproc_op)i;
 	if (msg.op == DEVPROC_OP_HELLO)
 		r = decode_hello(root, id, bdf, err);
+	if (msg.op == DEVPROC_OP_HELLO)
+		msg.claimed_pid = json_integer_value(json_object_get(root, "pid"));
 	if (r == 0 && (msg.op == DEVPROC_OP_HELLO || msg.op == DEVPROC_OP_STATUS)) {
 		msg.has_status = true;
 		if (!take_status(json_object_get(root, "status"), &msg.status))

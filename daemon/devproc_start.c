@@ -87,14 +87,21 @@ static int make_sockets(const struct devproc_config *config, const struct devpro
 	return 0;
 }
 
+/* What the child says through the pipe when it does not come as far as the program. */
+struct child_error {
+	int num; /* errno */
+	bool memlock; /* it was the limit on locked memory */
+};
+
 /* In the child; never returns. @src are all at FD_ABOVE or higher, so that no move overwrites one that is still to be moved. */
 static void child(const struct devproc_config *config, const int src[SRC_NUM], char *const argv[], char *const envp[])
 {
 	const int err_fd = DEVICE_FD_END;
 	struct sigaction dfl = { .sa_handler = SIG_DFL };
 	struct rlimit lim;
+	struct child_error e = { 0 };
 	sigset_t none;
-	int null, r;
+	int null;
 
 	lim.rlim_cur = config->ram_bytes ? (rlim_t)(config->ram_bytes + MEMLOCK_SPARE) : RLIM_INFINITY;
 	lim.rlim_max = lim.rlim_cur;
@@ -109,12 +116,16 @@ static void child(const struct devproc_config *config, const int src[SRC_NUM], c
 	for (int s = 1; s < NSIG; s++)
 		sigaction(s, &dfl, NULL);
 	sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setsid() < 0 || setrlimit(RLIMIT_MEMLOCK, &lim) < 0)
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setsid() < 0)
 		goto fail;
+	e.memlock = true;
+	if (setrlimit(RLIMIT_MEMLOCK, &lim) < 0)
+		goto fail;
+	e.memlock = false;
 	execve(config->program, argv, envp);
 fail:
-	r = errno;
-	if (write(err_fd, &r, sizeof(r)) < 0)
+	e.num = errno;
+	if (write(err_fd, &e, sizeof(e)) < 0)
 		_exit(126);
 	_exit(127);
 }
@@ -128,22 +139,29 @@ static int move_up(int fd)
 }
 
 /* 0 once the program runs, or what stopped it. The pipe closes at exec, so this waits no longer than exec takes. */
-static int wait_exec(int pipe_fd, const char *program, struct err *err)
+static int wait_exec(int pipe_fd, const struct devproc_config *config, struct err *err)
 {
-	int num = 0;
+	struct child_error e = { 0 };
 	ssize_t n;
 
 	do {
-		n = read(pipe_fd, &num, sizeof(num));
+		n = read(pipe_fd, &e, sizeof(e));
 	} while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return 0;
-	if (n != sizeof(num) || num <= 0)
-		num = EIO;
-	err_set(err, -num, "devproc.exec-failed", "%s does not start: %s", program, strerror(num));
-	if (num == ENOENT || num == EACCES)
+	if (n != sizeof(e) || e.num <= 0)
+		e = (struct child_error){ .num = EIO };
+	if (e.memlock) {
+		err_set(err, -e.num, "devproc.memlock",
+			"lease %s: the limit on locked memory cannot be raised to the guest's %llu bytes: %s", config->id,
+			(unsigned long long)config->ram_bytes, strerror(e.num));
+		err_hint(err, "gangwayd needs CAP_SYS_RESOURCE, or LimitMEMLOCK=infinity in its unit");
+		return -e.num;
+	}
+	err_set(err, -e.num, "devproc.exec-failed", "%s does not start: %s", config->program, strerror(e.num));
+	if (e.num == ENOENT || e.num == EACCES)
 		err_hint(err, "is gangway installed completely? gangwayd looks for its device process at this path");
-	return -num;
+	return -e.num;
 }
 
 struct strings {
@@ -184,7 +202,7 @@ static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int 
 	if (pid == 0)
 		child(config, src, argv, envp);
 	fd_close(&src[SRC_ERR]); /* or the pipe would never end */
-	r = wait_exec(pipe_rd, config->program, err);
+	r = wait_exec(pipe_rd, config, err);
 	if (r == 0) {
 		*ret_pidfd = pidfd_open(pid, 0);
 		if (*ret_pidfd < 0)

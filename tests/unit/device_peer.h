@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -148,8 +149,10 @@ static inline void peer_start(struct peer *p)
 	cr_assert(ctl_fd >= 0 && vuser_fd >= 0);
 	p->pid = fork();
 	cr_assert(p->pid >= 0);
-	if (p->pid == 0)
+	if (p->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
 		peer_main(p, ctl_fd, vuser_fd);
+	}
 	close(ctl_fd);
 	close(vuser_fd);
 }
