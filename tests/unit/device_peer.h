@@ -34,6 +34,19 @@
 #include "vfdev.h"
 #include "vuser_proto.h"
 
+/* A sanitizer's run-time makes system calls of its own, which the product's table does not have: there the process runs unsealed. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PEER_SEALED 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define PEER_SEALED 0
+#endif
+#ifndef PEER_SEALED
+#define PEER_SEALED 1
+#endif
+
 #define PEER_BDF "0000:3b:02.1"
 #define PEER_VECTORS 3
 
@@ -123,7 +136,7 @@ static inline void peer_main(const struct peer *p, int ctl_fd, int vuser_fd)
 	    vfdev_init(&dev, canned_sys(), PEER_BDF, fds, 64 << 20, &err) < 0 || vuser_new(&vfdev_ops, &dev, "test", &vuser) < 0)
 		_exit(10);
 	devctl_init(&ctl, ctl_fd, "lease-1", PEER_BDF, vfio);
-	if (sandbox_limit_fds(64, &err) < 0 || sandbox_seal(&err) < 0)
+	if (sandbox_limit_fds(64, &err) < 0 || (PEER_SEALED && sandbox_seal(&err) < 0))
 		_exit(11);
 	r = device_serve(&ctl, vuser, &dev, vuser_fd);
 	vuser_free(vuser);

@@ -162,6 +162,9 @@ Test(sandbox, needed_calls_pass)
 {
 	int status = ends(do_allowed);
 
+#ifdef __SANITIZE_ADDRESS__
+	cr_skip_test("the sanitizer's run-time makes calls of its own");
+#endif
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
 }
 
