@@ -38,7 +38,7 @@ static struct op *op_free(struct op *op)
 	sd_event_source_disable_unref(op->timer);
 	steps_free(op->steps);
 	vdev_close(op->vdev);
-	free(op->vfs);
+	free(op->leased);
 	json_decref(op->warnings);
 	free(op);
 	return NULL;
@@ -224,6 +224,29 @@ static struct op *op_new(struct lease *l, struct ctl_req *req)
 	return op;
 }
 
+void attach_abandon(struct daemon *d)
+{
+	struct lease *l;
+	struct err err;
+
+	err_set(&err, -ESHUTDOWN, "daemon.stopping", "gangwayd stops");
+	TAILQ_FOREACH(l, &d->leases, link)
+	{
+		if (!l->op)
+			continue;
+		if (l->op->req)
+			ctl_fail(l->op->req, &err);
+		l->op = op_free(l->op);
+	}
+}
+
+void op_step_done(struct op *op, int r, const struct err *err)
+{
+	/* a VMM's last word, cancelled by the daemon that stops: the next one goes on from the record */
+	if (!op->d->stopping)
+		steps_done(op->steps, r, err);
+}
+
 /* --- the beginning --- */
 
 /* The next free "nicN" of a guest. */
@@ -299,9 +322,10 @@ void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_par
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
 	r = user_ids(p->user, l, &err);
 	op = r == 0 ? op_new(l, req) : NULL;
-	if (!op) {
-		if (r == 0)
-			err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	if (r == 0)
+		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	if (r < 0) {
+		op_free(op);
 		ctl_fail(req, &err);
 		lease_free(l);
 		return;

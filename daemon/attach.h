@@ -32,6 +32,9 @@ void attach_guest_up(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);
 void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id);
 
+/* Operations under way are dropped where they are: gangwayd stops. Nobody may answer them any more. */
+void attach_abandon(struct daemon *d);
+
 /* At start: leases of the state database are adopted, undone or dropped. The guests are known already. */
 int attach_recover(struct daemon *d, struct err *err);
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The steps of the attach table that talk to the guest's VMM. All are asynchronous: they end in steps_done(). */
+/* The steps of the attach table that talk to the guest's VMM. All are asynchronous: they end in op_step_done(). */
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static void on_info(void *ctx, int r, const struct vmm_info *info, const struct 
 		r = preflight_guest(op, &err);
 		why = &err;
 	}
-	steps_done(op->steps, r, why);
+	op_step_done(op, r, why);
 }
 
 int step_ask_guest(void *ctx, struct err *err)
@@ -96,7 +96,7 @@ static void on_done(void *ctx, int r, const struct err *err)
 {
 	struct op *op = ctx;
 
-	steps_done(op->steps, r, err);
+	op_step_done(op, r, err);
 }
 
 int step_plug(void *ctx, struct err *err)
@@ -148,7 +148,7 @@ static void on_has_device(void *ctx, int r, const struct err *why)
 			return;
 		why = &err;
 	}
-	steps_done(op->steps, r, why);
+	op_step_done(op, r, why);
 }
 
 static void on_undo_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
@@ -166,7 +166,7 @@ static void on_undo_info(void *ctx, int r, const struct vmm_info *info, const st
 			return;
 		why = &err;
 	}
-	steps_done(op->steps, r, why);
+	op_step_done(op, r, why);
 }
 
 int step_unplug(void *ctx, struct err *err)
@@ -193,7 +193,7 @@ static void drive_done(struct op *op, int r, const struct err *err)
 {
 	op_timer_off(op);
 	op->awaiting_guest = false;
-	steps_done(op->steps, r, err);
+	op_step_done(op, r, err);
 }
 
 /* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */

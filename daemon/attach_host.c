@@ -17,6 +17,7 @@
 #include "op.h"
 #include "preflight.h"
 #include "vdev.h"
+#include "work.h"
 
 /* how long a VMM may take to close the group after it has let the device go; there is no event for it */
 #define GROUP_CLOSE_MS 2000
@@ -24,81 +25,106 @@
 
 /* --- find, reserve --- */
 
+/* A worker must not look at the list of leases: it gets a copy of what it needs of it. */
+int op_copy_leased(struct op *op, struct err *err)
+{
+	struct lease *l;
+	size_t n = 0;
+
+	free(op->leased);
+	op->leased = calloc(op->d->nr_leases + 1, sizeof(*op->leased));
+	if (!op->leased)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	TAILQ_FOREACH(l, &op->d->leases, link)
+	if (l->vf_bdf[0])
+		memcpy(op->leased[n++], l->vf_bdf, BDF_LEN);
+	op->nr_leased = n;
+	return 0;
+}
+
+static bool is_leased(const char *bdf, void *arg)
+{
+	const struct op *op = arg;
+
+	for (size_t i = 0; i < op->nr_leased; i++)
+		if (!strcmp(op->leased[i], bdf))
+			return true;
+	return false;
+}
+
 int step_find(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
+	struct sys *sys = op->d->sys;
 	struct err not_vf;
 	int r;
 
-	r = sriov_vf_get(op->d->sys, op->target, &op->vf, &op->pf, &not_vf);
-	if (r == 0) {
-		op->vfs = malloc(sizeof(*op->vfs));
-		if (!op->vfs)
-			return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for the list of VFs");
-		op->vfs[0] = op->vf;
-		op->nr_vfs = 1;
-		return 0;
-	}
+	r = sriov_vf_get(sys, op->target, &op->vf, &op->pf, &not_vf);
+	if (r == 0)
+		return sriov_vf_check_unused(&op->vf, err);
 	if (strchr(op->target, '/')) {
 		*err = not_vf;
 		return r;
 	}
-	r = sriov_pf_get(op->d->sys, op->target, &op->pf, err);
-	if (r < 0)
-		return r;
-	r = sriov_vf_list(op->d->sys, &op->pf, &op->vfs, &op->nr_vfs, err);
-	if (r == 0 && op->nr_vfs == 0) {
-		err_set(err, -ENODEV, "sriov.no-vfs", "PF %s: it has no VFs: 0 of %u are enabled", op->target, op->pf.total_vfs);
-		err_hint(err, "gangway pf set %s vfs N (1 to %u)", op->target, op->pf.total_vfs);
-		return -ENODEV;
-	}
-	return r;
+	op->any_vf = true;
+	r = sriov_pf_get(sys, op->target, &op->pf, err);
+	return r < 0 ? r : sriov_vf_find_free(sys, &op->pf, is_leased, op, &op->vf, err);
 }
 
-/* Why this VF cannot be had, in @err; 0 if it can. */
-static int vf_is_free(struct op *op, const struct sriov_vf *vf, struct err *err)
+/* The VF found is taken, unless somebody was faster. */
+static int take_vf(struct op *op, struct err *err)
 {
-	struct lease *l = lease_of_vf(op->d, vf->bdf);
+	struct lease *l = op->lease, *other = lease_of_vf(op->d, op->vf.bdf);
 
-	if (!l)
-		l = lease_of_vf_index(op->d, op->pf.key, vf->index);
-	if (l && l != op->lease) {
-		err_set(err, -EBUSY, "lease.vf-taken", "VF %s: in use by lease %s (%s)", vf->bdf, l->id,
-			lease_state_to_string(l->state));
+	if (!other)
+		other = lease_of_vf_index(op->d, op->pf.key, op->vf.index);
+	if (other) {
+		err_set(err, -EBUSY, "lease.vf-taken", "VF %s: in use by lease %s (%s)", op->vf.bdf, other->id,
+			lease_state_to_string(other->state));
 		err_hint(err, "`gangway vf list` shows the free ones");
 		return -EBUSY;
 	}
-	return sriov_vf_check_unused(vf, err);
-}
-
-int step_reserve(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-	struct lease *l = op->lease;
-	int r = -EBUSY;
-
 	if (op->d->nr_numvfs)
 		return err_set(err, -EBUSY, "sriov.busy", "PF %s: the number of VFs is being changed", op->target);
-	for (size_t i = 0; i < op->nr_vfs; i++) {
-		r = vf_is_free(op, &op->vfs[i], err);
-		if (r == 0) {
-			op->vf = op->vfs[i];
-			break;
-		}
-	}
-	if (r < 0 && op->nr_vfs > 1) {
-		err_set(err, -EBUSY, "lease.no-free-vf", "PF %s: none of its %zu VFs is free", op->target, op->nr_vfs);
-		err_hint(err, "`gangway vf list %s` shows who has them; `gangway pf set` makes more when none is held",
-			 op->target);
-	}
-	if (r < 0)
-		return r;
 	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
 	snprintf(l->pf_name, sizeof(l->pf_name), "%s", op->pf.ifname[0] ? op->pf.ifname : op->pf.bdf);
 	lease_set_vf(l, op->vf.bdf);
 	l->vf_index = op->vf.index;
 	l->group_id = op->vf.group_id;
 	return 0;
+}
+
+static int find_again(void *arg)
+{
+	struct op *op = arg;
+
+	return step_find(op, &op->found_err);
+}
+
+static void found_again(int r, void *arg)
+{
+	struct op *op = arg;
+
+	if (r == 0)
+		r = step_reserve(op, &op->found_err);
+	if (r != STEP_PENDING)
+		steps_done(op->steps, r, &op->found_err);
+}
+
+int step_reserve(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	int r = take_vf(op, err);
+
+	/* any VF will do, and another attach has just taken this one: the next, then */
+	if (r < 0 && op->any_vf && lease_of_vf(op->d, op->vf.bdf)) {
+		r = op_copy_leased(op, err);
+		if (r == 0)
+			r = work_submit(op->d->pool, find_again, found_again, op);
+		if (r == 0)
+			r = STEP_PENDING;
+	}
+	return r;
 }
 
 /* --- check --- */

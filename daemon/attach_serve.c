@@ -64,7 +64,7 @@ static void on_gone(void *ctx, const char *why)
 	l->dev = devproc_free(l->dev);
 	if (l->op && l->op->awaiting_process) {
 		l->op->awaiting_process = false;
-		steps_done(l->op->steps, 0, NULL);
+		op_step_done(l->op, 0, NULL);
 		return;
 	}
 	/* The daemon's duplicates of the VFIO descriptors keep the VF going; only the VMM's own requests fail from now on. */

@@ -36,6 +36,13 @@ struct daemon {
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
+	bool stopping; /* operations under way are dropped where they are, nothing is begun any more */
 };
+
+/*
+ * The end of gangwayd, not of its leases: clients, workers, guests and leases go, and what was under way stays as the state database has
+ * it, for the next gangwayd. sys, event and db are the caller's.
+ */
+void daemon_stop(struct daemon *d);
 
 #endif

@@ -210,17 +210,7 @@ static int start(struct daemon *d, struct err *err)
 
 static void stop(struct daemon *d)
 {
-	struct guest *g;
-	struct lease *l;
-
-	ctl_free(d->ctl);
-	d->ctl = NULL;
-	sriov_watch_free(d->watch);
-	work_pool_free(d->pool);
-	while ((g = TAILQ_FIRST(&d->guests)))
-		guest_free(g);
-	while ((l = TAILQ_FIRST(&d->leases)))
-		lease_free(l);
+	daemon_stop(d);
 	sys_linux_free(d->sys);
 	sd_event_unref(d->event);
 	db_close(d->db);

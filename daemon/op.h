@@ -25,8 +25,10 @@ struct op {
 	char target[128];
 	struct sriov_pf pf;
 	struct sriov_vf vf;
-	struct sriov_vf *vfs; /* candidates, by index */
-	size_t nr_vfs;
+	bool any_vf; /* the target is a PF */
+	char (*leased)[BDF_LEN]; /* VFs with a lease, as of when the worker was started */
+	size_t nr_leased;
+	struct err found_err;
 	struct lease_undo undo;
 	struct vdev *vdev;
 
@@ -80,6 +82,10 @@ int step_serve(void *ctx, struct err *err);
 int step_unserve(void *ctx, struct err *err);
 int lease_adopt_process(struct lease *l, struct err *err);
 
+/* The step under way, which was pending, has ended. */
+void op_step_done(struct op *op, int r, const struct err *err);
+/* Before step_find, in the loop: which VFs have a lease. */
+int op_copy_leased(struct op *op, struct err *err);
 void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Begin to undo a lease that no operation holds. */
 int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err);

@@ -64,6 +64,12 @@ int sriov_pf_get(struct sys *sys, const char *name, struct sriov_pf *ret, struct
 int sriov_pf_by_key(struct sys *sys, const char *key, struct sriov_pf *ret, struct err *err);
 /* The enabled VFs of @pf by index. free(). */
 int sriov_vf_list(struct sys *sys, const struct sriov_pf *pf, struct sriov_vf **ret, size_t *ret_nr, struct err *err);
+/*
+ * The first VF of @pf, by index, that the host can spare (sriov_vf_check_unused()) and @skip, called with its BDF, does not pass over.
+ * Looks no further than that one. -ENODEV sriov.no-vfs: none are enabled; -EBUSY sriov.no-free-vf.
+ */
+int sriov_vf_find_free(struct sys *sys, const struct sriov_pf *pf, bool (*skip)(const char *bdf, void *arg), void *arg,
+		       struct sriov_vf *ret, struct err *err);
 /* One VF by "PF/vfN" (PF an interface name or BDF), by its BDF or by its interface on the host, and its PF (@ret_pf may be NULL).
  * Errors: -EINVAL sriov.bad-name, -ENOENT sriov.no-such-device / sriov.no-such-vf, -EINVAL sriov.not-a-vf. */
 int sriov_vf_get(struct sys *sys, const char *name, struct sriov_vf *ret, struct sriov_pf *ret_pf, struct err *err);

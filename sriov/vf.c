@@ -114,6 +114,55 @@ int sriov_vf_list(struct sys *sys, const struct sriov_pf *pf, struct sriov_vf **
 	return 0;
 }
 
+static int none_free(const struct sriov_pf *pf, struct err *err)
+{
+	const char *name = sriov_pf_name(pf);
+
+	if (pf->nr_vfs == 0) {
+		err_set(err, -ENODEV, "sriov.no-vfs", "pf %s: it has no VFs: 0 of %u are enabled", name, pf->total_vfs);
+		err_hint(err, "gangway pf set %s vfs N (1 to %u)", name, pf->total_vfs);
+		return -ENODEV;
+	}
+	err_set(err, -EBUSY, "sriov.no-free-vf", "pf %s: none of its %u VFs is free", name, pf->nr_vfs);
+	err_hint(err, "`gangway vf list %s` shows who has them; `gangway pf set` makes more when none is held", name);
+	return -EBUSY;
+}
+
+int sriov_vf_find_free(struct sys *sys, const struct sriov_pf *pf, bool (*skip)(const char *bdf, void *arg), void *arg,
+		       struct sriov_vf *ret, struct err *err)
+{
+	unsigned max = pf->nr_vfs < SYS_VF_MAX ? pf->nr_vfs : SYS_VF_MAX;
+	struct sys_vf *policies = calloc(SYS_VF_MAX, sizeof(*policies));
+	struct sriov_vf vf;
+	bool found = false;
+	int r;
+
+	if (!policies)
+		return err_set(err, -ENOMEM, "sriov.no-memory", "pf %s: no memory", sriov_pf_name(pf));
+	r = read_policies(sys, pf, policies, err);
+	for (unsigned i = 0; r == 0 && !found && i < max; i++) {
+		char bdf[BDF_LEN];
+
+		r = read_virtfn(sys, pf->bdf, i, bdf);
+		if (r == 0 && skip(bdf, arg))
+			continue;
+		if (r == 0)
+			r = read_vf(sys, pf, i, bdf, &policies[i], &vf);
+		if (r == 0)
+			found = sriov_vf_check_unused(&vf, NULL) == 0;
+		else if (r == -ENOENT || r == -ENODEV) /* the count changed since @pf was read */
+			r = 0;
+		else
+			sriov_read_failed(err, r, "a vf of pf", pf->bdf);
+	}
+	free(policies);
+	if (r == 0 && !found)
+		r = none_free(pf, err);
+	if (r == 0)
+		*ret = vf;
+	return r;
+}
+
 static int no_such_vf(const struct sriov_pf *pf, unsigned index, struct err *err)
 {
 	const char *name = sriov_pf_name(pf);
