@@ -231,7 +231,8 @@ static inline int vmm_ask(int sock, uint16_t cmd, const void *payload, size_t le
 	size_t left;
 
 	memcpy(buf, &h, sizeof(h));
-	memcpy(buf + sizeof(h), payload, len);
+	if (len)
+		memcpy(buf + sizeof(h), payload, len);
 	if (fd_send(sock, buf, sizeof(h) + len, fds, nr_fds) != (ssize_t)(sizeof(h) + len) || poll(&pfd, 1, 2000) != 1 ||
 	    recv(sock, &reply, sizeof(reply), MSG_WAITALL) != sizeof(reply))
 		return -1;
