@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * fake_host: a whole gangwayd in the test's own event loop: the real struct daemon, state database and control socket, on the fake kernel,
+ * with guests whose VMM speaks QMP by the book, plugs and unplugs, and starts its driver, or does not.
+ *
+ * Each guest has a process of its own behind its QMP socket (it does nothing but be there), so that a VMM can really end.
+ */
+#ifndef GANGWAY_FAKE_HOST_H
+#define GANGWAY_FAKE_HOST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "daemon.h"
+#include "err.h"
+#include "fake.h"
+#include "fake_qmp.h"
+
+#define FAKE_GUESTS_MAX 4
+#define FAKE_PF_BDF "0000:3b:00.0"
+#define FAKE_VF0_BDF "0000:3b:10.0"
+#define FAKE_VF1_BDF "0000:3b:10.2"
+
+enum fake_unplug { FAKE_UNPLUG_OBEYED, FAKE_UNPLUG_IGNORED, FAKE_UNPLUG_REFUSED };
+
+struct fake_guest {
+	struct fake_host *host;
+	char name[16], qmp[128];
+	struct fake_qmp *peer; /* NULL: not running */
+	pid_t pid;
+	uid_t uid; /* of the VMM, before it starts */
+	bool no_driver; /* the guest does not start the VF */
+	enum fake_unplug unplug;
+	const char *dies_at, *hangs_at; /* when it is sent this command */
+	/* what QMP says of it */
+	bool shared, vfio_user;
+	bool no_free_port;
+	unsigned minor_ram_mib; /* RAM, MiB */
+	const char *status; /* run state */
+	const char *add_error; /* what device_add says, NULL: it works */
+	/* as it is */
+	char device[80], vf[16]; /* what is plugged, "" nothing */
+	unsigned seen_add, seen_del;
+	struct fake_qmp_answer answers[24];
+	char text[8][512];
+	sd_event_source *post;
+};
+
+struct fake_host {
+	struct fake *fake;
+	sd_event *event;
+	struct daemon d;
+	char dir[64];
+	const char *boot_id;
+	bool running;
+	struct fake_guest guests[FAKE_GUESTS_MAX];
+	unsigned nr_guests;
+	int client; /* on the control socket */
+	sd_event_source *client_io;
+	char *in;
+	size_t nr_in;
+	json_int_t last_id;
+	json_t *answers; /* by id, as text */
+	unsigned nr_progress, nr_events;
+	char events[8192]; /* "event from>to\n" of leases */
+};
+
+/* A host with PF eth0 (igb, 8 VFs possible, @vfs made, bound to igbvf), vfio-pci loaded, and gangwayd started. */
+struct fake_host *fake_host_new(unsigned vfs);
+void fake_host_free(struct fake_host *h);
+/* gangwayd stops where it is, as if killed; and starts on what the state database has. */
+void fake_host_stop(struct fake_host *h);
+void fake_host_start(struct fake_host *h);
+
+/* A guest known to gangwayd; started and connected where @run. */
+struct fake_guest *fake_guest_add(struct fake_host *h, const char *name, bool run);
+void fake_guest_run(struct fake_guest *g);
+void fake_guest_die(struct fake_guest *g);
+/* The guest lets the device go by itself. */
+void fake_guest_eject(struct fake_guest *g);
+/* Its answers follow from its fields: to be called when they were changed. */
+void fake_guest_update(struct fake_guest *g);
+
+/* Runs the loop until @cond, at most @ms. */
+bool fake_host_until(struct fake_host *h, bool (*cond)(void *arg), void *arg, unsigned ms);
+void fake_host_settle(struct fake_host *h); /* until nothing happens any more at once, and no operation is under way */
+bool fake_host_guest_up(struct fake_host *h, const char *name);
+
+/* A call through the control socket. send: its id. wait: the answer ("result" or "error"), the caller's. @params: taken over, NULL none. */
+json_int_t fake_host_send(struct fake_host *h, const char *method, json_t *params);
+json_t *fake_host_wait(struct fake_host *h, json_int_t id);
+json_t *fake_host_call(struct fake_host *h, const char *method, json_t *params);
+/* Calls, and wants success (0) or "code/errno"; the text of what came instead, NULL: as wanted. Static. */
+const char *fake_host_expect(struct fake_host *h, const char *want, const char *method, json_t *params);
+
+#endif
