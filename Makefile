@@ -115,7 +115,7 @@ TIDY := $(patsubst %.c,$(O)/tidy/%.ok,$(C_FILES))
 $(O)/tidy/%.ok: %.c .clang-tidy $(wildcard include/*.h)
 	$(call say,TIDY,$<)
 	@mkdir -p $(@D)
-	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) $(PKG_CFLAGS) -I$(dir $<) -std=gnu11 $(WARN) 2>$(O)/tidy/$*.log || { cat $(O)/tidy/$*.log >&2; exit 1; }
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) $(PKG_CFLAGS:-I%=-isystem %) -I$(dir $<) -std=gnu11 $(WARN) 2>$(O)/tidy/$*.log || { cat $(O)/tidy/$*.log >&2; exit 1; }
 	@touch $@
 
 analyze: $(TIDY)

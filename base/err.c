@@ -33,14 +33,13 @@ int err_vset(struct err *err, int num, const char *code, const char *fmt, va_lis
 	return num;
 }
 
-int err_set(struct err *err, int num, const char *code, const char *fmt, ...)
+void err_fill(struct err *err, int num, const char *code, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
 	err_vset(err, num, code, fmt, ap);
 	va_end(ap);
-	return num;
 }
 
 void err_prefix(struct err *err, const char *fmt, ...)

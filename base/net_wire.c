@@ -17,7 +17,7 @@
 /* libnl's readers take what they only read as non-const */
 static struct nlmsghdr *unconst(const struct nlmsghdr *nlh)
 {
-	return (struct nlmsghdr *)(uintptr_t)nlh;
+	return (struct nlmsghdr *)nlh;
 }
 
 /* By name, not by index looked up before: an interface renamed meanwhile must not be mistaken for another one. */

@@ -48,7 +48,7 @@ bool net_wire_counts_route(const struct nlmsghdr *nlh, unsigned ifindex)
 		return false;
 	if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
 		return false;
-	if (nlmsg_parse((struct nlmsghdr *)(uintptr_t)nlh, sizeof(*rtm), tb, RTA_MAX, NULL) < 0)
+	if (nlmsg_parse((struct nlmsghdr *)nlh, sizeof(*rtm), tb, RTA_MAX, NULL) < 0)
 		return false;
 	table = tb[RTA_TABLE] && nla_len(tb[RTA_TABLE]) >= 4 ? nla_get_u32(tb[RTA_TABLE]) : rtm->rtm_table;
 	if (table != RT_TABLE_MAIN)
@@ -75,8 +75,8 @@ bool net_wire_get_link_event(const void *buf, size_t len, struct sys_event *ret)
 		return false;
 	if (nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK)
 		return false;
-	if (!nlmsg_valid_hdr(nlh, sizeof(*ifi)) ||
-	    nlmsg_parse((struct nlmsghdr *)(uintptr_t)nlh, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0 || !tb[IFLA_IFNAME])
+	if (!nlmsg_valid_hdr(nlh, sizeof(*ifi)) || nlmsg_parse((struct nlmsghdr *)nlh, sizeof(*ifi), tb, IFLA_MAX, NULL) < 0 ||
+	    !tb[IFLA_IFNAME])
 		return false;
 	ifi = nlmsg_data(nlh);
 	/* a bridge reports its ports leaving as RTM_DELLINK of its own family: the interface is still there */

@@ -31,7 +31,7 @@ struct work_pool {
 	pthread_cond_t wake;
 	struct queue todo, done;
 	pthread_t threads[WORK_MAX];
-	unsigned nr_threads, nr_idle;
+	unsigned nr_threads, nr_idle, nr_todo;
 	bool stopping;
 	int efd;
 	sd_event_source *source;
@@ -71,6 +71,7 @@ static void *thread_main(void *arg)
 			p->nr_idle--;
 			continue;
 		}
+		p->nr_todo--;
 		pthread_mutex_unlock(&p->lock);
 		i->r = i->fn(i->arg);
 		pthread_mutex_lock(&p->lock);
@@ -172,16 +173,18 @@ int work_submit(struct work_pool *p, work_fn fn, work_done_fn done, void *arg)
 		return -ENOMEM;
 	*i = (struct item){ .fn = fn, .done = done, .arg = arg };
 	pthread_mutex_lock(&p->lock);
-	if (p->nr_idle == 0 && p->nr_threads < WORK_MAX)
+	/* threads that wait may have been woken for earlier items already */
+	if (p->nr_todo >= p->nr_idle && p->nr_threads < WORK_MAX)
 		r = start_thread(p);
 	if (r < 0 && p->nr_threads > 0)
 		r = 0; /* an existing thread will come to it */
 	if (r == 0) {
 		push(&p->todo, i);
+		p->nr_todo++;
 		pthread_cond_signal(&p->wake);
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (r < 0)
 		free(i);
-	return r;
+	return r; /* NOLINT(clang-analyzer-unix.Malloc): the queue has it */
 }

@@ -317,7 +317,7 @@ void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_par
 		ctl_fail(req, &err);
 		return;
 	}
-	l->want = p->want;
+	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() set it, it gave 0 */
 	l->prepared = p->prepare;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
 	r = user_ids(p->user, l, &err);

@@ -376,7 +376,7 @@ struct ctl *ctl_free(struct ctl *ctl)
 	if (!ctl)
 		return NULL;
 	while ((c = LIST_FIRST(&ctl->clients)))
-		ctl_client_free(c);
+		ctl_client_free(c); /* NOLINT(clang-analyzer-unix.Malloc): it takes itself out of the list */
 	sd_event_source_disable_unref(ctl->io);
 	if (ctl->fd >= 0)
 		unlink(ctl->d->config.socket);

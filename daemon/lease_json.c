@@ -118,8 +118,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 
 int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, struct err *err)
 {
-	struct record rec;
 	struct lease *l;
+	struct record rec = { 0 };
 	int r;
 
 	r = unpack(j, &rec, err);
@@ -131,7 +131,7 @@ int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, str
 		r = lease_new(d, rec.guest, rec.nic, &l, err);
 	if (r < 0)
 		return r;
-	r = fill(l, &rec, err);
+	r = fill(l, &rec, err); /* NOLINT(clang-analyzer-core.CallAndMessage): lease_new() gave a lease */
 	if (r < 0) {
 		lease_free(l);
 		return r;

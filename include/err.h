@@ -39,10 +39,16 @@ enum exit_code {
 void err_clear(struct err *err);
 
 /*
- * Fill @err (replacing what it held, hint included) and return @num, so that `return err_set(...)` works.
- * @num: negative errno. @code: stable code. @fmt: message.
+ * Fill @err (replacing what it held, hint included; NULL is fine). @num: negative errno. @code: stable code. @fmt: message.
+ * err_set() gives @num, so that `return err_set(...)` works; a macro, so that analyzers see that it does.
  */
-int err_set(struct err *err, int num, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void err_fill(struct err *err, int num, const char *code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+#define err_set(err, num, ...)                                                                                                   \
+	({                                                                                                                       \
+		const int err_num_ = (num);                                                                                      \
+		err_fill(err, err_num_, __VA_ARGS__);                                                                            \
+		err_num_;                                                                                                        \
+	})
 int err_vset(struct err *err, int num, const char *code, const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
 /* Put "text: " before the message. */

@@ -78,7 +78,7 @@ static int explain(const char *bdf, const char *driver, int r, struct err *err)
 /* From what is there now to @driver, whose match the override already allows. */
 static int move_to(struct sys *sys, const char *bdf, const char *from, const char *driver, struct err *err)
 {
-	char now[DRIVER_NAME_MAX];
+	char now[DRIVER_NAME_MAX] = "";
 	int r;
 
 	if (from[0]) {
@@ -97,7 +97,7 @@ static int move_to(struct sys *sys, const char *bdf, const char *from, const cha
 
 int sriov_bind(struct sys *sys, const char *bdf, const char *driver, struct err *err)
 {
-	struct sriov_binding old;
+	struct sriov_binding old = { 0 };
 	struct err undo = { 0 };
 	int r;
 

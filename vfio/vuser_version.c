@@ -73,7 +73,7 @@ static int check_migration(struct vuser *v, const json_t *caps)
 
 static int check_dma_caps(struct vuser *v, const json_t *caps, struct vuser_caps *ret)
 {
-	json_int_t n;
+	json_int_t n = 0;
 	int r;
 
 	r = get_int(v, caps, "pgsizes", 1, INT64_MAX, &n);
@@ -91,9 +91,9 @@ static int check_dma_caps(struct vuser *v, const json_t *caps, struct vuser_caps
 
 static int check_caps(struct vuser *v, const json_t *root, struct vuser_caps *ret)
 {
-	const json_t *caps, *twin;
+	const json_t *caps = NULL, *twin;
 	bool yes = false;
-	json_int_t n;
+	json_int_t n = 0;
 	int r;
 
 	if (!json_is_object(root))

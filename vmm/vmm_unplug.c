@@ -218,7 +218,7 @@ static const struct vmm_op_class unplug_class = {
 
 int vmm_unplug(struct vmm *vmm, const char *id, unsigned deadline_ms, vmm_done_fn done, void *ctx, struct err *err)
 {
-	struct vmm_op *op;
+	struct vmm_op *op = NULL;
 	struct unplug *u;
 	int r;
 
@@ -228,7 +228,7 @@ int vmm_unplug(struct vmm *vmm, const char *id, unsigned deadline_ms, vmm_done_f
 	if (r < 0)
 		return r;
 	u = (struct unplug *)op;
-	u->done = done;
+	u->done = done; /* NOLINT(clang-analyzer-core.NullDereference): vmm_op_new() gave 0 */
 	u->ctx = ctx;
 	u->deadline_ms = deadline_ms;
 	strcpy(u->id, id);
