@@ -121,7 +121,7 @@ $(O)/tidy/%.ok: %.c .clang-tidy $(wildcard include/*.h)
 analyze: $(TIDY)
 	$(call say,CPPCHK,$(words $(C_FILES)) files)
 	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-		--suppressions-list=.cppcheck -D_GNU_SOURCE -DGANGWAY_VERSION='""' -DGANGWAY_LIBEXECDIR='""' -Iinclude $(C_FILES)
+		--include=scripts/cppcheck.h -D_GNU_SOURCE -DGANGWAY_VERSION='""' -DGANGWAY_LIBEXECDIR='""' -Iinclude $(C_FILES)
 
 layers:
 	$(Q)scripts/layers

@@ -51,7 +51,7 @@ static int no_driver(const char *bdf, const char *driver, struct err *err)
 
 int sriov_binding_get(struct sys *sys, const char *bdf, struct sriov_binding *ret, struct err *err)
 {
-	struct sriov_binding b;
+	struct sriov_binding b = { 0 };
 	int r;
 
 	r = sriov_override_read(sys, bdf, b.override);
