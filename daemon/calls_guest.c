@@ -77,7 +77,8 @@ void call_guest_add(struct daemon *d, struct ctl_req *req, const json_t *params)
 
 	if (!call_params(req, params, "{s:s, s:s !}", "name", &name, "qmp", &qmp))
 		return;
-	if (guest_new(d, name, qmp, &g, &err) < 0) {
+	if (name_check("guest", name, &err) < 0 || guest_qmp_check(name, qmp, &err) < 0 ||
+	    guest_new(d, name, qmp, &g, &err) < 0) {
 		ctl_fail(req, &err);
 		return;
 	}

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -95,6 +94,18 @@ static void on_device_deleted(void *ctx, struct vmm *vmm, const char *id)
 
 static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted };
 
+int guest_qmp_check(const char *name, const char *qmp, struct err *err)
+{
+	struct err why;
+	int r = vmm_path_check(qmp, &why);
+
+	if (r == 0)
+		return 0;
+	err_set(err, r, "guest.bad-qmp", "guest %s: %s", name, why.msg);
+	err_hint(err, "QEMU's argument: -qmp unix:/run/%s.qmp,server=on,wait=off", name);
+	return r;
+}
+
 int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest **ret, struct err *err)
 {
 	struct guest *g;
@@ -108,12 +119,9 @@ int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest 
 		err_hint(err, "`gangway guest show %s`; `gangway guest remove %s` forgets it", name, name);
 		return -EEXIST;
 	}
-	if (qmp[0] != '/' || strlen(qmp) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-		err_set(err, -EINVAL, "guest.bad-qmp", "guest %s: QMP socket \"%.120s\" is no absolute path of at most 107 bytes",
-			name, qmp);
-		err_hint(err, "QEMU's argument: -qmp unix:/run/%s.qmp,server=on,wait=off", name);
-		return -EINVAL;
-	}
+	r = guest_qmp_check(name, qmp, err);
+	if (r < 0 && r != -ENOTSOCK) /* that may mend itself */
+		return r;
 	if (d->nr_guests >= LIMIT_GUESTS)
 		return err_set(err, -ENOSPC, "guest.too-many", "guest %s: no more than %d guests", name, LIMIT_GUESTS);
 	g = calloc(1, sizeof(*g));

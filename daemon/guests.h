@@ -26,6 +26,8 @@ struct guest {
 	bool seen_down; /* the VMM was looked for and nobody was there */
 };
 
+/* Can @qmp be a QMP socket? guest.bad-qmp: -EINVAL, -ENAMETOOLONG: never; -ENOTSOCK: not as it is now. */
+int guest_qmp_check(const char *name, const char *qmp, struct err *err);
 /* Known from now on; starts connecting. Not written to the state database. */
 int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest **ret, struct err *err);
 struct guest *guest_free(struct guest *g);
