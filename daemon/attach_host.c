@@ -71,6 +71,28 @@ int step_find(void *ctx, struct err *err)
 	return r < 0 ? r : sriov_vf_find_free(sys, &op->pf, is_leased, op, &op->vf, err);
 }
 
+/* The MAC asked for may be promised to a lease that has not written it yet: the check of the host's interfaces does not see that. */
+static int check_promised_mac(const struct op *op, struct err *err)
+{
+	const struct lease *l = op->lease;
+	struct lease *other;
+	char mac[18];
+
+	if (!(l->want.fields & SYS_VF_MAC))
+		return 0;
+	TAILQ_FOREACH(other, &op->d->leases, link)
+	{
+		if (other == l || !other->vf_bdf[0] || !(other->want.fields & SYS_VF_MAC) ||
+		    memcmp(other->want.mac, l->want.mac, SYS_MAC_LEN))
+			continue;
+		mac_format(l->want.mac, mac);
+		err_set(err, -EEXIST, "policy.mac-in-use", "mac %s: lease %s has it", mac, other->id);
+		err_hint(err, "choose another one, or `gangway detach %s %s` first", other->guest, other->nic);
+		return -EEXIST;
+	}
+	return 0;
+}
+
 /* The VF found is taken, unless somebody was faster. */
 static int take_vf(struct op *op, struct err *err)
 {
@@ -86,6 +108,8 @@ static int take_vf(struct op *op, struct err *err)
 	}
 	if (op->d->nr_numvfs)
 		return err_set(err, -EBUSY, "sriov.busy", "PF %s: the number of VFs is being changed", op->target);
+	if (check_promised_mac(op, err) < 0)
+		return -EEXIST;
 	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
 	snprintf(l->pf_name, sizeof(l->pf_name), "%s", op->pf.ifname[0] ? op->pf.ifname : op->pf.bdf);
 	lease_set_vf(l, op->vf.bdf);

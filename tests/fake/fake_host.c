@@ -38,7 +38,7 @@ bool fake_host_until(struct fake_host *h, bool (*cond)(void *arg), void *arg, un
 	return cond(arg);
 }
 
-static bool is_quiet(void *arg)
+static bool no_operation(void *arg)
 {
 	struct fake_host *h = arg;
 	struct lease *l;
@@ -46,13 +46,15 @@ static bool is_quiet(void *arg)
 	TAILQ_FOREACH(l, &h->d.leases, link)
 	if (l->op)
 		return false;
-	return sd_event_run(h->event, 0) == 0;
+	return true;
 }
 
 void fake_host_settle(struct fake_host *h)
 {
-	if (!fake_host_until(h, is_quiet, h, ANSWER_MS))
-		fake_die("the host does not settle");
+	do {
+		if (!fake_host_until(h, no_operation, h, ANSWER_MS))
+			fake_die("the host does not settle");
+	} while (sd_event_run(h->event, 0) > 0);
 }
 
 /* --- gangwayd's client --- */
