@@ -64,15 +64,23 @@ static int make_dir(const char *base, const char *sub, mode_t mode, struct err *
 	return err_set(err, -errno, "devproc.runtime-dir", "%s: %s", path, strerror(errno));
 }
 
+int devproc_make_dirs(const char *runtime_dir, struct err *err)
+{
+	int r;
+
+	r = make_dir(runtime_dir, "", 0755, err);
+	if (r == 0)
+		r = make_dir(runtime_dir, "/device", 0700, err);
+	if (r == 0)
+		r = make_dir(runtime_dir, "/vm", 0711, err);
+	return r;
+}
+
 static int make_sockets(const struct devproc_config *config, const struct devproc_paths *paths, int src[SRC_NUM], struct err *err)
 {
 	int r;
 
-	r = make_dir(config->runtime_dir, "", 0755, err);
-	if (r == 0)
-		r = make_dir(config->runtime_dir, "/device", 0700, err);
-	if (r == 0)
-		r = make_dir(config->runtime_dir, "/vm", 0711, err);
+	r = devproc_make_dirs(config->runtime_dir, err);
 	if (r < 0)
 		return r;
 	src[SRC_CTL] = fd_listen_unix(paths->ctl, SOCK_SEQPACKET, 0600);

@@ -17,6 +17,7 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "db.h"
+#include "devproc.h"
 #include "err.h"
 #include "guests.h"
 #include "lease.h"
@@ -127,7 +128,7 @@ static int make_dirs(const struct config *config, struct err *err)
 	char copy[PATH_MAX];
 	int r;
 
-	r = make_dir(config->runtime_dir, 0755, err);
+	r = devproc_make_dirs(config->runtime_dir, err);
 	if (r == 0) {
 		snprintf(copy, sizeof(copy), "%s", config->socket);
 		r = make_dir(dirname(copy), 0755, err);

@@ -46,6 +46,10 @@ struct devproc_ops {
 	void (*on_gone)(void *ctx, const char *why); /* the process ended; once */
 };
 
+/* @runtime_dir and its device/ and vm/: made where they are missing (at start-up, and by devproc_start() again). -EEXIST devproc.runtime-dir:
+ * one is there that is not ours. */
+int devproc_make_dirs(const char *runtime_dir, struct err *err);
+
 /* Fork and exec. Takes no descriptor over: it duplicates @vdev's. 0 or a negative errno. */
 int devproc_start(sd_event *event, const struct devproc_config *config, const struct vdev *vdev, const struct devproc_ops *ops,
 		  void *ctx, struct devproc **ret, struct err *err);
