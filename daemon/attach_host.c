@@ -281,9 +281,14 @@ static int restore_policy(struct op *op, struct err *err)
 	r = sriov_pf_by_key(op->d->sys, l->pf_key, &pf, err);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r; /* the PF is no more */
-	r = policy_restore(op->d->sys, &pf, l->vf_index, &l->undo.policy, l->undo.touched, err);
+	/* a PF may have been busy: asked twice, and the second time only for what is still not so */
+	for (int try = 0; try < 2; try++) {
+		r = policy_restore(op->d->sys, &pf, l->vf_index, &l->undo.policy, l->undo.touched, err);
+		if (r == 0)
+			return 0;
+	}
 	/* a driver that says no will say no again: that is told, and must not keep the VF from its driver for ever */
-	if (r < 0 && err && !strcmp(err->code, "sriov.vf-set-refused")) {
+	if (err && !strcmp(err->code, "sriov.vf-set-refused")) {
 		op_warn(op, "not all of its policy could be put back: %s", err->msg);
 		return 0;
 	}
@@ -297,8 +302,13 @@ int undo_bind(void *ctx, struct err *err)
 	struct sriov_binding now;
 	int r;
 
-	if (!l->undo.valid || sriov_binding_get(op->d->sys, l->vf_bdf, &now, NULL) < 0)
-		return 0; /* nothing was changed, or the VF is no more */
+	if (!l->undo.valid)
+		return 0; /* nothing was changed */
+	r = sriov_binding_get(op->d->sys, l->vf_bdf, &now, err);
+	if (r == -ENOENT)
+		return 0; /* the VF is no more */
+	if (r < 0)
+		return r;
 	if (!strcmp(now.driver, VFIO_DRIVER)) {
 		r = wait_group_closed(op, err);
 		if (r < 0)
