@@ -33,8 +33,10 @@ json_t *policy_to_json(const struct sys_vf *p)
 	if (p->fields & SYS_VF_STATE)
 		json_object_set_new(j, "state", json_string(state_words[p->state]));
 	if (p->fields & SYS_VF_RATE) {
-		json_object_set_new(j, "min_tx_rate", json_sprintf("%" PRIu32, p->min_tx_rate));
-		json_object_set_new(j, "max_tx_rate", json_sprintf("%" PRIu32, p->max_tx_rate));
+		if (p->min_tx_rate != SYS_VF_RATE_KEEP)
+			json_object_set_new(j, "min_tx_rate", json_sprintf("%" PRIu32, p->min_tx_rate));
+		if (p->max_tx_rate != SYS_VF_RATE_KEEP)
+			json_object_set_new(j, "max_tx_rate", json_sprintf("%" PRIu32, p->max_tx_rate));
 	}
 	return j;
 }
