@@ -259,14 +259,14 @@ static void default_nic(struct daemon *d, const char *guest, char *buf, size_t s
 	}
 }
 
-static int user_ids(const char *user, struct lease *l, struct err *err)
+static int user_ids(const struct attach_params *p, struct lease *l, struct err *err)
 {
-	const struct passwd *pw = user ? getpwnam(user) : NULL;
+	const struct passwd *pw = p->user ? getpwnam(p->user) : NULL;
 
-	if (user && !pw)
-		return err_set(err, -ENOENT, "attach.no-user", "user %.60s: there is none", user);
-	l->owner_uid = pw ? pw->pw_uid : 0;
-	l->owner_gid = pw ? pw->pw_gid : 0;
+	if (p->user && !pw)
+		return err_set(err, -ENOENT, "attach.no-user", "user %.60s: there is none", p->user);
+	l->owner_uid = pw ? pw->pw_uid : p->owner_uid;
+	l->owner_gid = pw ? pw->pw_gid : p->owner_gid;
 	return 0;
 }
 
@@ -314,13 +314,14 @@ void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_par
 	err_clear(&err);
 	r = begin(d, p, &l, &err);
 	if (r < 0) {
+		log_warn("attach: %s", err.msg);
 		ctl_fail(req, &err);
 		return;
 	}
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() set it, it gave 0 */
 	l->prepared = p->prepare;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
-	r = user_ids(p->user, l, &err);
+	r = user_ids(p, l, &err);
 	op = r == 0 ? op_new(l, req) : NULL;
 	if (r == 0)
 		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");

@@ -18,7 +18,9 @@ struct attach_params {
 	enum lease_via via;
 	struct sys_vf want;
 	bool prepare, dry_run;
-	const char *user; /* prepare: who will run the VMM; NULL: root */
+	const char *user; /* prepare: who will run the VMM; NULL: the owner */
+	uid_t owner_uid;
+	gid_t owner_gid;
 	unsigned wait_ms; /* for the guest's driver; 0: the configured time */
 };
 

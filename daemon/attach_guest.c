@@ -223,13 +223,13 @@ void op_check_driven(struct op *op)
 		drive_done(op, 0, NULL);
 }
 
-void op_guest_lost(struct op *op)
+void op_guest_lost(struct op *op, const char *what)
 {
 	struct err err;
 
 	if (!op->awaiting_guest)
 		return;
-	err_set(&err, -ECONNRESET, "guest.ended", "guest %s: it ended while its driver was awaited", op->lease->guest);
+	err_set(&err, -ECONNRESET, "guest.ended", "guest %s: %s while its driver was awaited", op->lease->guest, what);
 	drive_done(op, -ECONNRESET, &err);
 }
 

@@ -73,7 +73,7 @@ static void on_gone(void *ctx, const char *why)
 	log_err("%s", l->error.msg);
 	lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
 	if (l->op)
-		op_guest_lost(l->op);
+		op_guest_lost(l->op, "its gangway-device process ended");
 }
 
 static const struct devproc_ops ops = { .on_status = on_status, .on_gone = on_gone };

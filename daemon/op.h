@@ -73,8 +73,8 @@ int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);
 /* Has the guest's driver started the VF? Called on every hint; ends the "drive" step when it has. */
 void op_check_driven(struct op *op);
-/* The VMM is gone while the guest was awaited. */
-void op_guest_lost(struct op *op);
+/* Waiting for the guest's driver has become pointless, because @what. Nothing to do where it is not awaited. */
+void op_guest_lost(struct op *op, const char *what);
 void op_plug_of(const struct op *op, struct vmm_plug *ret);
 
 /* attach_serve.c: gangway-device */

@@ -18,7 +18,7 @@
 #include "guests.h"
 #include "log.h"
 #include "op.h"
-#include "policy_json.h"
+#include "sriov.h"
 #include "vmm.h"
 
 static void end_lease(struct lease *l, const char *why)
@@ -34,7 +34,7 @@ static void end_lease(struct lease *l, const char *why)
 static void guest_gone_lease(struct lease *l)
 {
 	if (l->op) {
-		op_guest_lost(l->op);
+		op_guest_lost(l->op, "it ended");
 		return;
 	}
 	if (l->prepared && l->state == LEASE_ATTACHED) {
@@ -125,30 +125,66 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id) || l->op)
+		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id))
 			continue;
-		if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED)
+		if (l->op)
+			op_guest_lost(l->op, "it gave the VF back");
+		else if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED)
 			end_lease(l, "the guest let the VF go");
 	}
 }
 
 /* --- after a restart --- */
 
+/* A lease to prepare anew, once all records are read. */
+struct again {
+	STAILQ_ENTRY(again) link;
+	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
+	char target[BDF_LEN + IF_NAMESIZE + 16];
+	struct attach_params params;
+};
+
+STAILQ_HEAD(again_list, again);
+
+static void prepare_again(struct lease *l, struct again_list *list)
+{
+	struct again *a = calloc(1, sizeof(*a));
+	struct sriov_pf pf;
+
+	if (!a) {
+		log_err("lease %s: no memory to prepare it again", l->id);
+		return;
+	}
+	/* the PF may have another name now */
+	if (sriov_pf_by_key(l->daemon->sys, l->pf_key, &pf, NULL) == 0)
+		snprintf(a->target, sizeof(a->target), "%s/vf%u", pf.ifname[0] ? pf.ifname : pf.bdf, l->vf_index);
+	else
+		snprintf(a->target, sizeof(a->target), "%s/vf%u", l->pf_name, l->vf_index);
+	memcpy(a->guest, l->guest, sizeof(a->guest));
+	memcpy(a->nic, l->nic, sizeof(a->nic));
+	a->params = (struct attach_params){
+		.guest = a->guest,
+		.nic = a->nic,
+		.target = a->target,
+		.via = l->via,
+		.want = l->want,
+		.prepare = true,
+		.owner_uid = l->owner_uid,
+		.owner_gid = l->owner_gid,
+	};
+	STAILQ_INSERT_TAIL(list, a, link);
+	log_info("lease %s: the host has booted anew: preparing %s again", l->id, a->target);
+}
+
 /* Of another boot: the VF, its driver and its policy are as the boot made them. Only a prepared lease is wanted again. */
-static void other_boot(struct lease *l, json_t *again)
+static void other_boot(struct lease *l, struct again_list *again)
 {
 	struct err err;
 
-	if (l->prepared) {
-		char target[PF_KEY_MAX + 16];
-
-		snprintf(target, sizeof(target), "%s/vf%u", l->pf_name, l->vf_index);
-		log_info("lease %s: the host has booted anew: preparing %s again", l->id, target);
-		json_array_append_new(again, json_pack("{s:s, s:s, s:s, s:i, s:o}", "guest", l->guest, "nic", l->nic, "target",
-						       target, "via", (int)l->via, "want", policy_to_json(&l->want)));
-	} else {
+	if (l->prepared)
+		prepare_again(l, again);
+	else
 		log_info("lease %s: the host has booted since, nothing is left of it", l->id);
-	}
 	if (db_delete_lease(l->daemon->db, l->id, &err) < 0)
 		log_warn("lease %s: %s, ignoring", l->id, err.msg);
 	lease_free(l);
@@ -175,7 +211,7 @@ static void same_boot(struct lease *l)
 
 struct recovery {
 	struct daemon *d;
-	json_t *again;
+	struct again_list again;
 };
 
 static int on_lease(void *ctx, const char *id, const json_t *record, struct err *err)
@@ -192,7 +228,7 @@ static int on_lease(void *ctx, const char *id, const json_t *record, struct err 
 		return 0;
 	}
 	if (strcmp(l->boot_id, rec->d->boot_id))
-		other_boot(l, rec->again);
+		other_boot(l, &rec->again);
 	else
 		same_boot(l);
 	return 0;
@@ -200,24 +236,16 @@ static int on_lease(void *ctx, const char *id, const json_t *record, struct err 
 
 int attach_recover(struct daemon *d, struct err *err)
 {
-	struct recovery rec = { .d = d, .again = json_array() };
-	size_t i;
-	json_t *j;
+	struct recovery rec = { .d = d, .again = STAILQ_HEAD_INITIALIZER(rec.again) };
+	struct again *a;
 	int r;
 
 	r = db_each_lease(d->db, on_lease, &rec, err);
-	json_array_foreach (rec.again, i, j) {
-		struct attach_params p = { .prepare = true };
-		json_t *want;
-		int via;
-
-		if (json_unpack(j, "{s:s, s:s, s:s, s:i, s:o}", "guest", &p.guest, "nic", &p.nic, "target", &p.target, "via",
-				&via, "want", &want) == 0 &&
-		    policy_from_json(want, &p.want, NULL) == 0) {
-			p.via = (enum lease_via)via;
-			attach_start(d, NULL, &p);
-		}
+	while ((a = STAILQ_FIRST(&rec.again))) {
+		STAILQ_REMOVE_HEAD(&rec.again, link);
+		if (r == 0)
+			attach_start(d, NULL, &a->params);
+		free(a);
 	}
-	json_decref(rec.again);
 	return r;
 }
