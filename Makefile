@@ -33,7 +33,7 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/
 TEST_HELPERS := $(patsubst %.c,$(O)/%,$(wildcard tests/cli/*.c))
 PROGRAMS := $(O)/gangwayd $(O)/gangway-device $(O)/gangway
 
-.PHONY: all help clean setup check check-fast check-asan unit lab demo bench fuzz style analyze layers docs-check install
+.PHONY: all help clean setup check check-fast check-asan unit lab demo bench fuzz style analyze layers docs-check lab-stage install
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .SECONDARY:
@@ -71,6 +71,12 @@ $(O)/gangway: $(CLI_OBJS) $(O)/libgangway.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(CLI_PKGS)) -o $@
 
+# what measures: run on the emulated host by lab/run baseline
+BENCHES := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libgangway.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(SERVER_PKGS)) -o $@
+
 # programs that test scripts use
 $(O)/tests/cli/%: $(O)/tests/cli/%.o $(O)/libgangway.a
 	$(call say,LD,$@)
@@ -94,6 +100,14 @@ check-fast: unit
 # the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 check-asan:
 	$(Q)$(MAKE) --no-print-directory O=$(O)/asan OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check-fast
+
+# the figures, each beside its peer in the same run
+bench:
+	$(Q)lab/run baseline
+
+# what lab/run takes along: gangway installed, and the programs that measure
+lab-stage: install $(BENCHES)
+	$(Q)install -m 755 $(BENCHES) $(DESTDIR)$(PREFIX)/libexec/
 
 lab:
 	$(Q)lab/run

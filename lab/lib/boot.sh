@@ -28,7 +28,7 @@ header() { sed -n "s/^# $2: *//p" "$1" | sed -n 1p; }
 # gangway as it is in this tree, installed into the share; status 1 if the tree cannot build it (yet)
 lab_stage() {
 	[[ -e $lab_top/Makefile ]] && grep -q '^install:' "$lab_top/Makefile" || return 1
-	if ! env -u MAKEFLAGS -u MAKELEVEL make -C "$lab_top" -s install DESTDIR="$lab_share/stage" >"$lab_log/install" 2>&1; then
+	if ! env -u MAKEFLAGS -u MAKELEVEL make -C "$lab_top" -s lab-stage DESTDIR="$lab_share/stage" >"$lab_log/install" 2>&1; then
 		tail -n 20 "$lab_log/install" >&2
 		die "gangway does not build; the whole output is ${lab_log#"$PWD"/}/install"
 	fi
