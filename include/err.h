@@ -4,7 +4,8 @@
  *
  * A function that can fail returns 0 or a negative errno; where an operator can trigger the failure its last
  * parameter is a `struct err *` (NULL: the caller does not care). It is filled once, where the cause is known,
- * and prefixed on the way up. No allocation; text that does not fit is cut and ends in "...".
+ * and prefixed on the way up. No allocation; text that does not fit is cut and ends in "...". Message and hint are always UTF-8:
+ * bytes that are not, a character cut in two included, become '?'.
  */
 #ifndef GANGWAY_ERR_H
 #define GANGWAY_ERR_H
