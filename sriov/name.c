@@ -72,10 +72,10 @@ static bool ifname_valid(const char *s, size_t len)
 /* "vf" and a decimal number without sign or leading zero. */
 static int vf_index_parse(const char *s)
 {
-	size_t n = strspn(s + 2, "0123456789");
+	size_t n = strncmp(s, "vf", 2) ? 0 : strspn(s + 2, "0123456789");
 	int v = 0;
 
-	if (strncmp(s, "vf", 2) || n == 0 || n > VF_DIGITS_MAX || s[2 + n] || (s[2] == '0' && n > 1))
+	if (n == 0 || n > VF_DIGITS_MAX || s[2 + n] || (s[2] == '0' && n > 1))
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		v = v * 10 + (s[2 + i] - '0');

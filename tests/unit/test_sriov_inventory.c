@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "err.h"
 #include "fake.h"
@@ -167,6 +169,8 @@ Test(inventory, wrong_names_are_told_apart_and_leave_no_trace)
 		{ "../vf0", true, -EINVAL, "sriov.bad-name", NULL },
 		{ "../../../etc/passwd", false, -EINVAL, "sriov.bad-name", NULL },
 		{ "eth0/../eth1", true, -EINVAL, "sriov.bad-name", NULL },
+		{ "eth0/", true, -EINVAL, "sriov.bad-name", NULL },
+		{ "eth0/v", true, -EINVAL, "sriov.bad-name", NULL },
 		{ "eth0/vf", true, -EINVAL, "sriov.bad-name", NULL },
 		{ "eth0/vf-1", true, -EINVAL, "sriov.bad-name", NULL },
 		{ "eth0/vf01", true, -EINVAL, "sriov.bad-name", NULL },
@@ -206,6 +210,25 @@ Test(inventory, wrong_names_are_told_apart_and_leave_no_trace)
 	cr_expect_str_eq(before, after);
 	free(before);
 	free(after);
+}
+
+/* A name that ends where the memory ends: nothing behind its NUL is looked at. */
+Test(inventory, a_name_is_read_no_further_than_its_end)
+{
+	static const char *const names[] = { "eth0/", "eth0/v", "eth0/vf", "eth0", "0000:3b:00.0/", "" };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char *room = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(room, MAP_FAILED);
+	cr_assert_eq(mprotect(room + page, page, PROT_NONE), 0);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *name = room + page - strlen(names[i]) - 1;
+		struct sriov_vf vf;
+
+		strcpy(name, names[i]);
+		cr_expect_eq(sriov_vf_get(sys, name, &vf, NULL, NULL), -EINVAL, "'%s'", name);
+	}
+	munmap(room, 2 * page);
 }
 
 Test(inventory, a_key_survives_a_new_name_and_a_new_place)
