@@ -11,6 +11,7 @@
 
 #define VLAN_MAX 4094
 #define QOS_MAX 7
+#define VLAN_UNSAID UINT16_MAX /* qos or proto were given and vlan was not, so far: policy_check() refuses what stays so */
 #define PROTO_8021Q 0x8100
 #define PROTO_8021AD 0x88a8
 
@@ -88,13 +89,18 @@ static int parse_choice(const char *word, const char *value, const char *const *
 	return bad_value(err, word, value, "not one of its words", hint);
 }
 
-/* vlan, qos and proto are one attribute of the kernel: what is not said is none, as with ip(8). */
+/*
+ * vlan, qos and proto are one attribute of the kernel. qos and proto that are not said are none, as with ip(8); a vlan that is not
+ * said must not become 0, which would take the VF out of its VLAN.
+ */
 static int parse_vlan(const char *word, const char *value, struct sys_vf *vf, struct err *err)
 {
 	static const char *const protos[] = { "802.1q", "802.1ad", NULL };
 	uint64_t v = 0;
 	int r, choice = 0;
 
+	if (!(vf->fields & SYS_VF_VLAN))
+		vf->vlan = VLAN_UNSAID;
 	if (strcmp(word, "proto") == 0) {
 		r = parse_choice(word, value, protos, "802.1Q or 802.1ad", &choice, err);
 		vf->proto = choice ? PROTO_8021AD : PROTO_8021Q;
@@ -188,6 +194,11 @@ int policy_check(const struct sys_vf *want, struct err *err)
 
 	if ((want->fields & SYS_VF_MAC) && ((want->mac[0] & 1) || memcmp(want->mac, zero, SYS_MAC_LEN) == 0))
 		return err_set(err, -EINVAL, "policy.bad-value", "mac: a zero or multicast address cannot be a NIC's own");
+	if ((want->fields & SYS_VF_VLAN) && want->vlan == VLAN_UNSAID) {
+		err_set(err, -EINVAL, "policy.bad-value", "qos and proto without a vlan say nothing");
+		err_hint(err, "give vlan 1 to %d too; vlan 0 takes the VLAN away", VLAN_MAX);
+		return -EINVAL;
+	}
 	if ((want->fields & SYS_VF_VLAN) && (want->vlan > VLAN_MAX || want->qos > QOS_MAX))
 		return err_set(err, -EINVAL, "policy.bad-value", "vlan %u qos %u: at most %d and %d", want->vlan, want->qos,
 			       VLAN_MAX, QOS_MAX);

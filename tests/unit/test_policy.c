@@ -98,6 +98,26 @@ Test(policy, words_bad)
 	cr_expect(strstr(err.hint, "spoofchk"), "%s", err.hint);
 }
 
+/* "qos 0" to a VF in VLAN 5 must not take it out of that VLAN: the three are one attribute, and 0 would be written. */
+Test(policy, qos_and_proto_need_a_vlan_said)
+{
+	static const char *const words[][2] = { { "qos", "0" }, { "qos", "3" }, { "proto", "802.1Q" }, { "proto", "802.1ad" } };
+	struct err err;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct sys_vf vf = { 0 };
+
+		cr_assert_eq(policy_parse_word(words[i][0], words[i][1], &vf, NULL), 0);
+		cr_expect_eq(policy_check(&vf, &err), -EINVAL, "%s %s alone", words[i][0], words[i][1]);
+		cr_expect_str_eq(err.code, "policy.bad-value");
+		cr_expect(strstr(err.msg, "without a vlan"), "%s", err.msg);
+		/* in any order */
+		cr_assert_eq(policy_parse_word("vlan", "5", &vf, NULL), 0);
+		cr_expect_eq(policy_check(&vf, &err), 0, "%s", err.msg);
+		cr_expect_eq(vf.vlan, 5);
+	}
+}
+
 Test(policy, check_what_single_words_cannot)
 {
 	static const struct {
