@@ -37,10 +37,27 @@ guest_run() {
 	answer=$(keeper_call "$1" --arg c "$2" --argjson t "${3:-30}" '{op: "run", command: $c, timeout: $t}') || true
 	if [[ $(jq -r .ok <<<"$answer") != true ]]; then
 		jq -r .error <<<"$answer" >&2
+		guest_autopsy "$1" >>"$lab_log/$1.autopsy" 2>&1
 		return 125
 	fi
 	jq -rj .value.output <<<"$answer"
 	return "$(jq -r .value.status <<<"$answer")"
+}
+# A guest that does not answer: does its processor still run, and where, and what do the threads of its QEMU do?
+guest_autopsy() {
+	local i
+	date
+	for i in 1 2 3; do
+		guest_qmp "$1" human-monitor-command command-line='info registers' | tr -d '\r' | sed 's/\\r\\n/\n/g' | grep -E 'RIP|HLT|CPU#' || true
+	done
+	for i in 1 2; do
+		echo "exits, round $i"
+		grep . /sys/kernel/debug/kvm/*/vcpu0/* 2>/dev/null | sed 's,.*/kvm/,,' | grep -v ':0$' || true
+	done
+	ps axH -o pid,tid,stat,pcpu,psr,wchan,comm | grep -E 'KVM|qemu|vfio' || true
+	grep -E 'vfio|CPU' /proc/interrupts || true
+	dmesg | tail -n 5
+	tail -n 5 "$lab_log/$1.console" || true
 }
 guest_mark() { keeper_call "$1" '{op: "mark"}' | value; }
 guest_wait() {
@@ -51,6 +68,7 @@ guest_wait() {
 guest_vf_wait() { guest_wait "$1" GUEST_NET '{"action":"add","driver":"igbvf"}' "${3:-30}" "$2" | jq -r .name; }
 guest_address() {
 	local name=$1 interface=$2 address=$3
+	wire ip neigh flush all # the address may have had another MAC, of the VF before
 	guest_run "$name" "ip addr flush dev $interface; ip addr add $address dev $interface; ip link set $interface up
 		until [ \"\$(cat /sys/class/net/$interface/carrier)\" = 1 ]; do usleep 10000; done" 20
 }
