@@ -34,7 +34,8 @@ struct irq *irq_free(struct irq *irq);
  * "irq.set-failed", and the vectors armed before stay armed. "irq.vector-lost": they could not be armed again.
  */
 int irq_set(struct irq *irq, const struct vfio_irq_set *set, const uint8_t *data, int *fds, size_t nr_fds, struct err *err);
-/* Every vector of every index, as when the client has gone. Goes on after a failure; the first errno. */
+/* Every vector of every index, as when the client has gone; also those armed with the device's descriptor without asking here. Goes on
+ * after a failure; the first errno. */
 int irq_disarm_all(struct irq *irq, struct err *err);
 
 /* Vectors of INTx, MSI and MSI-X that are armed; the error and request interrupts do not count. */

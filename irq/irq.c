@@ -218,7 +218,10 @@ static int arm(struct irq *irq, const struct vfio_irq_set *set, int *fds, struct
 	if (x->enabled && (x->flags & VFIO_IRQ_INFO_NORESIZE) && end > x->nr_allocated) {
 		if (!fds && set->start >= x->nr_allocated)
 			return 0; /* disarming what was never allocated */
-		r = grow(irq, set->index, set->start, set->count, fds, err);
+		if (!fds) /* only what there is, or disarming would turn the index off and on */
+			r = kernel_arm(irq, set->index, set->start, x->nr_allocated - set->start, NULL, err);
+		else
+			r = grow(irq, set->index, set->start, set->count, fds, err);
 	} else if (!fds && !x->enabled && set->index != VFIO_PCI_MSI_IRQ_INDEX && set->index != VFIO_PCI_MSIX_IRQ_INDEX) {
 		return 0; /* off already; the kernel would switch INTx on with no eventfd */
 	} else {
@@ -317,7 +320,15 @@ int irq_disarm_all(struct irq *irq, struct err *err)
 	int r = 0;
 
 	for (unsigned i = 0; i < irq->nr_indexes; i++) {
-		int one = disable(irq, i, r == 0 ? err : NULL);
+		int one;
+
+		/*
+		 * Who maps the BARs through the device's descriptor can arm vectors with it past this table. Left on, they would keep
+		 * the next client from its own (vfio_pci_set_msi_trigger() takes one index at a time). -EINVAL: nothing was on.
+		 */
+		if (!irq->indexes[i].enabled && irq->indexes[i].nr)
+			kernel_disable(irq, i, NULL);
+		one = disable(irq, i, r == 0 ? err : NULL);
 
 		if (one < 0 && r == 0)
 			r = one;

@@ -138,7 +138,9 @@ Test(irq, disarm_beyond_what_is_allocated)
 	start(16, true);
 	cr_assert_eq(arm(0, 2, fds), 0);
 	cr_assert_eq(set(MSIX, ARM, 8, 8, NULL, 0), 0, "%s", err.msg);
-	cr_assert_eq(set(MSIX, ARM, 1, 8, NULL, 0), 0, "%s", err.msg);
+	fake_fail_at(fake, 2, -EIO);
+	cr_assert_eq(set(MSIX, ARM, 1, 8, NULL, 0), 0, "one call to the kernel, not off and on: %s", err.msg);
+	fake_fail_at(fake, 0, 0);
 	cr_assert(heard(0, fds[0]));
 	cr_assert_not(irq_is_armed(irq, MSIX, 1));
 	stop();
@@ -263,6 +265,29 @@ Test(irq, disarm_all)
 		close(fds[i]);
 	cr_assert_eq(count_fds(), before - 1, "all given back");
 	stop();
+}
+
+/* A client that mapped a BAR has the device's descriptor, and may arm with it. Nothing of that is left to the next one. */
+Test(irq, disarm_all_past_the_table)
+{
+	static const unsigned indexes[] = { MSIX, VFIO_PCI_ERR_IRQ_INDEX };
+	_Alignas(struct vfio_irq_set) char buf[sizeof(struct vfio_irq_set) + sizeof(int32_t)];
+	struct vfio_irq_set *s = (void *)buf;
+
+	for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++) {
+		int fd = eventfd(0, 0), mine[3];
+
+		start(3, true);
+		*s = (struct vfio_irq_set){ .argsz = sizeof(buf), .flags = ARM, .index = indexes[i], .count = 1 };
+		memcpy(s->data, &fd, sizeof(fd));
+		cr_assert_eq(vdev_set_irqs(vdev, s, &err), 0, "%s", err.msg);
+		cr_assert(fake_vfio_armed(fake_vfio_current(), VF, indexes[i], 0));
+		cr_assert_eq(irq_disarm_all(irq, &err), 0, "%s", err.msg);
+		cr_assert_not(fake_vfio_armed(fake_vfio_current(), VF, indexes[i], 0));
+		cr_assert_not(fake_vfio_enabled(fake_vfio_current(), VF, MSIX));
+		cr_assert_eq(arm(0, 3, mine), 0, "the next client's three, on a function that cannot grow: %s", err.msg);
+		stop();
+	}
 }
 
 struct bad_set {
