@@ -32,6 +32,8 @@ void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, cons
 /* What guests report. */
 void attach_guest_up(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);
+/* The interface of a PF, or another one, has or has not a link now. */
+void attach_link_changed(struct daemon *d, const char *ifname, bool works);
 void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id);
 
 /* Operations under way are dropped where they are: gangwayd stops. Nobody may answer them any more. */

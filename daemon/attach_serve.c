@@ -49,6 +49,8 @@ static void on_status(void *ctx, const struct devproc_status *s)
 	ctl_event(l->daemon->ctl, "device", l->id,
 		  json_pack("{s:s, s:i, s:b, s:b}", "client", s->vuser_state, "vectors", (int)s->vectors_armed, "bus_master",
 			    s->bus_master, "degraded", s->degraded));
+	if (l->reason == REASON_GUEST_NO_DRIVER && s->bus_master)
+		lease_set_leg(l, l->leg, REASON_NONE);
 	if (l->op)
 		op_check_driven(l->op);
 	else if (l->state == LEASE_PREPARED && s->bus_master) {

@@ -191,11 +191,16 @@ static void check_guests(struct checkup *c)
 	TAILQ_FOREACH(g, &c->d->guests, link)
 	{
 		const struct err *why = vmm_why(g->vmm);
+		struct vmm_version version;
 
 		snprintf(check, sizeof(check), "guest %s", g->name);
 		switch (vmm_get_state(g->vmm)) {
 		case VMM_UP:
-			find(c, check, "ok", "", "its VMM runs, pid %d", (int)vmm_pid(g->vmm));
+			vmm_get_version(g->vmm, &version);
+			find(c, check, "ok", "", "QEMU %s, pid %d: vfio-pci%s", version.text, (int)vmm_pid(g->vmm),
+			     !version.vfio_user		? ""
+			     : version.unplug_vfio_user ? ", vfio-user"
+							: ", vfio-user (until the guest ends: unplugging it aborts this QEMU)");
 			break;
 		case VMM_DOWN:
 		case VMM_CONNECTING:

@@ -159,6 +159,8 @@ static void on_change(void *ctx, const struct sriov_change *change)
 		json_object_set_new(more, "carrier", json_boolean(change->carrier));
 	}
 	ctl_event(d->ctl, "host", change->kind == SRIOV_CHANGE_LINK ? change->ifname : change->bdf, more);
+	if (change->kind == SRIOV_CHANGE_LINK && change->has_state)
+		attach_link_changed(d, change->ifname, change->up && change->carrier);
 }
 
 static void on_resync(void *ctx)

@@ -134,6 +134,23 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 	}
 }
 
+/* --- the PF's link --- */
+
+void attach_link_changed(struct daemon *d, const char *ifname, bool works)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	{
+		if (strcmp(l->pf_name, ifname) || l->leg != LEG_PASSTHROUGH)
+			continue;
+		if (!works && l->reason == REASON_NONE)
+			lease_set_leg(l, l->leg, REASON_PF_DOWN);
+		else if (works && l->reason == REASON_PF_DOWN)
+			lease_set_leg(l, l->leg, REASON_NONE);
+	}
+}
+
 /* --- after a restart --- */
 
 /* A lease to prepare anew, once all records are read. */

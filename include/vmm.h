@@ -58,6 +58,13 @@ pid_t vmm_pid(const struct vmm *vmm);
 uid_t vmm_uid(const struct vmm *vmm);
 gid_t vmm_gid(const struct vmm *vmm);
 
+/* What the version in the VMM's greeting is known to be able to do (vmm_versions.c). Zero before VMM_UP. */
+struct vmm_version {
+	char text[32]; /* "11.1.3" */
+	bool vfio_user, unplug_vfio_user;
+};
+void vmm_get_version(const struct vmm *vmm, struct vmm_version *ret);
+
 /* What preflight wants to know, asked in one go. */
 struct vmm_info {
 	char version[32]; /* "11.1.3" */

@@ -3,6 +3,8 @@
  * What each QEMU version can do: one table, and what it does not list is answered with no. A version newer than the last row
  * that speaks of an ability counts as unsafe until somebody has tried it (lab) and lists it here.
  */
+#include <stdio.h>
+
 #include "vmm_internal.h"
 
 #define ANY 9999 /* last of its kind: what QEMU has learnt it keeps, unless a row above says otherwise */
@@ -49,4 +51,14 @@ bool vmm_version_can(const struct qmp_version *version, enum vmm_ability ability
 	if (ret_why)
 		*ret_why = why;
 	return can;
+}
+
+void vmm_get_version(const struct vmm *vmm, struct vmm_version *ret)
+{
+	const struct qmp_version *v = &qmp_get_peer(vmm->qmp)->version;
+
+	*ret = (struct vmm_version){ .vfio_user = vmm_version_can(v, VMM_VFIO_USER, NULL),
+				     .unplug_vfio_user = vmm_version_can(v, VMM_UNPLUG_VFIO_USER, NULL) };
+	if (v->major)
+		snprintf(ret->text, sizeof(ret->text), "%u.%u.%u", v->major, v->minor, v->micro);
 }
