@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "log.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char *tag_text = "gangway";
 static enum log_level max_level = LOG_LVL_INFO;
 static int to_journal = -1;
+static atomic_uint nr_lost; /* lines since the last one written */
 
 static int priority(enum log_level level)
 {
@@ -30,6 +36,36 @@ void log_init(const char *tag, enum log_level max)
 {
 	tag_text = tag;
 	max_level = max;
+}
+
+/*
+ * One write: lines of several processes on one stderr do not mix. It is shared with others, so O_NONBLOCK is not ours to set: a socket (the
+ * journal's) is asked not to wait, anything else is written to when it is ready. A pipe that is has room for a page, so for a line.
+ */
+static bool put_line(const char *line, size_t n)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+	ssize_t done = send(STDERR_FILENO, line, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (done < 0 && errno == ENOTSOCK)
+		done = poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) ? write(STDERR_FILENO, line, n) : -1;
+	return done == (ssize_t)n;
+}
+
+/* Before the next line: how many are missing here. */
+static bool tell_lost(size_t start, const char *prefix)
+{
+	unsigned lost = atomic_exchange(&nr_lost, 0);
+	char line[128];
+	int len;
+
+	if (!lost)
+		return true;
+	len = snprintf(line, sizeof(line), "%.*s%u lines lost here: nobody read them\n", (int)start, prefix, lost);
+	if (len > 0 && (size_t)len < sizeof(line) && put_line(line, (size_t)len))
+		return true;
+	atomic_fetch_add(&nr_lost, lost);
+	return false;
 }
 
 void log_write(enum log_level level, const char *fmt, ...)
@@ -57,7 +93,6 @@ void log_write(enum log_level level, const char *fmt, ...)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[n++] = '\n';
-	/* one write(2): lines of several processes on one stderr do not mix. A full or closed stderr loses the line. */
-	if (write(STDERR_FILENO, line, n) < 0)
-		return;
+	if (!tell_lost(start, line) || !put_line(line, n))
+		atomic_fetch_add(&nr_lost, 1);
 }

@@ -2,7 +2,7 @@
 /*
  * log: lines to stderr with the syslog priority prefix that systemd understands ("<6>...") when stderr is the
  * journal, plain otherwise. Modules below daemon/ log at debug only: their errors travel in struct err.
- * Writing never blocks: stderr is used as it is, a line that cannot be written is dropped and counted.
+ * Writing never blocks: a line that cannot be written at once is dropped; how many were is said before the next one that can.
  */
 #ifndef GANGWAY_LOG_H
 #define GANGWAY_LOG_H
