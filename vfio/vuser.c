@@ -16,6 +16,7 @@
 
 /* Messages worked off per vuser_process(): the owner's loop has other descriptors too. poll(2) is level-triggered, nothing is lost. */
 #define BATCH 32
+#define BATCH_MS 20 /* some take long: a reset 100 ms, mapping cold memory seconds. Then it is one at a time */
 
 const char *vuser_state_to_string(enum vuser_state state)
 {
@@ -156,7 +157,9 @@ short vuser_events(const struct vuser *v)
 
 static void receive(struct vuser *v)
 {
-	for (int i = 0; i < BATCH && v->conn >= 0; i++) {
+	int64_t until = vuser_now_ms(v) + BATCH_MS;
+
+	for (int i = 0; i < BATCH && v->conn >= 0 && (i == 0 || vuser_now_ms(v) < until); i++) {
 		int r = vuser_rx(v);
 
 		if (r < 0)

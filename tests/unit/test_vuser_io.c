@@ -115,6 +115,27 @@ Test(vuser_io, one_call_is_bounded)
 	dev_stop(&d);
 }
 
+/* 32 resets of 100 ms would keep the owner from its control socket for seconds. */
+Test(vuser_io, one_call_is_bounded_in_time)
+{
+	struct dev d;
+
+	dev_start_running(&d);
+	d.reset_ms = 100;
+	for (uint16_t i = 0; i < 10; i++)
+		client_send(&d, i, VUSER_DEVICE_RESET, VUSER_F_NO_REPLY, NULL, 0, NULL, 0);
+	for (int i = 1; i <= 10; i++) {
+		dev_pump(&d);
+		cr_assert_eq(d.nr_reset, i);
+	}
+	d.reset_ms = 5;
+	for (uint16_t i = 0; i < 10; i++)
+		client_send(&d, i, VUSER_DEVICE_RESET, VUSER_F_NO_REPLY, NULL, 0, NULL, 0);
+	dev_pump(&d);
+	cr_assert_eq(d.nr_reset, 14);
+	dev_stop(&d);
+}
+
 /* Half a message and then silence, in each state and each half. */
 Test(vuser_io, slow_loris)
 {

@@ -41,6 +41,7 @@ struct dev {
 	struct vuser *v;
 	int sock; /* the client's end */
 	int64_t now; /* what the server takes for the time */
+	int reset_ms; /* how long a reset takes */
 	int fail; /* errno of each op that acts, 0: they succeed */
 	int bar_fd; /* what region_info lends; -1 none */
 
@@ -214,6 +215,7 @@ static inline int dev_reset(void *ctx)
 	struct dev *d = ctx;
 
 	d->nr_reset++;
+	d->now += d->reset_ms;
 	return dev_act(d);
 }
 
