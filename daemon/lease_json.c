@@ -64,7 +64,8 @@ static int take(char *to, size_t size, const char *from)
 
 struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
-	int version, vf_index, group_id, prepared, owner_uid, owner_gid, valid, touched, undo_group, undo_uid, undo_gid;
+	json_int_t vf_index; /* an int would take the low half of a larger number */
+	int version, group_id, prepared, owner_uid, owner_gid, valid, touched, undo_group, undo_uid, undo_gid;
 	json_t *want, *policy;
 };
 
@@ -73,7 +74,7 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 	json_error_t je;
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
-			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, "
+			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, "
 			   "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
@@ -95,9 +96,9 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	if (take(l->boot_id, sizeof(l->boot_id), r->boot_id) < 0 || take(l->pf_key, sizeof(l->pf_key), r->pf_key) < 0 ||
 	    take(l->pf_name, sizeof(l->pf_name), r->pf_name) < 0 ||
 	    take(l->undo.binding.driver, DRIVER_NAME_MAX, r->driver) < 0 ||
-	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || bdf_parse(r->vf_bdf, bdf) < 0 ||
-	    lease_via_from_string(r->via, &l->via) < 0 || lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 ||
-	    r->vf_index >= SYS_VF_MAX)
+	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || strchr(r->driver, '/') ||
+	    strchr(r->override, '/') || bdf_parse(r->vf_bdf, bdf) < 0 || lease_via_from_string(r->via, &l->via) < 0 ||
+	    lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 || r->vf_index >= SYS_VF_MAX)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
 		return -EINVAL;
