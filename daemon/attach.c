@@ -263,8 +263,11 @@ static int user_ids(const struct attach_params *p, struct lease *l, struct err *
 {
 	const struct passwd *pw = p->user ? getpwnam(p->user) : NULL;
 
-	if (p->user && !pw)
-		return err_set(err, -ENOENT, "attach.no-user", "user %.60s: there is none", p->user);
+	if (p->user && !pw) {
+		err_set(err, -ENOENT, "attach.no-user", "user %.60s: there is none", p->user);
+		err_hint(err, "the user that will run QEMU, as in /etc/passwd");
+		return -ENOENT;
+	}
 	l->owner_uid = pw ? pw->pw_uid : p->owner_uid;
 	l->owner_gid = pw ? pw->pw_gid : p->owner_gid;
 	return 0;

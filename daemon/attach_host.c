@@ -106,8 +106,11 @@ static int take_vf(struct op *op, struct err *err)
 		err_hint(err, "`gangway vf list` shows the free ones");
 		return -EBUSY;
 	}
-	if (op->d->nr_numvfs)
-		return err_set(err, -EBUSY, "sriov.busy", "PF %s: the number of VFs is being changed", op->target);
+	if (op->d->nr_numvfs) {
+		err_set(err, -EBUSY, "sriov.busy", "PF %s: the number of VFs is being changed", op->target);
+		err_hint(err, "`gangway pf show %s` shows when that is over", op->target);
+		return -EBUSY;
+	}
 	if (check_promised_mac(op, err) < 0)
 		return -EEXIST;
 	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);

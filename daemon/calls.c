@@ -80,15 +80,19 @@ static bool check_attach(struct ctl_req *req, struct attach_params *p, const cha
 	struct err err = { 0 };
 	int r = policy_from_json(policy, &p->want, &err);
 
-	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0)
-		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": auto, vfio-user or vfio-pci", via);
-	if (r == 0 && standby && strcmp(standby, "none"))
-		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": this gangway knows \"none\" only",
-			    standby);
-	if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX))
-		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: 0 to %d ms", WAIT_MS_MAX);
-	if (r == 0 && p->user && !p->prepare)
-		r = err_set(&err, -EINVAL, "attach.bad-user", "user: only with prepare; a running guest's user is known");
+	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0) {
+		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": there is no such way", via);
+		err_hint(&err, "auto, vfio-user or vfio-pci");
+	} else if (r == 0 && standby && strcmp(standby, "none") != 0) {
+		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": this gangway cannot make one", standby);
+		err_hint(&err, "none is the only one yet");
+	} else if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX)) {
+		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: %lld ms is out of range", (long long)wait_ms);
+		err_hint(&err, "0 to %d ms", WAIT_MS_MAX);
+	} else if (r == 0 && p->user && !p->prepare) {
+		r = err_set(&err, -EINVAL, "attach.bad-user", "user: only with prepare");
+		err_hint(&err, "whom a running guest belongs to is known from its QMP socket");
+	}
 	p->wait_ms = (unsigned)wait_ms;
 	if (r < 0)
 		ctl_fail(req, &err);

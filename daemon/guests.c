@@ -122,8 +122,11 @@ int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest 
 	r = guest_qmp_check(name, qmp, err);
 	if (r < 0 && r != -ENOTSOCK) /* that may mend itself */
 		return r;
-	if (d->nr_guests >= LIMIT_GUESTS)
-		return err_set(err, -ENOSPC, "guest.too-many", "guest %s: no more than %d guests", name, LIMIT_GUESTS);
+	if (d->nr_guests >= LIMIT_GUESTS) {
+		err_set(err, -ENOSPC, "guest.too-many", "guest %s: no more than %d guests", name, LIMIT_GUESTS);
+		err_hint(err, "`gangway guest list`; `gangway guest remove NAME` forgets one");
+		return -ENOSPC;
+	}
 	g = calloc(1, sizeof(*g));
 	if (!g)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for guest %s", name);

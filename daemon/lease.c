@@ -53,9 +53,12 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 			 guest, nic);
 		return -EEXIST;
 	}
-	if (d->nr_leases >= LIMIT_LEASES || lease_count(d, guest) >= LIMIT_LEASES_PER_GUEST)
-		return err_set(err, -ENOSPC, "lease.too-many", "guest %s: no more than %d leases a guest, %d in all", guest,
-			       LIMIT_LEASES_PER_GUEST, LIMIT_LEASES);
+	if (d->nr_leases >= LIMIT_LEASES || lease_count(d, guest) >= LIMIT_LEASES_PER_GUEST) {
+		err_set(err, -ENOSPC, "lease.too-many", "guest %s: no more than %d leases a guest, %d in all", guest,
+			LIMIT_LEASES_PER_GUEST, LIMIT_LEASES);
+		err_hint(err, "`gangway status` shows them; `gangway detach` ends one");
+		return -ENOSPC;
+	}
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease");

@@ -124,9 +124,11 @@ static int settle_via(struct op *op, struct err *err)
 		err_hint(err, "QEMU has it since 10.1; --via vfio-pci works with every QEMU since 4.2");
 		return -EOPNOTSUPP;
 	}
-	if (l->via == VIA_VFIO_PCI && !i->has_vfio_pci)
-		return err_set(err, -EOPNOTSUPP, "vmm.no-vfio-pci", "guest %s: its VMM (QEMU %s) has no vfio-pci", l->guest,
-			       i->version);
+	if (l->via == VIA_VFIO_PCI && !i->has_vfio_pci) {
+		err_set(err, -EOPNOTSUPP, "vmm.no-vfio-pci", "guest %s: its VMM (QEMU %s) has no vfio-pci", l->guest, i->version);
+		err_hint(err, "a QEMU built with VFIO (CONFIG_VFIO_PCI); distributions' packages are");
+		return -EOPNOTSUPP;
+	}
 	return l->via == VIA_VFIO_USER ? check_shared(op, err) : 0;
 }
 
@@ -145,8 +147,11 @@ int preflight_guest(struct op *op, struct err *err)
 		return -ENOSPC;
 	}
 	if (!strcmp(op->info.run_state, "inmigrate") || !strcmp(op->info.run_state, "postmigrate") ||
-	    !strcmp(op->info.run_state, "finish-migrate"))
-		return err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", l->guest, op->info.run_state);
+	    !strcmp(op->info.run_state, "finish-migrate")) {
+		err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", l->guest, op->info.run_state);
+		err_hint(err, "attach it when that is over, on the host where it runs then");
+		return -EBUSY;
+	}
 	if (l->via == VIA_VFIO_USER && !op->info.unplug_vfio_user_safe)
 		op_warn(op,
 			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "
