@@ -24,6 +24,7 @@ struct vuser;
 
 #define VUSER_MAX_XFER (32 << 10) /* bytes of one region access; offered as max_data_xfer_size */
 #define VUSER_OUT_MAX (256 << 10) /* bytes of answers queued to a client that does not read, bookkeeping included */
+#define VUSER_OUT_FDS 64 /* descriptors among them, at most */
 #define VUSER_STALL_MS 10000
 #define VUSER_NEGOTIATE_MS 10000
 #define VUSER_MAX_REGIONS 32 /* of a device; further ones are not shown to the client */

@@ -13,8 +13,8 @@
 #include "fdutil.h"
 #include "vuser_internal.h"
 
-/* A queued descriptor costs more than its bytes say: 64 of them fill the queue. */
-#define FD_COST (VUSER_OUT_MAX / 64)
+/* A queued descriptor costs more than its bytes say. */
+#define FD_COST (VUSER_OUT_MAX / VUSER_OUT_FDS)
 
 void vuser_rx_reset(struct vuser *v)
 {

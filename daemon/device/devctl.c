@@ -113,19 +113,20 @@ static void handle_request(struct devctl *ctl, int *client, const struct devctl_
 	free(answer);
 }
 
-static void accept_client(struct devctl *ctl)
+static int accept_client(struct devctl *ctl)
 {
 	int fd = accept4(ctl->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return;
+		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED ? 0 : -errno;
 	for (size_t i = 0; i < DEVCTL_CLIENTS; i++) {
 		if (ctl->clients[i] < 0) {
 			ctl->clients[i] = fd;
-			return;
+			return 0;
 		}
 	}
 	fd_close(&fd);
+	return 0;
 }
 
 void devctl_poll(const struct devctl *ctl, struct pollfd *fds)
@@ -135,13 +136,12 @@ void devctl_poll(const struct devctl *ctl, struct pollfd *fds)
 		fds[1 + i] = (struct pollfd){ .fd = ctl->clients[i], .events = POLLIN };
 }
 
-void devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct devctl_status *status)
+int devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct devctl_status *status)
 {
 	for (size_t i = 0; i < DEVCTL_CLIENTS; i++)
 		if (ctl->clients[i] >= 0 && fds[1 + i].fd == ctl->clients[i] && fds[1 + i].revents)
 			handle_request(ctl, &ctl->clients[i], status);
-	if (fds[0].revents)
-		accept_client(ctl);
+	return fds[0].revents ? accept_client(ctl) : 0;
 }
 
 /* What a change of is told unasked; counters alone are not. */

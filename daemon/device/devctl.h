@@ -37,10 +37,10 @@ struct devctl {
 
 void devctl_init(struct devctl *ctl, int listen_fd, const char *id, const char *bdf, const int vfio_fds[3]);
 void devctl_done(struct devctl *ctl);
-/* Fill in what to poll: 1 + DEVCTL_CLIENTS entries. */
+/* Fill in what to poll: 1 + DEVCTL_CLIENTS entries, the listening socket first. */
 void devctl_poll(const struct devctl *ctl, struct pollfd *fds);
-/* Work off what poll(2) said. */
-void devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct devctl_status *status);
+/* Work off what poll(2) said. 0, or why accept(2) failed for lack of something: poll(2) will say the same at once. */
+int devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct devctl_status *status);
 /* Tell all clients if something worth telling has changed. Milliseconds until it wants to be called again, -1: when something changes. */
 int devctl_tell(struct devctl *ctl, const struct devctl_status *status, uint64_t now_ms);
 

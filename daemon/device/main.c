@@ -23,8 +23,6 @@
 #include "sys_device.h"
 #include "vfdev.h"
 
-#define FDS_SPARE 64 /* besides one for each vector: what is fixed, connections, and what a message brings */
-
 struct options {
 	const char *id, *bdf;
 	uint64_t ram;
@@ -115,7 +113,7 @@ static int run(const struct options *opt, struct err *err)
 	if (r < 0)
 		err_set(err, r, "device.no-memory", "out of memory");
 	if (r == 0)
-		r = sandbox_limit_fds(FDS_SPARE + irq_nr_vectors(dev.irq), err);
+		r = sandbox_limit_fds(vfdev_max_fds(&dev), err);
 	if (r == 0)
 		r = sandbox_seal(err);
 	if (r == 0) {

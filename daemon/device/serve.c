@@ -79,6 +79,8 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		fds[SLOT_VUSER_LISTEN] = (struct pollfd){ .fd = paused ? -1 : vuser_listen, .events = POLLIN };
 		fds[SLOT_VUSER] = (struct pollfd){ .fd = client, .events = client < 0 ? 0 : vuser_events(vuser) };
 		devctl_poll(ctl, &fds[SLOT_CTL]);
+		if (paused)
+			fds[SLOT_CTL].fd = -1;
 		if (poll(fds, SLOT_NUM, timeout) < 0) {
 			if (errno == EINTR)
 				continue;
@@ -90,7 +92,8 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		if (fds[SLOT_VUSER_LISTEN].revents && accept_vmm(vuser, dev, vuser_listen) < 0)
 			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
 		get_status(vuser, dev, &status);
-		devctl_process(ctl, &fds[SLOT_CTL], &status);
+		if (devctl_process(ctl, &fds[SLOT_CTL], &status) < 0)
+			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
 	}
 	return 0;
 }

@@ -5,11 +5,20 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "gangway_limits.h"
 #include "log.h"
 #include "sys.h"
 
 #define LOG_WINDOW_US (60u * 1000 * 1000)
 #define LOG_PER_WINDOW 20 /* lines that a client can make us log in a window; the last refusal is in status anyway */
+
+/* Standard ones, those of device_proto.h, a VMM (and one more to be refused), control clients (the same). */
+#define FDS_FIXED 32
+
+unsigned vfdev_max_fds(const struct vfdev *dev)
+{
+	return FDS_FIXED + irq_nr_vectors(dev->irq) + LIMIT_VUSER_FDS + VUSER_OUT_FDS;
+}
 
 bool vfdev_may_log(struct vfdev *dev)
 {

@@ -34,6 +34,8 @@ void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */
 void vfdev_quiesce(struct vfdev *dev);
 bool vfdev_bus_master(const struct vfdev *dev);
+/* Descriptors that the process needs at the most: no client may use up those that the control socket needs. */
+unsigned vfdev_max_fds(const struct vfdev *dev);
 /* Whether one more line that a client has caused may be written. */
 bool vfdev_may_log(struct vfdev *dev);
 

@@ -57,6 +57,10 @@ static inline int canned_region(struct vfio_region_info *info)
 {
 	info->size = info->index == VFIO_PCI_CONFIG_REGION_INDEX ? sizeof(canned_config) : 0;
 	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0;
+	if (info->index == VFIO_PCI_BAR0_REGION_INDEX) {
+		info->size = 0x4000;
+		info->flags = VFIO_REGION_INFO_FLAG_MMAP;
+	}
 	info->offset = 0;
 	info->cap_offset = 0;
 	return 0;
@@ -136,7 +140,7 @@ static inline void peer_main(const struct peer *p, int ctl_fd, int vuser_fd)
 	    vfdev_init(&dev, canned_sys(), PEER_BDF, fds, 64 << 20, &err) < 0 || vuser_new(&vfdev_ops, &dev, "test", &vuser) < 0)
 		_exit(10);
 	devctl_init(&ctl, ctl_fd, "lease-1", PEER_BDF, vfio);
-	if (sandbox_limit_fds(64, &err) < 0 || (PEER_SEALED && sandbox_seal(&err) < 0))
+	if (sandbox_limit_fds(vfdev_max_fds(&dev), &err) < 0 || (PEER_SEALED && sandbox_seal(&err) < 0))
 		_exit(11);
 	r = device_serve(&ctl, vuser, &dev, vuser_fd);
 	vuser_free(vuser);
