@@ -231,9 +231,12 @@ int devproc_spawn(const struct devproc_config *config, const struct devproc_path
 	int src[SRC_NUM] = { -1, -1, vfio->container, vfio->group, vfio->device, -1 };
 	int up[SRC_NUM] = { -1, -1, -1, -1, -1, -1 };
 	int pipe_fds[2] = { -1, -1 };
+	bool made[2]; /* what is there now that was not, or was a socket that nobody listens to any more */
 	int r;
 
 	r = make_sockets(config, paths, src, err);
+	made[0] = src[SRC_CTL] >= 0;
+	made[1] = src[SRC_VUSER] >= 0;
 	if (r == 0 && pipe2(pipe_fds, O_CLOEXEC) < 0)
 		r = err_set(err, -errno, "devproc.pipe", "pipe: %s", strerror(errno));
 	src[SRC_ERR] = pipe_fds[1];
@@ -250,9 +253,9 @@ int devproc_spawn(const struct devproc_config *config, const struct devproc_path
 	fd_close(&pipe_fds[0]);
 	for (int i = 0; i < SRC_NUM; i++)
 		fd_close(&up[i]);
-	if (r < 0) {
+	if (r < 0 && made[0])
 		unlink(paths->ctl);
+	if (r < 0 && made[1])
 		unlink(paths->vuser);
-	}
 	return r;
 }
