@@ -22,6 +22,8 @@
 
 #define STOP_US (1000 * 1000) /* from asking to killing */
 #define BURST 16 /* messages worked off before the loop goes on */
+#define RATE_US (1000 * 1000) /* in so much time the loop hears a process at most RATE times: an honest one tells 10 times */
+#define RATE 50
 
 struct devproc *devproc_free(struct devproc *p)
 {
@@ -186,6 +188,8 @@ int devproc_watch(struct devproc *p, struct err *err)
 	int r;
 
 	r = sd_event_add_io(p->event, &p->ctl_source, p->ctl_fd, EPOLLIN, on_ctl, p);
+	if (r >= 0)
+		r = sd_event_source_set_ratelimit(p->ctl_source, RATE_US, RATE);
 	if (r >= 0)
 		r = sd_event_add_io(p->event, &p->pid_source, p->pid_fd, EPOLLIN, on_pid, p);
 	/* messages first: what a process said before it ended is news, too */

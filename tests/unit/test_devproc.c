@@ -171,6 +171,25 @@ Test(devproc, start_failures)
 }
 
 /* Exactly its descriptors, its limits, its arguments, and a session of its own. */
+/* What is in the place of a socket and is none is not ours to remove. */
+Test(devproc, foreign_file_stays)
+{
+	struct devproc_config c = config("/nonexistent/gangway-device");
+	static const char *const names[] = { "device/lease-1.ctl", "vm/lease-1.sock" };
+
+	cr_assert_eq(devproc_make_dirs(dir, &err), 0, "%s", err.msg);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char path[128];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		close(open(path, O_CREAT | O_WRONLY, 0600));
+		cr_assert_eq(devproc_start(event, &c, vdev, &ops, NULL, &seen.proc, &err), -EEXIST, "%s", err.msg);
+		cr_assert(exists(names[i]), "%s", names[i]);
+		cr_assert_not(exists(names[1 - i]), "%s", names[1 - i]);
+		unlink(path);
+	}
+}
+
 Test(devproc, what_the_process_is_given)
 {
 	struct devproc_config c;
@@ -364,6 +383,57 @@ Test(devproc, adopting_a_hostile_process)
 	adopt_scripted(HELLO("1", "lease-1", PEER_BDF, "{}"), 3, -EPROTO, "devproc.protocol");
 	adopt_scripted("{\"op\":\"status\",\"status\":" STATUS "}", 1, -EPROTO, "devproc.protocol");
 	adopt_scripted(NULL, 0, -ETIMEDOUT, "devproc.silent");
+}
+
+/* A process that talks without end is heard now and then, and the loop has time for others. */
+Test(devproc, flood_of_status)
+{
+	struct devproc_config c = config("/nonexistent");
+	struct vdev_fds fds = VDEV_FDS_NONE;
+	char path[128], hello[1024];
+	uint64_t from, to;
+	int sock, ready[2];
+	pid_t pid;
+	char one;
+
+	snprintf(path, sizeof(path), "%s/device", dir);
+	mkdir(path, 0700);
+	snprintf(path, sizeof(path), "%s/device/lease-1.ctl", dir);
+	sock = fd_listen_unix(path, SOCK_SEQPACKET, 0600);
+	cr_assert_eq(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		static const char status[] = "{\"op\":\"status\",\"status\":" STATUS "}";
+		struct pollfd pfd = { .fd = sock, .events = POLLIN };
+		int send_fds[3] = { 0, 1, 2 }, conn;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		listen(sock, 4);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		poll(&pfd, 1, 2000);
+		conn = accept(sock, NULL, NULL);
+		snprintf(hello, sizeof(hello),
+			 "{\"op\":\"hello\",\"version\":1,\"pid\":%d,\"id\":\"lease-1\",\"bdf\":\"" PEER_BDF
+			 "\",\"status\":" STATUS "}",
+			 (int)getpid());
+		fd_send(conn, hello, strlen(hello), send_fds, 3);
+		while (send(conn, status, strlen(status), MSG_NOSIGNAL) > 0)
+			;
+		_exit(0);
+	}
+	cr_assert_eq(read(ready[0], &one, 1), 1);
+	cr_assert_eq(devproc_adopt(event, &c, &ops, NULL, &fds, &seen.proc, &err), 0, "%s", err.msg);
+	sd_event_now(event, CLOCK_MONOTONIC, &from);
+	for (to = from; to - from < 1500000; sd_event_now(event, CLOCK_MONOTONIC, &to))
+		cr_assert(sd_event_run(event, 100000) >= 0);
+	cr_assert(seen.nr_status > 0 && seen.nr_status <= 150, "%u in 1.5 s", seen.nr_status);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(fds.container);
+	close(fds.group);
+	close(fds.device);
+	close(sock);
 }
 
 static int decode(const char *text, struct devproc_msg *ret)
