@@ -51,8 +51,9 @@ lab_extra() {
 	for word; do
 		case $word in
 		no-iommu) ;;
-		# a second PF behind a port without ACS, so that its functions share one IOMMU group
-		no-acs) printf '%s\n' -device pcie-root-port,id=noacs,bus=pcie.0,chassis=9,slot=9,disable-acs=on \
+		# a second PF behind a switch, whose ports have no ACS: its functions share one IOMMU group
+		no-acs) printf '%s\n' -device pcie-root-port,id=up,chassis=9,slot=9 -device x3130-upstream,id=switch,bus=up \
+			-device xio3130-downstream,id=noacs,bus=switch,chassis=10,slot=10 \
 			-netdev hubport,id=h2,hubid=1 -device igb,bus=noacs,netdev=h2,mac=52:54:00:00:00:30 ;;
 		*) die "unknown word in a '# host:' line: $word" ;;
 		esac

@@ -41,28 +41,21 @@ dmar_faults() { dmesg | grep -c 'DMAR: \[' || true; }
 # Sections of the snapshot, one fact a line. What changes by itself is left out or made constant: a random MAC of a VF's
 # own driver (a new one at each bind), interface indices, process ids, kernel threads, udev's database.
 snapshot_pci() {
-	local d f
-	for d in /sys/bus/pci/devices/*; do
-		echo "${d##*/} driver $(driver_of "${d##*/}") override $(cat "$d/driver_override")"
-		for f in sriov_numvfs sriov_drivers_autoprobe reset_method; do
-			[[ ! -r $d/$f ]] || echo "${d##*/} $f $(cat "$d/$f" 2>/dev/null)"
-		done
-	done
+	find /sys/bus/pci/devices/*/driver -maxdepth 0 -printf 'pci %p %l\n'
+	grep -H . /sys/bus/pci/devices/*/{driver_override,sriov_numvfs,sriov_drivers_autoprobe,reset_method} 2>/dev/null | sed 's/^/pci /'
 }
 snapshot_links() {
-	local d random i
-	random=$(for d in /sys/class/net/*; do
-		[[ $(cat "$d/addr_assign_type") != 1 ]] || cat "$d/address"; done | sort -u | jq -Rnc '[inputs]')
+	local random
+	# an address that a driver made up says so by its kind, 1
+	random=$(grep -lx 1 /sys/class/net/*/addr_assign_type | sed 's/addr_assign_type/address/' | xargs -r cat | jq -Rnc '[inputs]')
 	ip -j -d link show | jq -r --argjson random "$random" '.[]
 		| def mac: if IN($random[]) then "random" else . end;
 		"link \(.ifname) \(.address | mac) mtu \(.mtu) \(.flags | sort - ["LOWER_UP"] | join(",")) master \(.master // "-")",
 		(.ifname as $n | .vfinfo_list // [] | .[] | .address |= mac | "\($n) vf \(tojson)")'
 	ip -j address show | jq -r '.[] | .ifname as $n | .addr_info[] | select(.scope != "link") | "address \($n) \(.local)/\(.prefixlen)"'
 	ip -4 route show table all | sed 's/^/route /'
-	for i in /sys/class/net/*; do
-		bridge fdb show dev "${i##*/}" | sed "s/^/fdb ${i##*/} /"
-		ip maddress show dev "${i##*/}" | awk -v i="${i##*/}" '$1 == "link" { print "multicast", i, $2, $4 }'
-	done
+	bridge fdb show | sed 's/^/fdb /'
+	ip maddress show | awk '/^[0-9]/ { i = $2 } $1 == "link" { print "multicast", i, $2, $4 }'
 	ip netns list | sed 's/^/netns /'
 }
 snapshot_vfio() {
@@ -77,13 +70,8 @@ snapshot_files() {
 }
 # One line per kind of process with how much it has locked. The keepers of guests, and what runs the snapshot, are ours.
 snapshot_processes() {
-	local d name
-	for d in /proc/[0-9]*; do
-		[[ -s $d/cmdline && ${d##*/} -ne $$ && ${d##*/} -ne $BASHPID ]] || continue
-		read -r name <"$d/comm" || continue
-		case $name in bash | awk | sort | uniq | '(udev-worker)' | udevadm | python3 | tee) continue ;; esac
-		sed -n "s/^VmLck:[[:space:]]*\(.*\)/process $name locked \1/p" "$d/status" || true
-	done 2>/dev/null | sort | uniq -c | sed 's/^ *//'
+	cat /proc/[0-9]*/status 2>/dev/null | awk '$1 == "Name:" { name = $2 } $1 == "VmLck:" { print "process", name, "locked", $2, $3 }' |
+		grep -vE '^process (bash|awk|grep|cat|sort|uniq|sed|tee|udevadm|python3|[(]udev-worker[)]) ' | sort | uniq -c | sed 's/^ *//'
 }
 host_snapshot() {
 	udevadm settle --timeout=20

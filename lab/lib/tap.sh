@@ -18,12 +18,17 @@ skip() { tap_count=$((tap_count + 1)); tap_say "ok $tap_count - $1 # SKIP $2"; }
 bail() { tap_done=1; tap_say "Bail out! $*"; exit 1; }
 figure() { tap_figure="${tap_figure:+$tap_figure; }$*"; }
 
+# COMMAND runs in this shell, so what it sets stays set.
 check() {
-	local desc=$1 out status=0; shift
+	local desc=$1 out=/run/lab/check.out status=0; shift
 	echo "+ $*"
-	out=$("$@" 2>&1) || status=$?
-	[[ -z $out ]] || echo "$out"
-	if [[ $status -eq 0 ]]; then ok "$desc"; else not_ok "$desc" "$(tail -n 40 <<<"${out:-"status $status: $*"}")"; fi
+	"$@" >"$out" 2>&1 || status=$?
+	cat "$out"
+	if [[ $status -eq 0 ]]; then
+		ok "$desc"
+	else
+		not_ok "$desc" "$(tail -n 40 "$out" | grep . || echo "status $status: $*")"
+	fi
 }
 # expect_status STATUS COMMAND...: succeed if COMMAND ends with exactly that status
 expect_status() {
