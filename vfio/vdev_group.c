@@ -62,10 +62,14 @@ static bool spoils(struct sys *sys, const char *member, char *driver, size_t siz
 {
 	char path[128];
 	uint64_t class;
+	int r;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", member);
-	if (sys_link_name(sys, path, driver, size) < 0)
+	r = sys_link_name(sys, path, driver, size);
+	if (r == -ENOENT)
 		return false; /* bound to nothing */
+	if (r < 0)
+		snprintf(driver, size, "unknown: %s", strerror(-r));
 	if (strstr(driver, "vfio") || !strcmp(driver, "pci-stub") || !strcmp(driver, "pcieport"))
 		return false;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/class", member);

@@ -73,6 +73,19 @@ Test(vdev, offenders_are_named)
 	cr_assert(*err.hint);
 }
 
+/* A member of which nobody knows what it is bound to is not taken for harmless. */
+Test(vdev, unreadable_member_is_an_offender)
+{
+	int group = -1;
+
+	fake_add_function(fake, "0000:3b:02.2", "vfio-pci", 7);
+	fake_fail_at(fake, 4, -EACCES); /* after the function, its group and the members: the link to the driver */
+	cr_assert_eq(vdev_check_group(sys, VF, &group, &err), -EBUSY);
+	cr_assert_neq(strstr(err.msg, "0000:3b:02.2 (in use by driver unknown: Permission denied)"), NULL, "%s", err.msg);
+	cr_assert_eq(group, -1);
+	cr_assert_eq(vdev_check_group(sys, VF, &group, &err), 0);
+}
+
 /* What the function itself is bound to does not matter: it will be bound to vfio-pci. */
 Test(vdev, its_own_driver_is_no_offender)
 {
