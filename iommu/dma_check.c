@@ -93,34 +93,36 @@ static int check_account(const struct dma_limits *lim, const struct iommu_map_re
 
 /*
  * Only memory that cannot be taken away below the IOMMU and cannot make us wait: tmpfs (memfd and /dev/shm) and hugetlbfs. A
- * pipe, a device, /proc/PID/mem or a file of a FUSE server is none.
+ * pipe, a device, /proc/PID/mem or a file of a FUSE server is none. Seals are asked for first: only these two have them, and the
+ * kernel knows without asking the file system (memfd_fcntl() in mm/memfd.c), while a FUSE server may leave fstat(2) waiting for good.
  */
 static int check_memory(const struct iommu_map_request *req, struct stat *st, struct dma_backing *ret, struct err *err)
 {
+	int seals = fcntl(req->fd, F_GET_SEALS);
 	struct statfs fs;
 
-	if (fstat(req->fd, st) < 0 || !S_ISREG(st->st_mode) || fstatfs(req->fd, &fs) < 0 ||
+	if (seals < 0 || fstat(req->fd, st) < 0 || !S_ISREG(st->st_mode) || fstatfs(req->fd, &fs) < 0 ||
 	    (fs.f_type != TMPFS_MAGIC && fs.f_type != HUGETLBFS_MAGIC)) {
 		err_set(err, -EINVAL, "iommu.fd-not-memory", "DMA range at 0x%" PRIx64 ": its descriptor is no shared memory",
 			req->iova);
 		err_hint(err, "start QEMU with -object memory-backend-memfd,share=on (or a shared file on tmpfs or hugetlbfs)");
 		return -EINVAL;
 	}
+	ret->sealed = seals & F_SEAL_SHRINK;
 	ret->page_size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
 	return 0;
 }
 
 static int check_backing(const struct iommu_map_request *req, struct dma_backing *ret, struct err *err)
 {
-	int mode, seals;
 	struct stat st;
-	int r;
+	int mode, r;
 
 	r = check_memory(req, &st, ret, err);
 	if (r < 0)
 		return r;
 	mode = fcntl(req->fd, F_GETFL);
-	if (mode < 0 || (mode & O_PATH) || (mode & O_ACCMODE) == O_WRONLY ||
+	if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY ||
 	    ((req->prot & IOMMU_PROT_WRITE) && (mode & O_ACCMODE) != O_RDWR))
 		return err_set(err, -EACCES, "iommu.fd-access",
 			       "DMA range at 0x%" PRIx64 ": its descriptor is not open for the access asked for", req->iova);
@@ -129,8 +131,6 @@ static int check_backing(const struct iommu_map_request *req, struct dma_backing
 			       "DMA range at 0x%" PRIx64 ": offset 0x%" PRIx64 " and size 0x%" PRIx64
 			       " exceed the file's %" PRIu64 " bytes",
 			       req->iova, req->offset, req->size, (uint64_t)st.st_size);
-	seals = fcntl(req->fd, F_GET_SEALS);
-	ret->sealed = seals >= 0 && (seals & F_SEAL_SHRINK);
 	return 0;
 }
 
