@@ -259,6 +259,7 @@ struct ctl_client *ctl_client_free(struct ctl_client *c)
 	LIST_REMOVE(c, link);
 	c->ctl->nr_clients--;
 	sd_event_source_disable_unref(c->idle);
+	sd_event_source_disable_unref(c->more);
 	sd_event_source_disable_unref(c->io);
 	close(c->fd);
 	free(c->in);

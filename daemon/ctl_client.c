@@ -14,9 +14,12 @@
 /* lines worked off per wake-up: one client must not hold up the loop */
 #define LINES_PER_TURN 16
 
+/* No more is read while there are whole lines to work off. */
 static void update_events(struct ctl_client *c)
 {
-	sd_event_source_set_io_events(c->io, EPOLLIN | (c->nr_out ? EPOLLOUT : 0));
+	bool lines_left = sd_event_source_get_enabled(c->more, NULL) > 0;
+
+	sd_event_source_set_io_events(c->io, (lines_left ? 0 : EPOLLIN) | (c->nr_out ? EPOLLOUT : 0));
 }
 
 /* Send what fits. False: the connection is dead. */
@@ -93,26 +96,24 @@ static int on_idle(sd_event_source *s, uint64_t usec, void *ctx)
 	return 0;
 }
 
-/* Half a request is waited for only so long. */
+/* Half a request is waited for only so long, however many bytes of it come meanwhile. */
 static void watch_half_request(struct ctl_client *c)
 {
+	sd_event *event = sd_event_source_get_event(c->io);
 	uint64_t now;
 
-	c->idle = sd_event_source_disable_unref(c->idle);
-	if (c->nr_in == 0)
+	if (c->idle || c->nr_in == 0 || sd_event_now(event, CLOCK_MONOTONIC, &now) < 0)
 		return;
-	if (sd_event_now(sd_event_source_get_event(c->io), CLOCK_MONOTONIC, &now) < 0)
-		return;
-	sd_event_add_time(sd_event_source_get_event(c->io), &c->idle, CLOCK_MONOTONIC, now + LIMIT_CTL_IDLE_SEC * 1000000ULL,
-			  1000000, on_idle, c);
+	sd_event_add_time(event, &c->idle, CLOCK_MONOTONIC, now + LIMIT_CTL_IDLE_SEC * 1000000ULL, 1000000, on_idle, c);
 }
 
+/* A turn's worth of lines. What is left is for the next turn: others come in between. */
 static void take_lines(struct ctl_client *c)
 {
 	size_t used = 0;
-	char *nl;
+	char *nl = NULL;
 
-	while ((nl = memchr(c->in + used, '\n', c->nr_in - used))) {
+	for (int n = 0; n <= LINES_PER_TURN && (nl = memchr(c->in + used, '\n', c->nr_in - used)) && n < LINES_PER_TURN; n++) {
 		*nl = '\0';
 		if (nl > c->in + used)
 			ctl_dispatch(c, c->in + used, (size_t)(nl - c->in) - used);
@@ -120,11 +121,24 @@ static void take_lines(struct ctl_client *c)
 	}
 	c->nr_in -= used;
 	memmove(c->in, c->in + used, c->nr_in);
-	if (c->nr_in == LIMIT_CTL_REQUEST) {
+	if (used)
+		c->idle = sd_event_source_disable_unref(c->idle);
+	sd_event_source_set_enabled(c->more, nl ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+	if (!nl && c->nr_in == LIMIT_CTL_REQUEST) {
 		ctl_reject(c, "a request is at most 65536 bytes");
 		c->nr_in = 0;
 		shutdown(c->fd, SHUT_RDWR);
 	}
+	if (!nl)
+		watch_half_request(c);
+	update_events(c);
+}
+
+static int on_more(sd_event_source *s, void *ctx)
+{
+	(void)s;
+	take_lines(ctx);
+	return 0;
 }
 
 static int on_io(sd_event_source *s, int fd, uint32_t revents, void *ctx)
@@ -135,7 +149,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	(void)s;
 	if ((revents & EPOLLOUT) && !flush(c))
 		n = 0;
-	for (int turn = 0; n > 0 && (revents & EPOLLIN) && turn < LINES_PER_TURN; turn++) {
+	if (n > 0 && (revents & EPOLLIN) && c->nr_in < LIMIT_CTL_REQUEST) {
 		n = recv(fd, c->in + c->nr_in, LIMIT_CTL_REQUEST - c->nr_in, MSG_DONTWAIT);
 		if (n > 0) {
 			c->nr_in += (size_t)n;
@@ -146,7 +160,6 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 		ctl_client_free(c);
 		return 0;
 	}
-	watch_half_request(c);
 	update_events(c);
 	return 0;
 }
@@ -159,15 +172,21 @@ int ctl_client_new(struct ctl *ctl, sd_event *event, int fd, bool may_write, str
 	if (c) {
 		c->in = malloc(LIMIT_CTL_REQUEST);
 		if (c->in)
+			r = sd_event_add_defer(event, &c->more, on_more, c);
+		if (r >= 0)
 			r = sd_event_add_io(event, &c->io, fd, EPOLLIN, on_io, c);
 	}
 	if (r < 0) {
-		if (c)
+		if (c) {
+			sd_event_source_disable_unref(c->more);
 			free(c->in);
+		}
 		free(c);
 		close(fd);
 		return r;
 	}
+	sd_event_source_set_enabled(c->more, SD_EVENT_OFF);
+	sd_event_source_set_priority(c->more, SD_EVENT_PRIORITY_IDLE); /* after whoever else has something to say */
 	c->ctl = ctl;
 	c->fd = fd;
 	c->may_write = may_write;

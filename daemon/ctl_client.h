@@ -19,7 +19,8 @@ struct ctl_client {
 	struct ctl *ctl;
 	int fd;
 	bool may_write, subscribed;
-	sd_event_source *io, *idle;
+	sd_event_source *io, *idle; /* idle: runs while half a request is there */
+	sd_event_source *more; /* on while whole lines are there */
 	char *in; /* LIMIT_CTL_REQUEST bytes */
 	size_t nr_in;
 	char *out;
