@@ -239,16 +239,13 @@ static void must_refuse(const json_t *j, const char *what)
 
 static void damage_each(json_t *good, json_t *object, const char *prefix)
 {
+	json_t *whole = json_copy(object), *value;
 	const char *key;
-	json_t *value;
-	void *next;
 
-	json_object_foreach_safe(object, next, key, value)
-	{
+	json_object_foreach (whole, key, value) {
 		char what[64];
 
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
-		json_incref(value);
 		json_object_del(object, key);
 		must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
