@@ -122,8 +122,7 @@ static int check_backing(const struct iommu_map_request *req, struct dma_backing
 	if (r < 0)
 		return r;
 	mode = fcntl(req->fd, F_GETFL);
-	if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY ||
-	    ((req->prot & IOMMU_PROT_WRITE) && (mode & O_ACCMODE) != O_RDWR))
+	if (mode < 0 || (mode & O_ACCMODE) == O_WRONLY || ((req->prot & IOMMU_PROT_WRITE) && (mode & O_ACCMODE) != O_RDWR))
 		return err_set(err, -EACCES, "iommu.fd-access",
 			       "DMA range at 0x%" PRIx64 ": its descriptor is not open for the access asked for", req->iova);
 	if (st.st_size < 0 || req->offset > (uint64_t)st.st_size || req->size > (uint64_t)st.st_size - req->offset)
