@@ -22,7 +22,6 @@
 #include "fdutil.h"
 #include "gangway_limits.h"
 
-#define MEMLOCK_SPARE (UINT64_C(64) << 20) /* above guest RAM: its ROMs and video memory, our own pages */
 #define FD_ABOVE 32 /* where descriptors wait to be moved to their places */
 
 enum { SRC_CTL, SRC_VUSER, SRC_CONTAINER, SRC_GROUP, SRC_DEVICE, SRC_ERR, SRC_NUM };
@@ -111,7 +110,7 @@ static void child(const struct devproc_config *config, const int src[SRC_NUM], c
 	sigset_t none;
 	int null;
 
-	lim.rlim_cur = config->ram_bytes ? (rlim_t)(config->ram_bytes + MEMLOCK_SPARE) : RLIM_INFINITY;
+	lim.rlim_cur = config->ram_bytes ? (rlim_t)device_ram_limit(config->ram_bytes) : RLIM_INFINITY;
 	lim.rlim_max = lim.rlim_cur;
 	if (dup3(src[SRC_ERR], err_fd, O_CLOEXEC) < 0)
 		_exit(127);

@@ -12,9 +12,23 @@
 #ifndef GANGWAY_DEVICE_PROTO_H
 #define GANGWAY_DEVICE_PROTO_H
 
+#include <stdint.h>
+
 #define DEVICE_PROTO_VERSION 1
 #define DEVICE_PROTO_MAX 4096 /* bytes of a datagram, either way */
 #define DEVICE_PROTO_FDS 3 /* container, group, device, in this order */
+
+/* What may be mapped and locked above guest RAM, bytes: ROMs and video memory are backed by descriptors, too, where QEMU is told to
+ * (-machine aux-ram-share=on). */
+#define DEVICE_RAM_SPARE (UINT64_C(64) << 20)
+
+/* Bytes that may be mapped for a guest of @ram_bytes, which a VMM has told; 0: any. */
+static inline uint64_t device_ram_limit(uint64_t ram_bytes)
+{
+	if (ram_bytes > UINT64_MAX - DEVICE_RAM_SPARE)
+		return UINT64_MAX;
+	return ram_bytes ? ram_bytes + DEVICE_RAM_SPARE : 0;
+}
 
 /* Descriptors at exec. */
 enum device_fd {

@@ -5,6 +5,7 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "device_proto.h"
 #include "gangway_limits.h"
 #include "log.h"
 #include "sys.h"
@@ -195,7 +196,7 @@ const struct vuser_ops vfdev_ops = {
 
 int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err)
 {
-	struct iommu_config config = { .fd = fds.container, .max_bytes = ram_bytes };
+	struct iommu_config config = { .fd = fds.container, .max_bytes = device_ram_limit(ram_bytes) };
 	char name[64] = "vf ";
 	int r;
 

@@ -28,7 +28,7 @@ struct vfdev {
 
 extern const struct vuser_ops vfdev_ops; /* ctx: struct vfdev * */
 
-/* @fds are taken over, also on failure. @ram_bytes: most that may be mapped, 0: any. */
+/* @fds are taken over, also on failure. @ram_bytes: the guest's (device_ram_limit()). */
 int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err);
 void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */

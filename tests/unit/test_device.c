@@ -161,7 +161,8 @@ Test(device, refusals_are_answered_and_told)
 	cr_assert(told("degraded", 1));
 	cr_assert_eq(dma_map(sock, 0xfee00000, 4096, memory), ERANGE);
 	cr_assert_eq(dma_map(sock, 0x10000000, 32 << 20, memory), ENXIO);
-	cr_assert_eq(dma_map(sock, 0x10000000, 65 << 20, memory), EDQUOT);
+	cr_assert_eq(dma_map(sock, 0x10000000, 65 << 20, memory), ENXIO, "ROMs and video memory come on top of the RAM");
+	cr_assert_eq(dma_map(sock, 0x10000000, 121 << 20, memory), EDQUOT);
 	cr_assert_eq(dma_map(sock, 0x10000000, 4096, pipe_fds[0]), EINVAL);
 	cr_assert_eq(dma_map(sock, 0x10000800, 4096, memory), EINVAL);
 	usleep(DEVCTL_STATUS_MS * 2000);
@@ -176,6 +177,14 @@ Test(device, refusals_are_answered_and_told)
 	cr_assert_not_null(msg);
 	close(sock);
 	cr_assert(told("degraded", 0), "gone with the client");
+}
+
+Test(device, ram_limit_saturates)
+{
+	cr_assert_eq(device_ram_limit(0), 0, "any");
+	cr_assert_eq(device_ram_limit(1 << 20), (1 << 20) + DEVICE_RAM_SPARE);
+	cr_assert_eq(device_ram_limit(UINT64_MAX - DEVICE_RAM_SPARE), UINT64_MAX);
+	cr_assert_eq(device_ram_limit(UINT64_MAX - DEVICE_RAM_SPARE + 1), UINT64_MAX, "and not 0, which would be any");
 }
 
 /* A guest that flips bus mastering as fast as it can makes ten messages a second, not ten thousand. */
