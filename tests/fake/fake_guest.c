@@ -166,13 +166,15 @@ void fake_guest_eject(struct fake_guest *g)
 
 static void die(struct fake_guest *g)
 {
-	if (!g->peer)
+	if (g->pid <= 0)
 		return;
 	kill(g->pid, SIGKILL);
 	waitpid(g->pid, NULL, 0);
 	fake_remove(g->host->fake, "/proc/%d", (int)g->pid);
+	g->pid = 0;
 	g->post = sd_event_source_disable_unref(g->post);
-	fake_qmp_die(g->peer);
+	if (g->peer)
+		fake_qmp_die(g->peer);
 	fake_qmp_free(g->peer);
 	g->peer = NULL;
 	lose_device(g);
