@@ -78,8 +78,8 @@ static void die(const char *what)
 
 static void send_packet(struct stream *s, enum kind kind, uint32_t seq)
 {
-	char buf[MAX_PAYLOAD] = {0};
-	struct packet p = {htobe32(MAGIC), htobe32(s->run), htobe32(kind), htobe32(seq)};
+	char buf[MAX_PAYLOAD] = { 0 };
+	struct packet p = { htobe32(MAGIC), htobe32(s->run), htobe32(kind), htobe32(seq) };
 	size_t size = kind == KIND_DATA ? s->size : sizeof(p);
 
 	memcpy(buf, &p, sizeof(p));
@@ -148,13 +148,13 @@ static void receive_one(struct stream *s, const struct packet *p)
 /* Receive until @until, or until a signal. */
 static void receive_until(struct stream *s, int64_t until)
 {
-	struct pollfd pfd = {.fd = s->fd, .events = POLLIN};
+	struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
 	char buf[MAX_PAYLOAD];
 	struct packet p;
 
 	while (!stop) {
 		int64_t left = until - now_us();
-		struct timespec ts = {left > 0 ? left / US_PER_S : 0, left > 0 ? left % US_PER_S * 1000 : 0};
+		struct timespec ts = { left > 0 ? left / US_PER_S : 0, left > 0 ? left % US_PER_S * 1000 : 0 };
 		ssize_t n;
 
 		if (ppoll(&pfd, 1, &ts, NULL) <= 0)
@@ -224,7 +224,7 @@ static void print_result(const struct stream *s)
 
 static struct sockaddr_in parse_address(char *text)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET};
+	struct sockaddr_in a = { .sin_family = AF_INET };
 	char *colon = strchr(text, ':');
 
 	if (colon)
@@ -239,28 +239,44 @@ static struct sockaddr_in parse_address(char *text)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: udpstream -l ADDR:PORT -p PEER:PORT [-i RUN] [-r PACKETS_PER_S] [-t SECONDS] [-s BYTES] [-w WAIT_S]\n");
+	fprintf(stderr,
+		"usage: udpstream -l ADDR:PORT -p PEER:PORT [-i RUN] [-r PACKETS_PER_S] [-t SECONDS] [-s BYTES] [-w WAIT_S]\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	struct sigaction sa = {.sa_handler = on_signal};
-	struct stream s = {.size = 200, .run = 1};
-	struct sockaddr_in local = {0};
+	struct sigaction sa = { .sa_handler = on_signal };
+	struct stream s = { .size = 200, .run = 1 };
+	struct sockaddr_in local = { 0 };
 	double rate = 1000, seconds = 10, wait = 10;
 	int opt, big = 4 << 20;
 
 	while ((opt = getopt(argc, argv, "l:p:i:r:t:s:w:")) != -1) {
 		switch (opt) {
-		case 'l': local = parse_address(optarg); break;
-		case 'p': s.peer = parse_address(optarg); break;
-		case 'i': s.run = strtoul(optarg, NULL, 0); break;
-		case 'r': rate = atof(optarg); break;
-		case 't': seconds = atof(optarg); break;
-		case 's': s.size = strtoul(optarg, NULL, 0); break;
-		case 'w': wait = atof(optarg); break;
-		default: usage();
+		case 'l':
+			local = parse_address(optarg);
+			break;
+		case 'p':
+			s.peer = parse_address(optarg);
+			break;
+		case 'i':
+			s.run = strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			rate = atof(optarg);
+			break;
+		case 't':
+			seconds = atof(optarg);
+			break;
+		case 's':
+			s.size = strtoul(optarg, NULL, 0);
+			break;
+		case 'w':
+			wait = atof(optarg);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (!local.sin_port || !s.peer.sin_port || optind != argc || !(rate > 0 && rate <= 1e6) || !(seconds > 0) ||
