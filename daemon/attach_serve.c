@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The gangway-device process of a vfio-user lease: started, adopted, followed, ended. */
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,18 +11,11 @@
 #include "op.h"
 #include "vdev.h"
 
-static int config_of(struct lease *l, uint64_t ram_bytes, struct devproc_config *ret, struct err *err)
+static struct devproc_config config_of(const struct lease *l, uint64_t ram_bytes)
 {
 	const struct config *c = &l->daemon->config;
-	/* the loop is the only caller, and the user database is a local file for the accounts this is meant for */
-	const struct passwd *pw = getpwnam(c->device_user);
 
-	if (!pw) {
-		err_set(err, -ENOENT, "config.no-user", "user %s (device_user): there is none", c->device_user);
-		err_hint(err, "gangway.conf(5): device_user = nobody");
-		return -ENOENT;
-	}
-	*ret = (struct devproc_config){
+	return (struct devproc_config){
 		.program = c->device_program,
 		.runtime_dir = c->runtime_dir,
 		.id = l->file_id,
@@ -31,10 +23,9 @@ static int config_of(struct lease *l, uint64_t ram_bytes, struct devproc_config 
 		.ram_bytes = ram_bytes,
 		.socket_uid = l->owner_uid,
 		.socket_gid = l->owner_gid,
-		.run_uid = pw->pw_uid,
-		.run_gid = pw->pw_gid,
+		.run_uid = l->device_uid,
+		.run_gid = l->device_uid,
 	};
-	return 0;
 }
 
 static void on_status(void *ctx, const struct devproc_status *s)
@@ -83,12 +74,8 @@ static const struct devproc_ops ops = { .on_status = on_status, .on_gone = on_go
 int step_serve(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
-	struct devproc_config config;
-	int r;
+	struct devproc_config config = config_of(op->lease, op->info.ram_bytes);
 
-	r = config_of(op->lease, op->info.ram_bytes, &config, err);
-	if (r < 0)
-		return r;
 	return devproc_start(op->d->event, &config, op->lease->vdev, &ops, op->lease, &op->lease->dev, err);
 }
 
@@ -106,13 +93,11 @@ int step_unserve(void *ctx, struct err *err)
 
 int lease_adopt_process(struct lease *l, struct err *err)
 {
-	struct devproc_config config;
+	struct devproc_config config = config_of(l, 0); /* of one that runs already: how it is found */
 	struct vdev_fds fds;
 	int r;
 
-	r = config_of(l, 0, &config, err);
-	if (r == 0)
-		r = devproc_adopt(l->daemon->event, &config, &ops, l, &fds, &l->dev, err);
+	r = devproc_adopt(l->daemon->event, &config, &ops, l, &fds, &l->dev, err);
 	if (r < 0)
 		return r;
 	return vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);

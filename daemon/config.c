@@ -12,6 +12,7 @@
 
 #include "ctl_proto.h"
 #include "err.h"
+#include "gangway_limits.h"
 
 struct key {
 	const char *name;
@@ -45,6 +46,21 @@ static int set_ms(struct config *c, size_t offset, size_t size, const char *valu
 	errno = 0;
 	v = strtoul(value, &end, 10);
 	if (errno || *end || value[0] < '0' || value[0] > '9' || v < 100 || v > 600000)
+		return -EINVAL;
+	*(unsigned *)((char *)c + offset) = (unsigned)v;
+	return 0;
+}
+
+/* The whole range is above what a distribution gives to anybody, 16-bit numbers and nobody included, and ends below (uid_t)-1. */
+static int set_uid_first(struct config *c, size_t offset, size_t size, const char *value)
+{
+	unsigned long v;
+	char *end;
+
+	(void)size;
+	errno = 0;
+	v = strtoul(value, &end, 10);
+	if (errno || *end || value[0] < '0' || value[0] > '9' || v < DEVICE_UID_MIN || v > DEVICE_UID_MAX - (LIMIT_LEASES - 1))
 		return -EINVAL;
 	*(unsigned *)((char *)c + offset) = (unsigned)v;
 	return 0;
@@ -87,7 +103,7 @@ static const struct key keys[] = {
 	{ "read_only", set_read_only, 0, 0, "\"all\" or \"group\"" },
 	KEY(log_level, set_log_level, "error, warning, info or debug"),
 	KEY(device_program, set_path, "an absolute path"),
-	KEY(device_user, set_name, "the name of a user"),
+	KEY(device_uid_first, set_uid_first, "a user number, 65536 to 4294966271"),
 	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
 	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
 };
@@ -101,7 +117,7 @@ void config_defaults(struct config *c)
 		.group = "gangway",
 		.log_level = LOG_LVL_INFO,
 		.device_program = GANGWAY_LIBEXECDIR "/gangway-device",
-		.device_user = "nobody",
+		.device_uid_first = 1879100000,
 		.unplug_timeout_ms = 20000,
 		.guest_timeout_ms = 10000,
 	};

@@ -18,7 +18,7 @@ struct config {
 	bool read_only_all; /* anybody may call what only reads */
 	enum log_level log_level;
 	char device_program[PATH_MAX];
-	char device_user[64]; /* whom gangway-device becomes */
+	unsigned device_uid_first; /* each gangway-device has a uid and gid of its own: from here up, LIMIT_LEASES of them */
 	unsigned unplug_timeout_ms; /* for the guest to let a VF go */
 	unsigned guest_timeout_ms; /* for the guest's driver to start a VF */
 };

@@ -168,6 +168,28 @@ static void check_install(struct checkup *c)
 		     conf->device_program, strerror(errno));
 }
 
+/* An account among the numbers of the device processes could signal them, and be starved of descriptors by them. */
+static void check_uids(struct checkup *c)
+{
+	unsigned first = c->d->config.device_uid_first, last = first + LIMIT_LEASES - 1;
+	struct passwd pw, *found = NULL;
+	FILE *f = fopen("/etc/passwd", "re");
+	char buf[4096];
+
+	while (f && fgetpwent_r(f, &pw, buf, sizeof(buf), &found) == 0)
+		if (pw.pw_uid >= first && pw.pw_uid <= last)
+			break;
+		else
+			found = NULL;
+	if (f)
+		fclose(f);
+	if (found)
+		find(c, "device-uids", "warn", "gangway.conf: device_uid_first = the first of 1024 numbers that nobody has",
+		     "user %s has uid %u, one of those of gangway-device (%u to %u)", pw.pw_name, pw.pw_uid, first, last);
+	else
+		find(c, "device-uids", "ok", "", "each gangway-device runs as a user of its own, %u to %u", first, last);
+}
+
 /* On a worker: everything that looks at the host. */
 static int run(void *arg)
 {
@@ -179,6 +201,7 @@ static int run(void *arg)
 	check_pfs(c);
 	check_memory(c);
 	check_install(c);
+	check_uids(c);
 	return 0;
 }
 
@@ -218,11 +241,6 @@ static void done(int r, void *arg)
 	struct checkup *c = arg;
 
 	(void)r;
-	if (getpwnam(c->d->config.device_user))
-		find(c, "device-user", "ok", "", "gangway-device runs as %s", c->d->config.device_user);
-	else
-		find(c, "device-user", "fail", "gangway.conf: device_user = nobody", "there is no user %s",
-		     c->d->config.device_user);
 	check_guests(c);
 	ctl_reply(c->req, json_pack("{s:b, s:o}", "ok", c->ok, "findings", c->findings));
 	free(c);

@@ -43,6 +43,26 @@ int name_check(const char *what, const char *s, struct err *err)
 	return -EINVAL;
 }
 
+/*
+ * Descriptors in flight are counted by the kernel for each uid, and processes of one uid can signal each other: so each process has its own.
+ * There is always one, for there are as many as there can be leases.
+ */
+static uid_t free_device_uid(struct daemon *d)
+{
+	uid_t uid = d->config.device_uid_first;
+	struct lease *l = TAILQ_FIRST(&d->leases);
+
+	while (l) {
+		if (l->device_uid != uid) {
+			l = TAILQ_NEXT(l, link);
+			continue;
+		}
+		uid++;
+		l = TAILQ_FIRST(&d->leases);
+	}
+	return uid;
+}
+
 int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
 	struct lease *l;
@@ -68,6 +88,7 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);
 	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
+	l->device_uid = free_device_uid(d);
 	l->state = LEASE_ATTACHING;
 	l->since = time(NULL);
 	l->group_id = -1;

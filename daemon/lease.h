@@ -68,6 +68,7 @@ struct lease {
 	struct sys_vf want; /* policy asked for */
 	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
 	gid_t owner_gid;
+	uid_t device_uid; /* uid and gid of its gangway-device, no other lease has it; 0: not known (a record of an older gangwayd) */
 	char boot_id[40];
 	struct lease_undo undo;
 

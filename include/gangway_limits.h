@@ -8,6 +8,9 @@
 #define LIMIT_LEASES 1024 /* leases in all */
 #define LIMIT_LEASES_PER_GUEST 16 /* NICs of one guest */
 
+#define DEVICE_UID_MIN 65536u /* what a gangway-device process may run as */
+#define DEVICE_UID_MAX 4294967294u
+
 #define LIMIT_CTL_CLIENTS 64 /* control connections at once */
 #define LIMIT_CTL_REQUEST (64 << 10) /* bytes of one request line */
 #define LIMIT_CTL_BACKLOG (4 << 20) /* bytes queued to a client that does not read, then it is dropped */

@@ -26,9 +26,9 @@ static void check(const struct config *c)
 	check_string(c->runtime_dir, sizeof(c->runtime_dir), true);
 	check_string(c->device_program, sizeof(c->device_program), true);
 	check_string(c->group, sizeof(c->group), false);
-	check_string(c->device_user, sizeof(c->device_user), false);
-	if (c->unplug_timeout_ms < 100 || c->unplug_timeout_ms > 600000 || c->guest_timeout_ms < 100 ||
-	    c->guest_timeout_ms > 600000 || (unsigned)c->log_level > LOG_LVL_DEBUG)
+	if (c->unplug_timeout_ms < 100 || c->unplug_timeout_ms > 600000 || c->device_uid_first < 65536 ||
+	    c->device_uid_first > UINT32_MAX - 1024 || c->guest_timeout_ms < 100 || c->guest_timeout_ms > 600000 ||
+	    (unsigned)c->log_level > LOG_LVL_DEBUG)
 		abort();
 }
 

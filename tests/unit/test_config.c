@@ -52,6 +52,7 @@ Test(config, defaults)
 	cr_assert_eq(config.log_level, LOG_LVL_INFO);
 	cr_assert_eq(config.unplug_timeout_ms, 20000);
 	cr_assert_eq(config.guest_timeout_ms, 10000);
+	cr_assert_eq(config.device_uid_first, 1879100000);
 }
 
 static const struct {
@@ -73,8 +74,16 @@ static const struct {
 	{ "group", "a:b", false },
 	{ "group", "a/b", false },
 	{ "group", "a\tb", false },
-	{ "device_user", "nobody", true },
-	{ "device_user", "", false },
+	{ "device_uid_first", "65536", true },
+	{ "device_uid_first", "65535", false }, /* (uid_t)-1 of 16 bits; nobody is below */
+	{ "device_uid_first", "4294966271", true }, /* the last of the range is 4294967294 */
+	{ "device_uid_first", "4294966272", false },
+	{ "device_uid_first", "0", false },
+	{ "device_uid_first", "4295032832", false }, /* 65536 in its low half */
+	{ "device_uid_first", "-1879100000", false },
+	{ "device_uid_first", " 1879100000", false },
+	{ "device_uid_first", "nobody", false },
+	{ "device_uid_first", "", false },
 	{ "read_only", "all", true },
 	{ "read_only", "group", true },
 	{ "read_only", "All", false },
@@ -141,7 +150,6 @@ Test(config, lengths_at_the_limit_and_above)
 		{ "runtime_dir", '/', sizeof(config.runtime_dir) },
 		{ "device_program", '/', sizeof(config.device_program) },
 		{ "group", 'g', sizeof(config.group) },
-		{ "device_user", 'u', sizeof(config.device_user) },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -15,7 +15,7 @@ static struct err err;
 
 static void setup(void)
 {
-	d = (struct daemon){ .boot_id = "boot-1" };
+	d = (struct daemon){ .boot_id = "boot-1", .config.device_uid_first = 100000 };
 	TAILQ_INIT(&d.guests);
 	TAILQ_INIT(&d.leases);
 	err_clear(&err);
@@ -166,6 +166,32 @@ Test(lease, finding)
 	cr_assert_null(lease_of_vf_index(&d, "", 0), "a lease without VF yet is nobody's");
 }
 
+/* Each lease's process is another user; the lowest number that is free is taken, also below one that came from a record. */
+Test(lease, a_uid_of_its_own)
+{
+	struct lease *a = must_new("vm1", "nic0"), *b = must_new("vm1", "nic1"), *c = must_new("vm2", "nic0");
+	char guest[16];
+
+	cr_assert_eq(a->device_uid, 100000);
+	cr_assert_eq(b->device_uid, 100001);
+	cr_assert_eq(c->device_uid, 100002);
+	lease_free(b);
+	b = must_new("vm3", "nic0");
+	cr_assert_eq(b->device_uid, 100001);
+	/* one of another configuration, and one of an older gangwayd */
+	a->device_uid = 200000;
+	c->device_uid = 0;
+	cr_assert_eq(must_new("vm4", "nic0")->device_uid, 100000);
+	cr_assert_eq(must_new("vm5", "nic0")->device_uid, 100002);
+	for (unsigned i = d.nr_leases; i < LIMIT_LEASES; i++) {
+		struct lease *l;
+
+		snprintf(guest, sizeof(guest), "g%u", i);
+		cr_assert_eq(lease_new(&d, guest, "nic0", &l, &err), 0);
+		cr_assert_leq(l->device_uid, 100000 + LIMIT_LEASES - 1);
+	}
+}
+
 /* --- the record --- */
 
 static const struct lease_undo undo = { .valid = true,
@@ -191,6 +217,7 @@ static json_t *a_record(void)
 	l->want = (struct sys_vf){ .fields = SYS_VF_VLAN, .vlan = 5 };
 	l->owner_uid = 4294967294u;
 	l->owner_gid = 65534;
+	l->device_uid = 4294967294u;
 	j = lease_to_record(l, &undo);
 	cr_assert(j);
 	lease_free(l);
@@ -214,6 +241,7 @@ Test(lease, record_there_and_back)
 	cr_assert_eq(l->via, VIA_VFIO_USER);
 	cr_assert(l->prepared);
 	cr_assert_eq(l->owner_uid, 4294967294u);
+	cr_assert_eq(l->device_uid, 4294967294u);
 	cr_assert(l->undo.valid);
 	cr_assert_str_eq(l->undo.binding.driver, "igbvf");
 	cr_assert_eq(l->undo.touched, (unsigned)(SYS_VF_MAC | SYS_VF_VLAN));
@@ -237,6 +265,17 @@ static void must_refuse(const json_t *j, const char *what)
 	cr_assert_eq(d.nr_leases, 0, "%s", what);
 }
 
+Test(lease, a_record_without_device_uid)
+{
+	json_t *j = a_record();
+	struct lease *l;
+
+	json_object_del(j, "device_uid");
+	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
+	cr_assert_eq(l->device_uid, 0);
+	json_decref(j);
+}
+
 static void damage_each(json_t *good, json_t *object, const char *prefix)
 {
 	json_t *whole = json_copy(object), *value;
@@ -247,7 +286,8 @@ static void damage_each(json_t *good, json_t *object, const char *prefix)
 
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
 		json_object_del(object, key);
-		must_refuse(good, what);
+		if (strcmp(key, "device_uid")) /* a gangwayd before this one did not write it */
+			must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
 		must_refuse(good, what);
 		json_object_set_new(object, key, json_null());
@@ -286,6 +326,10 @@ Test(lease, a_record_out_of_range)
 		{ "vf_bdf", "\"\"" },
 		{ "vf_bdf", "\"../../x\"" },
 		{ "vf_index", "-1" },
+		{ "device_uid", "-1" },
+		{ "device_uid", "1000" },
+		{ "device_uid", "4294967295" },
+		{ "device_uid", "4295032832" },
 		{ "vf_index", "256" },
 		{ "vf_index", "4294967297" },
 		{ "boot_id", "\"0123456789012345678901234567890123456789\"" },
