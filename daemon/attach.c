@@ -280,7 +280,7 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 	struct guest *g;
 	int r;
 
-	r = guest_get(d, p->guest, &g, err);
+	r = guest_get_idle(d, p->guest, &g, err);
 	if (r < 0)
 		return r;
 	/* two at once would choose the same hotplug slot */

@@ -11,7 +11,10 @@
 #include "lease.h"
 #include "work.h"
 
-/* A row written or deleted on a worker, then the answer. */
+/*
+ * A row written or deleted on a worker, then the answer. Workers overtake each other, so there is one job a name at most: while it runs
+ * the guest is marked as saving, which keeps it in the list and everybody else away from it.
+ */
 struct row_job {
 	struct daemon *d;
 	struct ctl_req *req;
@@ -32,32 +35,39 @@ static void row_done(int r, void *arg)
 	struct row_job *j = arg;
 	struct guest *g = guest_find(j->d, j->name);
 
-	if (r < 0 && j->qmp)
-		guest_free(g); /* not remembered: then it is not known */
+	if (g && !g->saving)
+		g = NULL; /* not ours */
+	if (g)
+		g->saving = false;
 	if (r < 0)
 		ctl_fail(j->req, &j->err);
 	else
 		ctl_reply(j->req, j->qmp && g ? json_pack("{s:o}", "guest", guest_to_json(g)) : json_object());
+	/* what is not remembered is not known, and what is remembered stays known */
+	if (g && (r < 0) == (j->qmp != NULL))
+		guest_free(g);
 	free(j->qmp);
 	free(j);
 }
 
-/* False: no memory, nothing was begun and nothing answered. */
-static bool row_submit(struct daemon *d, struct ctl_req *req, const char *name, const char *qmp)
+/* @qmp NULL: delete. False: no memory, nothing was begun and nothing answered. */
+static bool row_submit(struct guest *g, struct ctl_req *req, const char *qmp)
 {
 	struct row_job *j = calloc(1, sizeof(*j));
+	struct daemon *d = g->daemon;
 
 	if (!j)
 		return false;
 	j->d = d;
 	j->req = req;
-	snprintf(j->name, sizeof(j->name), "%s", name);
+	snprintf(j->name, sizeof(j->name), "%s", g->name);
 	j->qmp = qmp ? strdup(qmp) : NULL;
 	if ((qmp && !j->qmp) || work_submit(d->pool, row_run, row_done, j) < 0) {
 		free(j->qmp);
 		free(j);
 		return false;
 	}
+	g->saving = true;
 	return true;
 }
 
@@ -82,7 +92,7 @@ void call_guest_add(struct daemon *d, struct ctl_req *req, const json_t *params)
 		ctl_fail(req, &err);
 		return;
 	}
-	if (!row_submit(d, req, name, qmp)) {
+	if (!row_submit(g, req, qmp)) {
 		guest_free(g);
 		fail_memory(req);
 	}
@@ -131,7 +141,7 @@ void call_guest_remove(struct daemon *d, struct ctl_req *req, const json_t *para
 
 	if (!call_params(req, params, "{s:s !}", "name", &name))
 		return;
-	if (guest_get(d, name, &g, &err) < 0) {
+	if (guest_get_idle(d, name, &g, &err) < 0) {
 		ctl_fail(req, &err);
 		return;
 	}
@@ -142,9 +152,7 @@ void call_guest_remove(struct daemon *d, struct ctl_req *req, const json_t *para
 		ctl_fail(req, &err);
 		return;
 	}
-	if (!row_submit(d, req, name, NULL)) {
+	if (!row_submit(g, req, NULL)) {
 		fail_memory(req);
-		return;
 	}
-	guest_free(g);
 }

@@ -106,6 +106,13 @@ int guest_qmp_check(const char *name, const char *qmp, struct err *err)
 	return r;
 }
 
+static int busy(const char *name, struct err *err)
+{
+	err_set(err, -EBUSY, "guest.busy", "guest %s: it is just being added or removed", name);
+	err_hint(err, "wait for the answer to that; `gangway guest list` shows how it came out");
+	return -EBUSY;
+}
+
 int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest **ret, struct err *err)
 {
 	struct guest *g;
@@ -114,7 +121,10 @@ int guest_new(struct daemon *d, const char *name, const char *qmp, struct guest 
 	r = name_check("guest", name, err);
 	if (r < 0)
 		return r;
-	if (guest_find(d, name)) {
+	g = guest_find(d, name);
+	if (g && g->saving)
+		return busy(name, err);
+	if (g) {
 		err_set(err, -EEXIST, "guest.exists", "guest %s: known already", name);
 		err_hint(err, "`gangway guest show %s`; `gangway guest remove %s` forgets it", name, name);
 		return -EEXIST;
@@ -177,6 +187,19 @@ int guest_get(struct daemon *d, const char *name, struct guest **ret, struct err
 	err_set(err, -ENOENT, "guest.unknown", "guest %.80s: not known", name);
 	err_hint(err, "`gangway guest list` shows the known ones; make it known: gangway guest add %.60s --qmp PATH", name);
 	return -ENOENT;
+}
+
+int guest_get_idle(struct daemon *d, const char *name, struct guest **ret, struct err *err)
+{
+	struct guest *g;
+	int r = guest_get(d, name, &g, err);
+
+	if (r < 0)
+		return r;
+	if (g->saving)
+		return busy(g->name, err);
+	*ret = g;
+	return 0;
 }
 
 json_t *guest_to_json(const struct guest *g)

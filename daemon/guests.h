@@ -24,6 +24,7 @@ struct guest {
 	int pidfd;
 	sd_event_source *exit_source;
 	bool seen_down; /* the VMM was looked for and nobody was there */
+	bool saving; /* its row in the state database is being written or deleted: the name is not to be used meanwhile */
 };
 
 /* Can @qmp be a QMP socket? guest.bad-qmp: -EINVAL, -ENAMETOOLONG: never; -ENOTSOCK: not as it is now. */
@@ -34,6 +35,8 @@ struct guest *guest_free(struct guest *g);
 struct guest *guest_find(struct daemon *d, const char *name);
 /* -ENOENT guest.unknown with a hint if there is none. */
 int guest_get(struct daemon *d, const char *name, struct guest **ret, struct err *err);
+/* The same, and -EBUSY guest.busy while it is being added or removed. */
+int guest_get_idle(struct daemon *d, const char *name, struct guest **ret, struct err *err);
 /* Is the guest's VMM certainly not running: nobody answers at its socket, and the process we knew has ended? */
 bool guest_is_gone(const struct guest *g);
 
