@@ -74,7 +74,8 @@ static const struct devproc_ops ops = { .on_status = on_status, .on_gone = on_go
 int step_serve(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
-	struct devproc_config config = config_of(op->lease, op->info.ram_bytes);
+	/* one that is prepared, or says nothing, gets as much as any guest could have */
+	struct devproc_config config = config_of(op->lease, op->info.ram_bytes ? op->info.ram_bytes : op->host_ram);
 
 	return devproc_start(op->d->event, &config, op->lease->vdev, &ops, op->lease, &op->lease->dev, err);
 }

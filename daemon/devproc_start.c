@@ -110,7 +110,7 @@ static void child(const struct devproc_config *config, const int src[SRC_NUM], c
 	sigset_t none;
 	int null;
 
-	lim.rlim_cur = config->ram_bytes ? (rlim_t)device_ram_limit(config->ram_bytes) : RLIM_INFINITY;
+	lim.rlim_cur = (rlim_t)device_ram_limit(config->ram_bytes);
 	lim.rlim_max = lim.rlim_cur;
 	if (dup3(src[SRC_ERR], err_fd, O_CLOEXEC) < 0)
 		_exit(127);
@@ -233,6 +233,9 @@ int devproc_spawn(const struct devproc_config *config, const struct devproc_path
 	bool made[2]; /* what is there now that was not, or was a socket that nobody listens to any more */
 	int r;
 
+	if (!config->ram_bytes)
+		return err_set(err, -EINVAL, "devproc.no-ram", "lease %s: how much RAM its guest may have is not said",
+			       config->id);
 	r = make_sockets(config, paths, src, err);
 	made[0] = src[SRC_CTL] >= 0;
 	made[1] = src[SRC_VUSER] >= 0;

@@ -31,6 +31,7 @@ struct op {
 	struct err found_err;
 	struct lease_undo undo;
 	struct vdev *vdev;
+	uint64_t host_ram; /* bytes of RAM that the host has: no guest is believed to have more */
 
 	struct vmm_info info; /* the guest, as asked */
 	pid_t vmm_pid;

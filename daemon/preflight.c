@@ -76,6 +76,33 @@ static int check_memlock(struct op *op, struct err *err)
 	return -ENOMEM;
 }
 
+static int read_host_ram(struct op *op, struct err *err)
+{
+	char text[8192];
+	const char *v;
+	int r;
+
+	r = sys_read_str(op->d->sys, "/proc/meminfo", text, sizeof(text));
+	v = r < 0 ? NULL : find_line(text, "MemTotal:");
+	op->host_ram = v ? strtoull(v, NULL, 10) << 10 : 0; /* tells in kB */
+	if (op->host_ram)
+		return 0;
+	r = r < 0 ? r : -EIO;
+	return err_set(err, r, "daemon.no-meminfo", "/proc/meminfo does not tell how much RAM the host has: %s", strerror(-r));
+}
+
+/* The limit on what may be mapped and locked is made of what the VMM says: so that has to be possible. All of it is to be locked. */
+static int check_ram(const struct op *op, struct err *err)
+{
+	if (op->info.ram_bytes <= op->host_ram)
+		return 0;
+	err_set(err, -ENOMEM, "vmm.ram-implausible",
+		"guest %s: its VMM claims %" PRIu64 " MiB of RAM, the host has %" PRIu64 " MiB: a VF needs all of it locked",
+		op->lease->guest, op->info.ram_bytes >> 20, op->host_ram >> 20);
+	err_hint(err, "start it with less memory (-m, plugged DIMMs included)");
+	return -ENOMEM;
+}
+
 int preflight_host(struct op *op, struct err *err)
 {
 	struct sys *sys = op->d->sys;
@@ -87,6 +114,10 @@ int preflight_host(struct op *op, struct err *err)
 		r = vdev_check_group(sys, op->vf.bdf, &group, err);
 	if (r == 0)
 		r = check_vfio(op, err);
+	if (r == 0)
+		r = read_host_ram(op, err);
+	if (r == 0)
+		r = check_ram(op, err);
 	if (r == 0 && op->info.ram_bytes)
 		r = vdev_check_reserved(sys, group, op->info.ram_bytes, err);
 	if (r == 0)

@@ -23,7 +23,7 @@ struct devproc_config {
 	const char *runtime_dir; /* "/run/gangway": holds device/ID.ctl and vm/ID.sock */
 	const char *id; /* lease id, a file name */
 	const char *bdf;
-	uint64_t ram_bytes; /* the guest's: says how much may be mapped and (RLIMIT_MEMLOCK) locked; 0: any */
+	uint64_t ram_bytes; /* the guest's: says how much may be mapped and (RLIMIT_MEMLOCK) locked. To start: not 0 */
 	uid_t socket_uid; /* owner of the vfio-user socket (mode 0600): the VMM's user */
 	gid_t socket_gid;
 	uid_t run_uid; /* whom the process becomes */

@@ -22,12 +22,12 @@
  * (-machine aux-ram-share=on). */
 #define DEVICE_RAM_SPARE (UINT64_C(64) << 20)
 
-/* Bytes that may be mapped for a guest of @ram_bytes, which a VMM has told; 0: any. */
+/* Bytes that may be mapped for a guest of @ram_bytes, which a VMM has told; never 0, which means any to others. */
 static inline uint64_t device_ram_limit(uint64_t ram_bytes)
 {
 	if (ram_bytes > UINT64_MAX - DEVICE_RAM_SPARE)
 		return UINT64_MAX;
-	return ram_bytes ? ram_bytes + DEVICE_RAM_SPARE : 0;
+	return ram_bytes + DEVICE_RAM_SPARE;
 }
 
 /* Descriptors at exec. */

@@ -73,8 +73,8 @@ static void parse(int argc, char **argv, struct options *ret)
 		else
 			exit(EXIT_USAGE);
 	}
-	if (!ret->id || !ret->bdf || optind != argc) {
-		fprintf(stderr, "usage: gangway-device --id LEASE --bdf BDF [--ram BYTES] [--uid N] [--gid N]\n"
+	if (!ret->id || !ret->bdf || !ret->ram || optind != argc) {
+		fprintf(stderr, "usage: gangway-device --id LEASE --bdf BDF --ram BYTES [--uid N] [--gid N]\n"
 				"Started by gangwayd, with its sockets and VFIO descriptors open as 3 to 7.\n");
 		exit(EXIT_USAGE);
 	}

@@ -68,6 +68,19 @@ static void memlock_too_low(void)
 		  !fclose(f));
 }
 
+static void more_ram_than_the_host(void)
+{
+	vm1->minor_ram_mib = 4097;
+}
+
+static void host_ram_not_told(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/proc/meminfo", fake_root(h->fake));
+	cr_assert_eq(truncate(path, 0), 0);
+}
+
 static void private_memory(void)
 {
 	vm1->vfio_user = true;
@@ -123,6 +136,8 @@ static const struct bad {
 	{ "PF down", pf_down, "sriov.pf-down", ENETDOWN, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "IOMMU off", iommu_off, "vfio.no-iommu", EPERM, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "no vfio-pci", no_vfio_pci, "vfio.no-driver", ENODEV, "attach", "{'guest':'vm1','target':'eth0'}" },
+	{ "more RAM than the host", more_ram_than_the_host, "vmm.ram-implausible", ENOMEM, "attach", "{'guest':'vm1','target':'eth0'}" },
+	{ "the host's RAM not told", host_ram_not_told, "daemon.no-meminfo", EIO, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "memlock too low", memlock_too_low, "vfio.memlock", ENOMEM, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "more VFs than the PF has", NULL, "sriov.too-many-vfs", ERANGE, "pf.set", "{'pf':'eth0','vfs':9}" },
 	{ "far more VFs", NULL, "ctl.bad-params", EINVAL, "pf.set", "{'pf':'eth0','vfs':65536}" },

@@ -163,6 +163,9 @@ Test(devproc, start_failures)
 	c.id = long_id;
 	start_fails(&c, -EINVAL, "devproc.bad-id");
 	c.id = "lease-1";
+	c.ram_bytes = 0;
+	start_fails(&c, -EINVAL, "devproc.no-ram");
+	c.ram_bytes = 1 << 20;
 	c.runtime_dir =
 		"/tmp/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 	start_fails(&c, -ENAMETOOLONG, "devproc.path-too-long");
