@@ -350,6 +350,16 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 		err_hint(err, "`gangway status` shows when that is over");
 		return -EBUSY;
 	}
+	if (l->busy && !req) {
+		/* it has to be: the guest is no more, or has let the VF go */
+		snprintf(l->end_why, sizeof(l->end_why), "%s", why);
+		return 0;
+	}
+	if (l->busy) {
+		err_set(err, -EBUSY, "lease.busy", "lease %s: %s", l->id, l->busy);
+		err_hint(err, "wait for the answer to that, then again");
+		return -EBUSY;
+	}
 	op = op_new(l, req);
 	if (!op)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to end it", l->id);
@@ -362,6 +372,18 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 	lease_set_state(l, LEASE_DETACHING, why);
 	steps_undo(op->steps);
 	return 0;
+}
+
+void attach_unbusy(struct lease *l)
+{
+	char why[sizeof(l->end_why)];
+	struct err err;
+
+	l->busy = NULL;
+	memcpy(why, l->end_why, sizeof(why));
+	l->end_why[0] = '\0';
+	if (why[0] && op_undo_start(l, NULL, why, 0, &err) < 0)
+		log_err("lease %s: %s", l->id, err.msg);
 }
 
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms)

@@ -29,6 +29,9 @@ void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_par
 /* @nic NULL: the guest's only one. */
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms);
 
+/* A call has done with @l what @l->busy says. Where the lease had to end meanwhile, that begins now. */
+void attach_unbusy(struct lease *l);
+
 /* What guests report. */
 void attach_guest_up(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);

@@ -28,17 +28,23 @@
 /* A worker must not look at the list of leases: it gets a copy of what it needs of it. */
 int op_copy_leased(struct op *op, struct err *err)
 {
+	const struct vf_hold *held;
 	struct lease *l;
-	size_t n = 0;
+	size_t n = 0, nr_held = 0;
 
+	LIST_FOREACH(held, &op->d->vf_holds, link)
+	nr_held++;
 	free(op->leased);
-	op->leased = calloc(op->d->nr_leases + 1, sizeof(*op->leased));
+	op->leased = calloc(op->d->nr_leases + nr_held + 1, sizeof(*op->leased));
 	if (!op->leased)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
 	TAILQ_FOREACH(l, &op->d->leases, link)
 	if (l->vf_bdf[0])
 		memcpy(op->leased[n++], l->vf_bdf, BDF_LEN);
+	LIST_FOREACH(held, &op->d->vf_holds, link)
+	memcpy(op->leased[n++], held->bdf, BDF_LEN);
 	op->nr_leased = n;
+	op->nr_vf_sets = op->d->nr_vf_sets;
 	return 0;
 }
 
@@ -111,6 +117,11 @@ static int take_vf(struct op *op, struct err *err)
 		err_hint(err, "`gangway pf show %s` shows when that is over", op->target);
 		return -EBUSY;
 	}
+	if (vf_is_held(op->d, op->vf.bdf)) {
+		err_set(err, -EBUSY, "sriov.busy", "VF %s: its policy is being changed", op->vf.bdf);
+		err_hint(err, "wait for the answer to that, then again");
+		return -EBUSY;
+	}
 	if (check_promised_mac(op, err) < 0)
 		return -EEXIST;
 	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
@@ -141,10 +152,12 @@ static void found_again(int r, void *arg)
 int step_reserve(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
-	int r = take_vf(op, err);
+	/* vf.set has ended since the VF was looked at: the policy that was read, and is to be put back, is of before */
+	bool old = op->nr_vf_sets != op->d->nr_vf_sets;
+	int r = old ? 0 : take_vf(op, err);
 
-	/* any VF will do, and another attach has just taken this one: the next, then */
-	if (r < 0 && op->any_vf && lease_of_vf(op->d, op->vf.bdf)) {
+	/* any VF will do, and another attach or vf.set has just taken this one: the next, then */
+	if (old || (r < 0 && op->any_vf && (lease_of_vf(op->d, op->vf.bdf) || vf_is_held(op->d, op->vf.bdf)))) {
 		r = op_copy_leased(op, err);
 		if (r == 0)
 			r = work_submit(op->d->pool, find_again, found_again, op);

@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon.h"
 
+#include <string.h>
+
 #include "attach.h"
 #include "ctl.h"
 #include "guests.h"
 #include "lease.h"
 #include "sriov_watch.h"
 #include "work.h"
+
+bool vf_is_held(const struct daemon *d, const char *vf_bdf)
+{
+	const struct vf_hold *held;
+
+	LIST_FOREACH(held, &d->vf_holds, link)
+	if (!strcmp(held->bdf, vf_bdf))
+		return true;
+	return false;
+}
 
 void daemon_stop(struct daemon *d)
 {

@@ -3,6 +3,7 @@
 #ifndef GANGWAY_DAEMON_H
 #define GANGWAY_DAEMON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
@@ -18,6 +19,13 @@ struct sriov_watch;
 struct sys;
 struct work_pool;
 
+/* A VF without a lease whose policy vf.set is changing. */
+struct vf_hold {
+	LIST_ENTRY(vf_hold) link;
+	char bdf[16];
+};
+
+LIST_HEAD(vf_hold_list, vf_hold);
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(lease_list, lease);
 
@@ -36,8 +44,13 @@ struct daemon {
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
+	struct vf_hold_list vf_holds; /* no attach reserves one of these */
+	unsigned nr_vf_sets; /* vf.set that have ended on VFs without a lease: what was read of a VF before that is old */
 	bool stopping; /* operations under way are dropped where they are, nothing is begun any more */
 };
+
+/* Is the policy of this VF, which has no lease, being changed? */
+bool vf_is_held(const struct daemon *d, const char *vf_bdf);
 
 /*
  * The end of gangwayd, not of its leases: clients, workers, guests and leases go, and what was under way stays as the state database has

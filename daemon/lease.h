@@ -73,6 +73,8 @@ struct lease {
 	struct lease_undo undo;
 
 	struct op *op; /* the operation that holds it, NULL: none */
+	const char *busy; /* what a call does with it, outside of any operation; NULL: nothing. attach_unbusy() ends it */
+	char end_why[64]; /* it has to end once it is not busy any more, and why; "": it has not */
 	struct vdev *vdev; /* vfio-user: our duplicates of the VFIO descriptors */
 	struct devproc *dev; /* vfio-user: its process */
 	struct err error; /* why it is failed or degraded */

@@ -26,8 +26,9 @@ struct op {
 	struct sriov_pf pf;
 	struct sriov_vf vf;
 	bool any_vf; /* the target is a PF */
-	char (*leased)[BDF_LEN]; /* VFs with a lease, as of when the worker was started */
+	char (*leased)[BDF_LEN]; /* VFs with a lease or held by vf.set, as of when the worker was started */
 	size_t nr_leased;
+	unsigned nr_vf_sets; /* of the daemon, as of then */
 	struct err found_err;
 	struct lease_undo undo;
 	struct vdev *vdev;
@@ -85,7 +86,7 @@ int lease_adopt_process(struct lease *l, struct err *err);
 
 /* The step under way, which was pending, has ended. */
 void op_step_done(struct op *op, int r, const struct err *err);
-/* Before step_find, in the loop: which VFs have a lease. */
+/* Before step_find, in the loop: which VFs have a lease or are held. */
 int op_copy_leased(struct op *op, struct err *err);
 void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Begin to undo a lease that no operation holds. */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* pf.set and vf.set: checked in the loop, against the leases, and done on a worker while the leases concerned are kept as they are. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "calls.h"
+#include "calls_nic.h"
+#include "db.h"
+#include "lease.h"
+#include "op.h"
+#include "policy_json.h"
+#include "sys.h"
+
+/* --- pf.set --- */
+
+static int set_numvfs(struct nic_job *j)
+{
+	int r = nic_find_pf(j);
+
+	if (r == 0)
+		r = sriov_pf_set_numvfs(j->d->sys, j->pfs, j->numvfs, &j->err);
+	if (r == 0)
+		r = sriov_pf_get(j->d->sys, j->name, j->pfs, &j->err);
+	return r < 0 ? r : nic_find_their_vfs(j);
+}
+
+/* Before the number of VFs is changed: all of the PF's go away with it, so nobody may have one. */
+static void numvfs_checked(int r, void *arg)
+{
+	struct nic_job *j = arg;
+	char held[256] = "";
+	struct lease *l;
+	size_t n = 0;
+
+	if (r == 0) {
+		TAILQ_FOREACH(l, &j->d->leases, link)
+		if (!strcmp(l->pf_key, j->pfs->key) && n < sizeof(held))
+			n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "", l->id);
+		if (n) {
+			err_set(&j->err, -EBUSY, "sriov.vfs-leased", "PF %s: its VFs are held by leases: %s", j->name, held);
+			err_hint(&j->err, "changing their number takes all VFs away: `gangway detach` these first");
+			r = -EBUSY;
+		}
+	}
+	if (r < 0) {
+		nic_job_done(r, j);
+		return;
+	}
+	free(j->pfs);
+	j->pfs = NULL;
+	j->nr_pfs = 0;
+	j->run = set_numvfs;
+	nic_job_submit(j, nic_job_done);
+}
+
+void call_pf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	struct nic_job *j;
+	json_int_t vfs;
+	const char *pf;
+
+	if (!call_params(req, params, "{s:s, s:I !}", "pf", &pf, "vfs", &vfs))
+		return;
+	if (vfs < 0 || vfs > 65535) {
+		ctl_fail_params(req, "vfs: 0 to 65535");
+		return;
+	}
+	j = nic_job_new(d, req, pf, nic_find_pf, nic_render_pf);
+	if (!j)
+		return;
+	j->numvfs = (unsigned)vfs;
+	j->counts = true;
+	d->nr_numvfs++; /* from here on no attach reserves a VF */
+	nic_job_submit(j, numvfs_checked);
+}
+
+/* --- vf.set --- */
+
+/* All of it or nothing. */
+static int set_policy(struct nic_job *j)
+{
+	struct sriov_vf *vf = j->vfs->vf;
+	struct err undo = { 0 };
+	char bdf[BDF_LEN];
+	int r;
+
+	/* as it is now that nobody else may change it */
+	memcpy(bdf, vf->bdf, sizeof(bdf));
+	r = sriov_vf_get(j->d->sys, bdf, vf, j->pfs, &j->err);
+	if (r == 0 && (j->policy.fields & SYS_VF_MAC))
+		r = policy_check_mac(j->d->sys, j->pfs, vf->index, j->policy.mac, &j->err);
+	/* what is to be put back is on disk before it is changed */
+	if (r == 0 && j->record)
+		r = db_put_lease(j->d->db, j->lease->id, j->record, &j->err);
+	if (r < 0)
+		return r;
+	r = policy_apply(j->d->sys, j->pfs, vf->index, &j->policy, &j->err);
+	if (r == 0)
+		return sriov_vf_get(j->d->sys, bdf, vf, j->pfs, &j->err);
+	if (policy_restore(j->d->sys, j->pfs, vf->index, &vf->policy, j->policy.fields, &undo) < 0)
+		err_prefix(&j->err, "(and what it was before is not all back: %.200s)", undo.msg);
+	return r;
+}
+
+/* The lease goes on with the policy that its VF now has. */
+static void policy_was_set(int r, void *arg)
+{
+	struct nic_job *j = arg;
+	struct lease *l = j->lease;
+
+	if (l && r == 0)
+		policy_merge(&l->want, &j->policy);
+	nic_job_done(r, j);
+	if (l)
+		attach_unbusy(l);
+}
+
+static int vf_busy(struct nic_job *j, const struct lease *l)
+{
+	if (l && l->op)
+		err_set(&j->err, -EBUSY, "lease.busy", "VF %s: its lease %s is being %s", j->name, l->id,
+			l->op->detach ? "detached" : "attached");
+	else
+		err_set(&j->err, -EBUSY, l ? "lease.busy" : "sriov.busy", "VF %s: its policy is being changed", j->name);
+	err_hint(&j->err, l ? "`gangway status` shows when that is over" : "wait for the answer to that, then again");
+	return -EBUSY;
+}
+
+/* Nobody attaches, detaches or sets it again until the job has ended. */
+static int claim_vf(struct nic_job *j)
+{
+	const char *bdf = j->vfs->vf->bdf;
+	struct lease *l = lease_of_vf(j->d, bdf);
+
+	if (l ? l->op || l->busy : vf_is_held(j->d, bdf))
+		return vf_busy(j, l);
+	if (!l) {
+		memcpy(j->hold.bdf, bdf, sizeof(j->hold.bdf));
+		LIST_INSERT_HEAD(&j->d->vf_holds, &j->hold, link);
+		j->holds = true;
+		return 0;
+	}
+	/* in memory as on disk, and whatever comes of it: what was not changed after all is put back to what it is */
+	l->undo.touched |= j->policy.fields;
+	j->record = lease_to_record(l, &l->undo);
+	if (!j->record)
+		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+	l->busy = "its policy is being changed";
+	j->lease = l;
+	return 0;
+}
+
+static void policy_vf_found(int r, void *arg)
+{
+	struct nic_job *j = arg;
+
+	if (r == 0)
+		r = claim_vf(j);
+	if (r < 0) {
+		nic_job_done(r, j);
+		return;
+	}
+	j->run = set_policy;
+	nic_job_submit(j, policy_was_set);
+}
+
+void call_vf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	struct sys_vf policy;
+	struct nic_job *j;
+	const char *vf;
+	struct err err;
+	json_t *set;
+
+	if (!call_params(req, params, "{s:s, s:o !}", "vf", &vf, "set", &set))
+		return;
+	if (policy_from_json(set, &policy, &err) < 0) {
+		ctl_fail(req, &err);
+		return;
+	}
+	j = nic_job_new(d, req, vf, nic_find_vf, nic_render_vf);
+	if (!j)
+		return;
+	j->policy = policy;
+	nic_job_submit(j, policy_vf_found);
+}
