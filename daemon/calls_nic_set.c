@@ -17,10 +17,54 @@
 
 /* --- pf.set --- */
 
+/* A VF under vfio-pci that no lease has may be somebody else's: the kernel lets a group be opened once. */
+static int check_group_closed(struct nic_job *j, const struct sriov_vf *vf)
+{
+	struct sys *sys = j->d->sys;
+	char node[64];
+	int fd;
+
+	if (strcmp(vf->driver, VFIO_DRIVER) != 0 || vf->group_id < 0)
+		return 0;
+	snprintf(node, sizeof(node), "/dev/vfio/%d", vf->group_id);
+	fd = sys->ops->open(sys, node, O_RDWR);
+	if (fd >= 0)
+		sys->ops->close(sys, fd);
+	if (fd != -EBUSY)
+		return 0;
+	err_set(&j->err, -EBUSY, "sriov.vf-in-use", "VF %s: in use: a program outside gangway has %s open", vf->bdf, node);
+	err_hint(&j->err, "changing the number of VFs takes all of them away: end the program first (fuser -v %s)", node);
+	return -EBUSY;
+}
+
+/* All VFs go away with a change: does the host, or another program, need one of them? */
+static int check_unused(struct nic_job *j)
+{
+	struct sriov_vf *vfs = NULL;
+	size_t nr = 0;
+	int r;
+
+	r = sriov_vf_list(j->d->sys, j->pfs, &vfs, &nr, &j->err);
+	for (size_t i = 0; r == 0 && i < nr; i++) {
+		r = sriov_vf_check_unused(&vfs[i], &j->err);
+		if (r < 0)
+			err_hint(&j->err,
+				 "changing the number of VFs takes all of them away: take %s out of use first (ip addr show %s; "
+				 "ip route show dev %s)",
+				 vfs[i].ifname, vfs[i].ifname, vfs[i].ifname);
+		else
+			r = check_group_closed(j, &vfs[i]);
+	}
+	free(vfs);
+	return r;
+}
+
 static int set_numvfs(struct nic_job *j)
 {
 	int r = nic_find_pf(j);
 
+	if (r == 0 && j->numvfs != j->pfs->nr_vfs)
+		r = check_unused(j);
 	if (r == 0)
 		r = sriov_pf_set_numvfs(j->d->sys, j->pfs, j->numvfs, &j->err);
 	if (r == 0)
