@@ -35,6 +35,7 @@ static struct op *op_free(struct op *op)
 		return NULL;
 	if (op->lease)
 		op->lease->op = NULL;
+	op_forget_question(op);
 	sd_event_source_disable_unref(op->timer);
 	steps_free(op->steps);
 	vdev_close(op->vdev);
@@ -57,9 +58,22 @@ static void step_words(const struct op *op, const struct step *step, char *buf, 
 }
 
 struct step_times {
-	double own, kernel,
-		total; /* milliseconds; own: all but waiting for VMM and guest, kernel: the part of it spent in the kernel */
+	double total; /* milliseconds */
+	double own; /* of it not spent waiting for VMM or guest */
+	double kernel; /* of own: spent in the kernel */
 };
+
+/* How much of a step's time nobody else was waited for: a step that ran while the VMM was still to answer cost nothing. */
+static double own_ms(const struct op *op, const struct step *step, const struct step_result *r)
+{
+	uint64_t begin = r->began_us, end = r->began_us + r->us;
+
+	if (step->waits == STEP_WAITS_VMM || step->waits == STEP_WAITS_GUEST)
+		return 0;
+	if (op->asked_us && begin >= op->asked_us && begin < op->answered_us)
+		begin = end < op->answered_us ? end : op->answered_us;
+	return (double)(end - begin) / 1000;
+}
 
 static json_t *steps_to_json(const struct op *op, struct step_times *ret)
 {
@@ -72,20 +86,19 @@ static json_t *steps_to_json(const struct op *op, struct step_times *ret)
 	*ret = (struct step_times){ 0 };
 	for (size_t i = 0; i < nr; i++) {
 		const struct step_result *r = steps_result(op->steps, i);
-		double ms = (double)r->us / 1000;
+		double ms = (double)r->us / 1000, own = own_ms(op, &table[i], r);
 
 		if (r->state == STEP_SKIPPED || (op->detach && !table[i].undo) ||
 		    (r->state == STEP_PLANNED && table[i].applies && !table[i].applies(op)))
 			continue;
 		step_words(op, &table[i], what, sizeof(what));
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:s}", "name", table[i].name, "what", what, "state",
-						      step_state_names[r->state], "ms", ms, "waits_for",
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:s}", "name", table[i].name, "what", what,
+						      "state", step_state_names[r->state], "ms", ms, "own_ms", own, "waits_for",
 						      step_waits_to_string(table[i].waits)));
 		ret->total += ms;
-		if (table[i].waits == STEP_WAITS_NOTHING || table[i].waits == STEP_WAITS_KERNEL)
-			ret->own += ms;
+		ret->own += own;
 		if (table[i].waits == STEP_WAITS_KERNEL)
-			ret->kernel += ms;
+			ret->kernel += own;
 	}
 	return list;
 }

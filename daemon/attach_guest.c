@@ -48,19 +48,53 @@ static int need_vmm(struct op *op, struct guest **ret, struct err *err)
 	return -ENXIO;
 }
 
-/* --- ask-guest --- */
+/* --- ask-guest, answer --- */
+
+/*
+ * The VMM takes its time to answer: meanwhile the host is looked at. So asking is one step, and taking the answer a later one; the
+ * question outlives an operation that ends before.
+ */
+struct vmm_question {
+	struct op *op; /* NULL: nobody wants to know any more */
+};
+
+void op_forget_question(struct op *op)
+{
+	if (op->question)
+		op->question->op = NULL;
+	op->question = NULL;
+}
+
+static int take_answer(struct op *op, struct err *err)
+{
+	if (op->answer_r < 0) {
+		*err = op->answer_err;
+		return op->answer_r;
+	}
+	return preflight_guest(op, err);
+}
 
 static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
 {
-	struct op *op = ctx;
+	struct vmm_question *question = ctx;
+	struct op *op = question->op;
 	struct err err = { 0 };
 
-	if (r == 0) {
+	free(question);
+	if (!op)
+		return;
+	op->question = NULL;
+	op->answered_us = op->d->sys->ops->now_us(op->d->sys);
+	op->answer_r = r;
+	if (r == 0)
 		op->info = *info;
-		r = preflight_guest(op, &err);
-		why = &err;
-	}
-	op_step_done(op, r, why);
+	else if (why)
+		op->answer_err = *why;
+	if (!op->awaiting_answer)
+		return;
+	op->awaiting_answer = false;
+	r = take_answer(op, &err);
+	op_step_done(op, r, &err);
 }
 
 int step_ask_guest(void *ctx, struct err *err)
@@ -75,8 +109,27 @@ int step_ask_guest(void *ctx, struct err *err)
 	op->lease->owner_uid = vmm_uid(g->vmm);
 	op->lease->owner_gid = vmm_gid(g->vmm);
 	op->vmm_pid = vmm_pid(g->vmm);
-	r = vmm_query(g->vmm, on_info, op, err);
-	return r < 0 ? r : STEP_PENDING;
+	op->question = calloc(1, sizeof(*op->question));
+	if (!op->question)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);
+	op->question->op = op;
+	op->asked_us = op->d->sys->ops->now_us(op->d->sys);
+	r = vmm_query(g->vmm, on_info, op->question, err);
+	if (r < 0) {
+		free(op->question);
+		op->question = NULL;
+	}
+	return r;
+}
+
+int step_answer(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	if (!op->question)
+		return take_answer(op, err);
+	op->awaiting_answer = true;
+	return STEP_PENDING;
 }
 
 /* --- plug --- */

@@ -176,6 +176,13 @@ int step_check(void *ctx, struct err *err)
 	return preflight_host(op, err);
 }
 
+int step_check_memory(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	return preflight_memory(op, err);
+}
+
 /* --- save --- */
 
 static int save(struct op *op, enum lease_state as, const struct lease_undo *undo, struct err *err)

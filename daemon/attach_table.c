@@ -79,7 +79,20 @@ static void what_ask(const void *ctx, char *buf, size_t size)
 static void what_check(const void *ctx, char *buf, size_t size)
 {
 	(void)ctx;
-	snprintf(buf, size, "check PF, group, IOVA ranges, memlock, policy");
+	snprintf(buf, size, "check PF, IOMMU group, VFIO, policy");
+}
+
+static void what_answer(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "hear what guest %s is like", op->lease->guest);
+}
+
+static void what_check_memory(const void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	snprintf(buf, size, "check the guest's RAM: host, IOVA ranges, memlock");
 }
 
 static void what_save(const void *ctx, char *buf, size_t size)
@@ -153,15 +166,18 @@ static void what_publish(const void *ctx, char *buf, size_t size)
 }
 
 const struct step attach_table[] = {
+	/* while the VMM thinks about its answer, the host is looked at */
+	{ .name = "ask-guest", .preflight = true, .applies = is_hot, .what = what_ask, .run = step_ask_guest },
 	{ .name = "find", .worker = true, .preflight = true, .what = what_find, .run = step_find },
 	{ .name = "reserve", .preflight = true, .what = what_reserve, .run = step_reserve },
-	{ .name = "ask-guest",
+	{ .name = "check", .worker = true, .preflight = true, .what = what_check, .run = step_check },
+	{ .name = "answer",
 	  .waits = STEP_WAITS_VMM,
 	  .preflight = true,
 	  .applies = is_hot,
-	  .what = what_ask,
-	  .run = step_ask_guest },
-	{ .name = "check", .worker = true, .preflight = true, .what = what_check, .run = step_check },
+	  .what = what_answer,
+	  .run = step_answer },
+	{ .name = "check-memory", .worker = true, .preflight = true, .what = what_check_memory, .run = step_check_memory },
 	{ .name = "save",
 	  .worker = true,
 	  .what = what_save,

@@ -36,6 +36,11 @@ struct op {
 
 	struct vmm_info info; /* the guest, as asked */
 	pid_t vmm_pid;
+	struct vmm_question *question; /* the VMM was asked, NULL: it has answered */
+	int answer_r; /* what it answered: 0 with info, or an error */
+	struct err answer_err;
+	uint64_t asked_us, answered_us; /* 0: not asked */
+	bool awaiting_answer; /* the "answer" step is under way */
 	char bus[64]; /* root port the VF goes into */
 	bool awaiting_guest; /* the "drive" step is under way */
 	bool awaiting_process; /* the undo of "serve" is under way */
@@ -53,6 +58,7 @@ extern const size_t attach_table_len;
 int step_find(void *ctx, struct err *err);
 int step_reserve(void *ctx, struct err *err);
 int step_check(void *ctx, struct err *err);
+int step_check_memory(void *ctx, struct err *err);
 int step_save(void *ctx, struct err *err);
 void after_save(void *ctx);
 int undo_save(void *ctx, struct err *err);
@@ -70,6 +76,9 @@ void after_publish(void *ctx);
 
 /* attach_guest.c: the steps that talk to the guest's VMM */
 int step_ask_guest(void *ctx, struct err *err);
+int step_answer(void *ctx, struct err *err);
+/* The operation ends: an answer that is still to come finds nobody. */
+void op_forget_question(struct op *op);
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);

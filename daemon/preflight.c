@@ -105,25 +105,30 @@ static int check_ram(const struct op *op, struct err *err)
 
 int preflight_host(struct op *op, struct err *err)
 {
-	struct sys *sys = op->d->sys;
 	struct lease *l = op->lease;
 	int group, r;
 
 	r = check_pf(op, err);
 	if (r == 0)
-		r = vdev_check_group(sys, op->vf.bdf, &group, err);
+		r = vdev_check_group(op->d->sys, op->vf.bdf, &group, err);
 	if (r == 0)
 		r = check_vfio(op, err);
 	if (r == 0)
-		r = read_host_ram(op, err);
+		r = policy_check(&l->want, err);
+	if (r == 0 && (l->want.fields & SYS_VF_MAC))
+		r = policy_check_mac(op->d->sys, &op->pf, l->vf_index, l->want.mac, err);
+	return r;
+}
+
+int preflight_memory(struct op *op, struct err *err)
+{
+	int r;
+
+	r = read_host_ram(op, err);
 	if (r == 0)
 		r = check_ram(op, err);
 	if (r == 0 && op->info.ram_bytes)
-		r = vdev_check_reserved(sys, group, op->info.ram_bytes, err);
-	if (r == 0)
-		r = policy_check(&l->want, err);
-	if (r == 0 && (l->want.fields & SYS_VF_MAC))
-		r = policy_check_mac(sys, &op->pf, l->vf_index, l->want.mac, err);
+		r = vdev_check_reserved(op->d->sys, op->lease->group_id, op->info.ram_bytes, err);
 	if (r == 0)
 		r = check_memlock(op, err);
 	return r;

@@ -6,8 +6,10 @@
 struct err;
 struct op;
 
-/* The host: PF, group, IOVA ranges, VFIO, policy, memory that may be locked. On a worker. */
+/* The host: PF, group, VFIO, policy. On a worker, and while the VMM is still to answer: nothing here looks at op->info. */
 int preflight_host(struct op *op, struct err *err);
+/* The guest's RAM, once it is known, against the host's, the IOVA ranges and what may be locked. On a worker. */
+int preflight_memory(struct op *op, struct err *err);
 /* The guest, from op->info: memory, slot; settles via and bus. In the loop. */
 int preflight_guest(struct op *op, struct err *err);
 

@@ -150,7 +150,7 @@ static void book_run(struct steps *s, int r)
 	bool ran = res->state != STEP_SKIPPED && !(s->dry && !step->preflight);
 
 	if (ran)
-		res->us = s->sys->ops->now_us(s->sys) - s->began;
+		res->began_us = s->began, res->us = s->sys->ops->now_us(s->sys) - s->began;
 	if (r < 0) {
 		res->state = STEP_FAILED;
 		s->first_r = r;
@@ -177,7 +177,7 @@ static void book_undo(struct steps *s)
 		res->state = STEP_UNDONE;
 		/* of a run that turned round, the times are those of the way down */
 		if (!s->first_r)
-			res->us = s->sys->ops->now_us(s->sys) - s->began;
+			res->began_us = s->began, res->us = s->sys->ops->now_us(s->sys) - s->began;
 	}
 	s->at--;
 }

@@ -42,6 +42,7 @@ enum step_state { STEP_PLANNED, STEP_SKIPPED, STEP_DONE, STEP_FAILED, STEP_UNDON
 
 struct step_result {
 	enum step_state state;
+	uint64_t began_us; /* on the clock of struct sys */
 	uint64_t us; /* time that run took */
 };
 
