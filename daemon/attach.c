@@ -165,7 +165,7 @@ static void attach_finished(struct op *op, int r, const struct err *err, const s
 
 	if (r == 0) {
 		if (!op->dry_run && (op->vf.policy.fields & SYS_VF_MAC) && !(l->want.fields & SYS_VF_MAC) &&
-		    !memcmp(op->vf.policy.mac, (uint8_t[SYS_MAC_LEN]){ 0 }, SYS_MAC_LEN))
+		    !memcmp(op->undo.policy.mac, (uint8_t[SYS_MAC_LEN]){ 0 }, SYS_MAC_LEN))
 			op_warn(op, "the VF has no MAC of its own: the guest makes one up, another one each time; --mac gives it "
 				    "one");
 		answer(op);
