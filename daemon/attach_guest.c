@@ -19,9 +19,67 @@
  */
 #define DRIVE_POLL_US 5000
 
+/*
+ * A VMM that is just being connected to: the operator has made its guest known this moment, or gangwayd has just started. One that
+ * listens says hello at once, unless it is busy starting its guest.
+ */
+#define VMM_HELLO_US 3000000
+
 static void op_timer_off(struct op *op)
 {
 	op->timer = sd_event_source_disable_unref(op->timer);
+}
+
+static bool is_connecting(struct op *op)
+{
+	struct guest *g = guest_find(op->d, op->lease->guest);
+
+	return g && vmm_get_state(g->vmm) == VMM_CONNECTING;
+}
+
+static void vmm_awaited(struct op *op)
+{
+	struct err err = { 0 };
+	int r;
+
+	op_timer_off(op);
+	op->awaiting_vmm = false;
+	r = step_ask_guest(op, &err);
+	if (r != STEP_PENDING)
+		op_step_done(op, r, &err);
+}
+
+static int on_hello_timer(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	(void)s;
+	(void)usec;
+	vmm_awaited(ctx);
+	return 0;
+}
+
+static int await_vmm(struct op *op, struct err *err)
+{
+	uint64_t now;
+	int r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
+
+	if (r >= 0)
+		r = sd_event_add_time(op->d->event, &op->timer, CLOCK_MONOTONIC, now + VMM_HELLO_US, 10000, on_hello_timer, op);
+	if (r < 0)
+		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
+	op->awaiting_vmm = op->vmm_awaited = true;
+	return STEP_PENDING;
+}
+
+void attach_vmm_changed(struct daemon *d, const char *guest)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (!strcmp(l->guest, guest) && l->op && l->op->awaiting_vmm) {
+		if (!is_connecting(l->op))
+			vmm_awaited(l->op);
+		return; /* a guest has one operation at a time; the lease may be gone now */
+	}
 }
 
 /* The guest, if its VMM can be talked to. */
@@ -103,6 +161,8 @@ int step_ask_guest(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
+	if (!op->vmm_awaited && is_connecting(op))
+		return await_vmm(op, err);
 	r = need_vmm(op, &g, err);
 	if (r < 0)
 		return r;

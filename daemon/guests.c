@@ -82,6 +82,7 @@ static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const str
 	case VMM_CONNECTING:
 		break;
 	}
+	attach_vmm_changed(g->daemon, g->name);
 }
 
 static void on_device_deleted(void *ctx, struct vmm *vmm, const char *id)

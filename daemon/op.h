@@ -44,6 +44,8 @@ struct op {
 	char bus[64]; /* root port the VF goes into */
 	bool awaiting_guest; /* the "drive" step is under way */
 	bool awaiting_process; /* the undo of "serve" is under way */
+	bool awaiting_vmm; /* the VMM's hello is waited for */
+	bool vmm_awaited; /* it was, and once is enough */
 	sd_event_source *timer; /* of the step under way */
 	uint64_t deadline_us;
 	json_t *warnings;
