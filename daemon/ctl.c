@@ -60,6 +60,7 @@ static void req_free(struct ctl_req *req)
 	if (req->client) {
 		LIST_REMOVE(req, link);
 		req->client->nr_reqs--;
+		ctl_client_settle(req->client);
 	}
 	json_decref(req->id);
 	free(req);

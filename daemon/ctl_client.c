@@ -19,7 +19,16 @@ static void update_events(struct ctl_client *c)
 {
 	bool lines_left = sd_event_source_get_enabled(c->more, NULL) > 0;
 
-	sd_event_source_set_io_events(c->io, (lines_left ? 0 : EPOLLIN) | (c->nr_out ? EPOLLOUT : 0));
+	sd_event_source_set_io_events(c->io, (lines_left || c->ended ? 0 : EPOLLIN) | (c->nr_out ? EPOLLOUT : 0));
+}
+
+void ctl_client_settle(struct ctl_client *c)
+{
+	bool lines_left = sd_event_source_get_enabled(c->more, NULL) > 0;
+
+	/* a subscriber is one to whom there is always something left to be said */
+	if (c->ended && !c->subscribed && !lines_left && c->nr_reqs == 0 && c->nr_out == 0)
+		shutdown(c->fd, SHUT_RDWR);
 }
 
 /* Send what fits. False: the connection is dead. */
@@ -129,9 +138,15 @@ static void take_lines(struct ctl_client *c)
 		c->nr_in = 0;
 		shutdown(c->fd, SHUT_RDWR);
 	}
+	if (!nl && c->ended && c->nr_in) {
+		ctl_reject(c, "half a request, and then the end");
+		c->nr_in = 0;
+		c->idle = sd_event_source_disable_unref(c->idle);
+	}
 	if (!nl)
 		watch_half_request(c);
 	update_events(c);
+	ctl_client_settle(c);
 }
 
 static int on_more(sd_event_source *s, void *ctx)
@@ -149,18 +164,22 @@ static int on_io(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	(void)s;
 	if ((revents & EPOLLOUT) && !flush(c))
 		n = 0;
-	if (n > 0 && (revents & EPOLLIN) && c->nr_in < LIMIT_CTL_REQUEST) {
+	if (n > 0 && (revents & EPOLLIN) && !c->ended && c->nr_in < LIMIT_CTL_REQUEST) {
 		n = recv(fd, c->in + c->nr_in, LIMIT_CTL_REQUEST - c->nr_in, MSG_DONTWAIT);
-		if (n > 0) {
+		if (n > 0)
 			c->nr_in += (size_t)n;
+		/* its half of the connection; that it hung up altogether is EPOLLHUP */
+		c->ended = n == 0;
+		if (n >= 0)
 			take_lines(c);
-		}
+		n = n == 0 ? 1 : n;
 	}
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || (revents & (EPOLLERR | EPOLLHUP))) {
 		ctl_client_free(c);
 		return 0;
 	}
 	update_events(c);
+	ctl_client_settle(c);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct ctl_client {
 	struct ctl *ctl;
 	int fd;
 	bool may_write, subscribed;
+	bool ended; /* the client says nothing more; it may still listen */
 	sd_event_source *io, *idle; /* idle: runs while half a request is there */
 	sd_event_source *more; /* on while whole lines are there */
 	char *in; /* LIMIT_CTL_REQUEST bytes */
@@ -39,6 +40,9 @@ struct ctl_client *ctl_client_free(struct ctl_client *c);
 /* Queue @msg (taken over) as a line; @droppable: an event, lost and counted when the client reads too slowly. Others that do not fit end
  * the client, later. */
 void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable);
+
+/* One that says nothing more, and to whom there is nothing left to be said, is let go: soon, by the loop. */
+void ctl_client_settle(struct ctl_client *c);
 
 /* ctl.c: a whole line has come; @line is NUL-terminated in place. */
 void ctl_dispatch(struct ctl_client *c, char *line, size_t len);

@@ -237,3 +237,108 @@ Test(ctl_events, half_a_request_is_not_waited_for_for_ever)
 	leave(c);
 	stop();
 }
+
+/* --- a client that has said all, as `nc -N` and socat do --- */
+
+/* The loop, which must come to rest. */
+static void turn_bounded(void)
+{
+	unsigned n = 0;
+
+	while (sd_event_run(d.event, 0) > 0)
+		cr_assert_lt(++n, 1000, "the loop spins");
+}
+
+static unsigned count_lines(const struct client *c)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < c->nr_in; i++)
+		n += c->in[i] == '\n';
+	return n;
+}
+
+Test(ctl_events, all_said_and_still_listening)
+{
+	struct client *c;
+
+	start(false);
+	c = join();
+	cr_assert_gt(send(c->fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"keep\"}\n", 41, MSG_NOSIGNAL), 0);
+	cr_assert_eq(shutdown(c->fd, SHUT_WR), 0);
+	turn_bounded();
+	cr_assert_eq(nr_kept, 1);
+	hear_nothing(c);
+	cr_assert(!c->closed, "its answer is still to come");
+	ctl_reply(kept[0], json_object());
+	hear_result(c, 1);
+	turn_bounded();
+	take_in(c);
+	cr_assert(c->closed, "nothing is to come any more");
+	leave(c);
+	stop();
+}
+
+/* More lines than are taken in a turn, and the last of them only half of one. */
+Test(ctl_events, all_said_in_many_lines)
+{
+	static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}\n";
+	struct client *c;
+
+	start(false);
+	c = join();
+	turn_bounded();
+	for (int i = 0; i < 100; i++)
+		cr_assert_gt(send(c->fd, line, sizeof(line) - 1, MSG_NOSIGNAL), 0);
+	cr_assert_gt(send(c->fd, line, 7, MSG_NOSIGNAL), 0);
+	cr_assert_eq(shutdown(c->fd, SHUT_WR), 0);
+	turn_bounded();
+	take_in(c);
+	cr_assert_eq(nr_echo, 100);
+	cr_assert_eq(count_lines(c), 101);
+	cr_assert(strstr(c->in, "ctl.parse"));
+	cr_assert(c->closed);
+	leave(c);
+	stop();
+}
+
+/* A big answer that does not fit into the socket. */
+Test(ctl_events, all_said_and_much_to_hear)
+{
+	static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"big\",\"params\":{\"n\":3000000}}\n";
+	struct client *c;
+
+	start(false);
+	c = join();
+	cr_assert_gt(send(c->fd, line, sizeof(line) - 1, MSG_NOSIGNAL), 0);
+	cr_assert_eq(shutdown(c->fd, SHUT_WR), 0);
+	turn_bounded();
+	hear_result(c, 1);
+	turn_bounded();
+	take_in(c);
+	cr_assert(c->closed);
+	leave(c);
+	stop();
+}
+
+Test(ctl_events, all_said_and_monitoring)
+{
+	struct client *c;
+	json_t *j;
+
+	start(false);
+	c = join();
+	cr_assert_gt(send(c->fd, MONITOR, strlen(MONITOR), MSG_NOSIGNAL), 0);
+	cr_assert_eq(shutdown(c->fd, SHUT_WR), 0);
+	turn_bounded();
+	hear_result(c, 1);
+	ctl_event(d.ctl, "lease", "vm1/nic0", NULL);
+	j = hear(c);
+	cr_assert(j);
+	json_decref(j);
+	turn_bounded();
+	cr_assert(!c->closed);
+	leave(c);
+	turn_bounded();
+	stop();
+}
