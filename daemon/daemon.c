@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "attach.h"
 #include "ctl.h"
+#include "err.h"
+#include "fdutil.h"
 #include "guests.h"
 #include "lease.h"
 #include "sriov_watch.h"
@@ -18,6 +25,28 @@ bool vf_is_held(const struct daemon *d, const char *vf_bdf)
 	if (!strcmp(held->bdf, vf_bdf))
 		return true;
 	return false;
+}
+
+int daemon_lock(const char *runtime_dir, int *ret_fd, struct err *err)
+{
+	char path[PATH_MAX + 8];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "%s/lock", runtime_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	r = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	if (r == -EWOULDBLOCK) {
+		r = err_set(err, -EBUSY, "daemon.running", "%s: another gangwayd has this runtime directory", runtime_dir);
+		err_hint(err, "systemctl status gangwayd; a second one needs a --runtime, a --socket and a --state of its own");
+	} else if (r < 0) {
+		err_set(err, r, "daemon.no-dir", "%s: %s", path, strerror(-r));
+		err_hint(err, "gangway.conf(5): runtime_dir is a directory that root can write to, on a local file system");
+	}
+	if (r < 0)
+		fd_close(&fd);
+	else
+		*ret_fd = fd;
+	return r;
 }
 
 void daemon_stop(struct daemon *d)

@@ -13,6 +13,7 @@
 struct ctl;
 struct db;
 struct devproc;
+struct err;
 struct guest;
 struct lease;
 struct sriov_watch;
@@ -51,6 +52,12 @@ struct daemon {
 
 /* Is the policy of this VF, which has no lease, being changed? */
 bool vf_is_held(const struct daemon *d, const char *vf_bdf);
+
+/*
+ * One gangwayd for a runtime directory, whatever its state database: holds @runtime_dir/lock until *ret_fd, the caller's, is closed.
+ * -EBUSY daemon.running, else daemon.no-dir.
+ */
+int daemon_lock(const char *runtime_dir, int *ret_fd, struct err *err);
 
 /*
  * The end of gangwayd, not of its leases: clients, workers, guests and leases go, and what was under way stays as the state database has

@@ -19,6 +19,7 @@
 #include "db.h"
 #include "devproc.h"
 #include "err.h"
+#include "fdutil.h"
 #include "guests.h"
 #include "lease.h"
 #include "log.h"
@@ -181,7 +182,8 @@ static int on_guest_row(void *ctx, const char *name, const char *qmp, struct err
 	return 0;
 }
 
-static int start(struct daemon *d, struct err *err)
+/* @ret_lock: as of daemon_lock(), also on failure; the caller's. */
+static int start(struct daemon *d, int *ret_lock, struct err *err)
 {
 	struct rlimit files = { 65536, 65536 };
 	int r;
@@ -189,6 +191,8 @@ static int start(struct daemon *d, struct err *err)
 	if (geteuid() != 0)
 		return err_set(err, -EPERM, "daemon.not-root", "gangwayd needs to be root: it binds drivers and opens VFIO");
 	r = make_dirs(&d->config, err);
+	if (r == 0)
+		r = daemon_lock(d->config.runtime_dir, ret_lock, err);
 	if (r == 0)
 		r = db_open(d->config.state, &d->db, err);
 	if (r < 0)
@@ -239,7 +243,7 @@ int main(int argc, char **argv)
 {
 	struct daemon d = { 0 };
 	struct err err;
-	int r;
+	int r, lock_fd = -1;
 
 	log_init("gangwayd", LOG_LVL_INFO);
 	TAILQ_INIT(&d.guests);
@@ -250,13 +254,15 @@ int main(int argc, char **argv)
 		return r;
 	log_init("gangwayd", d.config.log_level);
 	err_clear(&err);
-	r = start(&d, &err);
+	r = start(&d, &lock_fd, &err);
 	if (r < 0) {
 		fail(&err);
 		stop(&d);
+		fd_close(&lock_fd);
 		return err_exit_code(r);
 	}
 	r = run(&d);
 	stop(&d);
+	fd_close(&lock_fd);
 	return r < 0 ? EXIT_FAILED : EXIT_OK;
 }
