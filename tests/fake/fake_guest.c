@@ -51,9 +51,12 @@ static pid_t start_process(struct fake_guest *g)
 		fake_die("fork");
 	if (pid == 0) {
 		if ((g->uid && (setresgid(g->uid, g->uid, g->uid) < 0 || setresuid(g->uid, g->uid, g->uid) < 0)) ||
-		    listen(fd, 16) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || write(ready[1], &byte, 1) != 1)
+		    listen(fd, 16) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 			_exit(1);
-		close_range(0, ~0U, 0);
+		/* first: the state database's lock is among them, and gangwayd may be stopped and started at once */
+		if (dup2(ready[1], 0) < 0 || close_range(1, ~0U, 0) < 0 || write(0, &byte, 1) != 1)
+			_exit(1);
+		close(0);
 		for (;;)
 			pause();
 	}
