@@ -101,5 +101,8 @@ int lease_adopt_process(struct lease *l, struct err *err)
 	r = devproc_adopt(l->daemon->event, &config, &ops, l, &fds, &l->dev, err);
 	if (r < 0)
 		return r;
-	return vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
+	r = vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
+	if (r < 0)
+		l->dev = devproc_free(l->dev);
+	return r;
 }

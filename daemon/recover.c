@@ -21,6 +21,9 @@
 #include "sriov.h"
 #include "vmm.h"
 
+#define ADOPT_TRIES 3 /* of one lease's process */
+#define ADOPT_RETRIES 8 /* second and third tries, of all leases */
+
 static void end_lease(struct lease *l, const char *why)
 {
 	struct err err;
@@ -207,17 +210,56 @@ static void other_boot(struct lease *l, struct again_list *again)
 	lease_free(l);
 }
 
-static void same_boot(struct lease *l)
+struct recovery {
+	struct daemon *d;
+	struct again_list again;
+	unsigned
+		nr_retries; /* of adoptions, of all leases: each may wait for a process that says nothing, and start-up with it */
+};
+
+static bool is_gone(const struct err *err)
+{
+	return !strcmp(err->code, "devproc.gone");
+}
+
+/* A process that is there but was not got hold of (busy, or descriptors ran out) may be the next time: only one that is gone is not. */
+static int adopt(struct recovery *rec, struct lease *l, struct err *err)
+{
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; i < ADOPT_TRIES; i++) {
+		r = lease_adopt_process(l, err);
+		if (r == 0 || is_gone(err) || rec->nr_retries == ADOPT_RETRIES)
+			break;
+		rec->nr_retries++;
+	}
+	return r;
+}
+
+/* The lease stays: the guest may have its VF, and if the process does run, its VFIO keeps anybody from taking the VF away. */
+static void not_adopted(struct lease *l, const struct err *err)
+{
+	l->error = *err;
+	if (is_gone(err)) {
+		err_prefix(&l->error, "lease %s: its gangway-device process is gone", l->id);
+	} else {
+		err_prefix(&l->error, "lease %s: its gangway-device process may still run, but gangwayd has lost it", l->id);
+		err_hint(&l->error,
+			 "restart gangwayd to try again; `fuser -v /dev/vfio/%d` names the process, to be ended once the "
+			 "guest is shut down",
+			 l->group_id);
+	}
+	log_warn("%s", l->error.msg);
+	lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
+}
+
+static void same_boot(struct recovery *rec, struct lease *l)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 	struct err err;
 
-	if (l->via == VIA_VFIO_USER && lease_adopt_process(l, &err) < 0) {
-		l->error = err;
-		err_prefix(&l->error, "lease %s: its gangway-device process is gone", l->id);
-		log_warn("%s", l->error.msg);
-		lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
-	}
+	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
+		not_adopted(l, &err);
 	/* hot leases are in LEASE_ATTACHING until the guest has been asked whether it has the device */
 	if (!g) {
 		end_lease(l, "its guest is not known any more");
@@ -225,11 +267,6 @@ static void same_boot(struct lease *l)
 	}
 	log_info("lease %s: adopted (%s)", l->id, lease_state_to_string(l->state));
 }
-
-struct recovery {
-	struct daemon *d;
-	struct again_list again;
-};
 
 static int on_lease(void *ctx, const char *id, const json_t *record, struct err *err)
 {
@@ -247,7 +284,7 @@ static int on_lease(void *ctx, const char *id, const json_t *record, struct err 
 	if (strcmp(l->boot_id, rec->d->boot_id))
 		other_boot(l, &rec->again);
 	else
-		same_boot(l);
+		same_boot(rec, l);
 	return 0;
 }
 

@@ -11,19 +11,27 @@
 #include "device_proto.h"
 #include "devproc.h"
 #include "fdutil.h"
+#include "guests.h"
+#include "vdev.h"
 
 /* --- the process: answers with what the files beside its socket say --- */
 
 static char script_dir[108]; /* runtime_dir/device */
 
+/* What NAME.once says is said once, and before NAME. */
 static size_t script_read(const char *name, char *buf, size_t size)
 {
 	char path[160];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", script_dir, name);
+	snprintf(path, sizeof(path), "%s/%s.once", script_dir, name);
 	fd = open(path, O_RDONLY);
+	if (fd >= 0)
+		unlink(path);
+	snprintf(path, sizeof(path), "%s/%s", script_dir, name);
+	if (fd < 0)
+		fd = open(path, O_RDONLY);
 	n = fd < 0 ? 0 : read(fd, buf, size - 1);
 	if (fd >= 0)
 		close(fd);
@@ -106,6 +114,12 @@ static bool has_args(void *arg)
 	return script_read("args", (char[16]){ 0 }, 16) > 0;
 }
 
+static bool is_gone(void *arg)
+{
+	(void)arg;
+	return guest_is_gone(guest_find(&h->d, "vm1"));
+}
+
 static struct lease *prepare(void)
 {
 	ssize_t n;
@@ -115,6 +129,7 @@ static struct lease *prepare(void)
 	cr_assert_gt(n, 0);
 	snprintf(script_dir, sizeof(script_dir), "%s/device", h->dir);
 	fake_guest_die(vm1);
+	cr_assert(fake_host_until(h, is_gone, NULL, 5000));
 	fake_host_settle(h);
 	before_again();
 	json_decref(
@@ -147,4 +162,107 @@ Test(attach_serve, what_the_process_is_given)
 	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
 	unchanged();
 	finish();
+}
+
+#define STATUS(degraded)                                                                                                         \
+	"{\"vuser_state\":\"idle\",\"nr_messages\":1,\"nr_rejected\":0,\"nr_clients\":0,\"dma_ranges\":0,\"dma_bytes\":0,"       \
+	"\"vectors_armed\":0,\"bus_master\":false,\"degraded\":" degraded ",\"last_error\":\"\"}"
+#define HELLO                                                                                                                    \
+	"{\"op\":\"hello\",\"version\":1,\"pid\":0,\"id\":\"0000-3b-10.0\",\"bdf\":\"" FAKE_VF0_BDF                              \
+	"\",\"status\":" STATUS("false") "}"
+
+/* --- adopted after a restart --- */
+
+/* The fake kernel knows no process but this one: what the device process holds open has to be held here, too. */
+static void hold(struct lease *l, struct vdev_fds *ret)
+{
+	struct sys *sys = fake_sys(h->fake);
+	struct vdev_fds fds = vdev_get_fds(l->vdev);
+
+	*ret = (struct vdev_fds){ dup(fds.container), dup(fds.group), dup(fds.device) };
+	sys->ops->ioctl(sys, ret->container, VFIO_GET_API_VERSION, NULL);
+	sys->ops->ioctl(sys, ret->group, VFIO_GROUP_GET_STATUS, &(struct vfio_group_status){ .argsz = 8 });
+	sys->ops->ioctl(sys, ret->device, VFIO_DEVICE_GET_INFO, &(struct vfio_device_info){ .argsz = 16 });
+}
+
+static void drop(struct vdev_fds *fds)
+{
+	struct sys *sys = fake_sys(h->fake);
+
+	sys->ops->close(sys, fds->device);
+	sys->ops->close(sys, fds->group);
+	sys->ops->close(sys, fds->container);
+}
+
+static struct lease *restart(void)
+{
+	fake_host_stop(h);
+	fake_host_start(h);
+	fake_host_settle(h);
+	cr_assert_eq(h->d.nr_leases, 1);
+	return lease_find(&h->d, "vm1", NULL);
+}
+
+/* A first answer that is none says nothing about the process: it is asked again. */
+Test(attach_serve, adopted_at_the_second_try)
+{
+	struct lease *l = prepare();
+	struct vdev_fds fds;
+	uid_t uid = l->device_uid;
+
+	hold(l, &fds);
+	script_write("hello", HELLO);
+	script_write("hello.once", "not json");
+	l = restart();
+	cr_assert_eq(l->error.num, 0, "%s", l->error.msg);
+	cr_assert(l->dev && l->vdev);
+	cr_assert_eq(l->device_uid, uid, "as whom it runs is recorded");
+	drop(&fds);
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	finish();
+}
+
+/* @code: why it is not adopted; @dead: it is no more. */
+static void not_adopted(const char *hello, const char *code, bool dead)
+{
+	struct lease *l = prepare();
+	pid_t pid = devproc_get_status(l->dev)->pid;
+
+	script_write("hello", hello);
+	if (dead) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	l = restart();
+	cr_assert_str_eq(l->error.code, code, "%s: %s", l->error.code, l->error.msg);
+	cr_assert_null(l->dev, "nothing is left of an adoption that failed");
+	cr_assert_null(l->vdev);
+	cr_assert_eq(l->reason, REASON_DEVICE_PROCESS_LOST);
+	cr_assert_eq(strstr(l->error.msg, "may still run") != NULL, !dead, "%s", l->error.msg);
+	cr_assert_eq(strstr(l->error.msg, "process is gone") != NULL, dead, "%s", l->error.msg);
+	if (!dead) {
+		cr_assert_eq(kill(pid, 0), 0);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	finish();
+}
+
+Test(attach_serve, a_process_that_is_gone)
+{
+	not_adopted(HELLO, "devproc.gone", true);
+}
+
+Test(attach_serve, a_process_that_talks_nonsense_may_still_run)
+{
+	not_adopted("not json", "devproc.protocol", false);
+}
+
+/* It answers, and what it sends is no VFIO (any more). */
+Test(attach_serve, a_process_with_other_descriptors_may_still_run)
+{
+	not_adopted(HELLO, "vfio.bad-fds", false);
 }
