@@ -19,6 +19,9 @@
 #include "gangway_limits.h"
 #include "log.h"
 
+/* for how long a connection that there is no descriptor for is left alone: its being there wakes the loop all the time */
+#define ACCEPT_AGAIN_US 200000
+
 /* calls that one client may have under way */
 #define REQS_PER_CLIENT 16
 
@@ -34,6 +37,7 @@ struct ctl {
 	size_t nr_methods;
 	int fd;
 	sd_event_source *io;
+	sd_event_source *again; /* on while nobody can be let in; made at the start, for a timer takes a descriptor itself */
 	gid_t gid; /* of the group that may call everything; (gid_t)-1: none */
 	struct ctl_client_list clients;
 	unsigned nr_clients;
@@ -300,6 +304,27 @@ static bool in_group(const struct ctl *ctl, int fd, const struct ucred *cred)
 	return found;
 }
 
+static int on_accept_again(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	struct ctl *ctl = ctx;
+
+	(void)s;
+	(void)usec;
+	return sd_event_source_set_enabled(ctl->io, SD_EVENT_ON);
+}
+
+/* No descriptors or no memory: there is nothing to do but wait until somebody gives some back. */
+static void accept_later(struct ctl *ctl, int num)
+{
+	uint64_t now;
+
+	log_warn("control: a client cannot be let in yet: %s, ignoring", strerror(num));
+	if (sd_event_now(ctl->d->event, CLOCK_MONOTONIC, &now) >= 0 &&
+	    sd_event_source_set_time(ctl->again, now + ACCEPT_AGAIN_US) >= 0 &&
+	    sd_event_source_set_enabled(ctl->again, SD_EVENT_ONESHOT) >= 0)
+		sd_event_source_set_enabled(ctl->io, SD_EVENT_OFF);
+}
+
 static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 {
 	struct ctl *ctl = ctx;
@@ -312,8 +337,11 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	(void)s;
 	(void)revents;
 	conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (conn < 0)
+	if (conn < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			accept_later(ctl, errno);
 		return 0;
+	}
 	if (getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
 		close(conn);
 		return 0;
@@ -360,6 +388,10 @@ int ctl_new(struct daemon *d, const struct ctl_method *methods, size_t nr, struc
 	LIST_INIT(&ctl->clients);
 	ctl->fd = fd_listen_unix(d->config.socket, SOCK_STREAM, d->config.read_only_all ? 0666 : 0660);
 	r = ctl->fd < 0 ? ctl->fd : sd_event_add_io(d->event, &ctl->io, ctl->fd, EPOLLIN, on_connect, ctl);
+	if (r >= 0)
+		r = sd_event_add_time(d->event, &ctl->again, CLOCK_MONOTONIC, 0, 0, on_accept_again, ctl);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(ctl->again, SD_EVENT_OFF);
 	if (r < 0) {
 		err_set(err, r, "ctl.socket", "control socket %s: %s", d->config.socket, strerror(-r));
 		ctl_free(ctl);
@@ -379,6 +411,7 @@ struct ctl *ctl_free(struct ctl *ctl)
 		return NULL;
 	while ((c = LIST_FIRST(&ctl->clients)))
 		ctl_client_free(c); /* NOLINT(clang-analyzer-unix.Malloc): it takes itself out of the list */
+	sd_event_source_disable_unref(ctl->again);
 	sd_event_source_disable_unref(ctl->io);
 	if (ctl->fd >= 0)
 		unlink(ctl->d->config.socket);

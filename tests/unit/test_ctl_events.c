@@ -3,6 +3,7 @@
 #include "ctl_client.h"
 #include "ctl_test.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -338,6 +339,33 @@ Test(ctl_events, all_said_and_monitoring)
 	json_decref(j);
 	turn_bounded();
 	cr_assert(!c->closed);
+	leave(c);
+	turn_bounded();
+	stop();
+}
+
+/* --- no descriptor for one more client --- */
+
+Test(ctl_events, no_descriptor_left)
+{
+	struct rlimit files, few;
+	struct client *c;
+	int next;
+
+	start(false);
+	c = join();
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	next = dup(c->fd);
+	cr_assert_geq(next, 0);
+	close(next);
+	few = (struct rlimit){ .rlim_cur = (rlim_t)next, .rlim_max = files.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	turn_bounded();
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+	cr_assert_gt(send(c->fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"echo\"}\n", 41, MSG_NOSIGNAL), 0);
+	while (nr_echo == 0)
+		cr_assert_gt(sd_event_run(d.event, 5000000), 0, "it is never let in");
+	hear_result(c, 1);
 	leave(c);
 	turn_bounded();
 	stop();
