@@ -36,6 +36,9 @@ static void on_status(void *ctx, const struct devproc_status *s)
 		err_set(&l->error, -EIO, "iommu.degraded", "lease %s: a part of the guest's memory could not be mapped: %s",
 			l->id, s->last_error);
 		log_warn("%s", l->error.msg);
+	} else if (!s->degraded && !strcmp(l->error.code, "iommu.degraded")) {
+		/* the mappings with the hole went with the client that had made them */
+		err_clear(&l->error);
 	}
 	ctl_event(l->daemon->ctl, "device", l->id,
 		  json_pack("{s:s, s:i, s:b, s:b}", "client", s->vuser_state, "vectors", (int)s->vectors_armed, "bus_master",

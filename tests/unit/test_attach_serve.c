@@ -266,3 +266,39 @@ Test(attach_serve, a_process_with_other_descriptors_may_still_run)
 {
 	not_adopted(HELLO, "vfio.bad-fds", false);
 }
+
+/* --- what it says --- */
+
+static bool has_error(void *arg)
+{
+	return (lease_find(&h->d, "vm1", NULL)->error.num != 0) == *(bool *)arg;
+}
+
+/* Says @status when asked: whether the lease then has an error is @error. */
+static void says(const char *status, bool error)
+{
+	script_write("status", status);
+	cr_assert_eq(devproc_poll(lease_find(&h->d, "vm1", NULL)->dev), 0);
+	cr_assert(fake_host_until(h, has_error, &error, 5000), "%s: %s", status, lease_find(&h->d, "vm1", NULL)->error.msg);
+}
+
+/* The hole in the guest's memory goes with the client that made it; another error is not its business. */
+Test(attach_serve, degraded_comes_and_goes)
+{
+	struct lease *l = prepare();
+
+	for (int i = 0; i < 2; i++) {
+		says("{\"op\":\"status\",\"status\":" STATUS("true") "}", true);
+		cr_assert_str_eq(l->error.code, "iommu.degraded");
+		says("{\"op\":\"status\",\"status\":" STATUS("false") "}", false);
+	}
+	err_set(&l->error, -EIO, "test.other", "x");
+	says("{\"op\":\"status\",\"status\":" STATUS("true") "}", true);
+	fake_host_settle(h);
+	says("{\"op\":\"status\",\"status\":" STATUS("false") "}", true);
+	fake_host_settle(h);
+	cr_assert_str_eq(l->error.code, "test.other");
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	finish();
+}
