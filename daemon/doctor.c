@@ -11,6 +11,7 @@
 
 #include "calls.h"
 #include "daemon.h"
+#include "err.h"
 #include "guests.h"
 #include "sriov.h"
 #include "vmm.h"
@@ -27,16 +28,17 @@ struct checkup {
 static void __attribute__((format(printf, 5, 6)))
 find(struct checkup *c, const char *check, const char *status, const char *hint, const char *fmt, ...)
 {
-	char detail[256];
+	struct err text; /* what peers and drivers say, made fit for JSON even where it is cut */
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(detail, sizeof(detail), fmt, ap);
+	err_vset(&text, 0, "", fmt, ap);
 	va_end(ap);
+	err_hint(&text, "%s", hint);
 	if (!strcmp(status, "fail"))
 		c->ok = false;
-	json_array_append_new(
-		c->findings, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", status, "detail", detail, "hint", hint));
+	json_array_append_new(c->findings, json_pack("{s:s, s:s, s:s, s:s}", "check", check, "status", status, "detail", text.msg,
+						     "hint", text.hint));
 }
 
 static size_t count(struct sys *sys, const char *path)
