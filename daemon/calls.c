@@ -40,7 +40,8 @@ static json_t *daemon_to_json(struct daemon *d)
 static void call_version(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
 	(void)d;
-	(void)params;
+	if (!call_params(req, params, "{!}"))
+		return;
 	ctl_reply(req, json_pack("{s:s, s:i, s:i}", "version", GANGWAY_VERSION, "protocol", CTL_PROTOCOL, "pid", (int)getpid()));
 }
 
@@ -68,7 +69,8 @@ static void call_status(struct daemon *d, struct ctl_req *req, const json_t *par
 static void call_monitor(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
 	(void)d;
-	(void)params;
+	if (!call_params(req, params, "{!}"))
+		return;
 	ctl_subscribe(req);
 	ctl_reply(req, json_object());
 }

@@ -171,6 +171,8 @@ static const struct bad {
 	{ "no target", NULL, "ctl.bad-params", EINVAL, "attach", "{'guest':'vm1'}" },
 	{ "one parameter too many", NULL, "ctl.bad-params", EINVAL, "attach", "{'guest':'vm1','target':'eth0','x':1}" },
 	{ "a number for a guest", NULL, "ctl.bad-params", EINVAL, "attach", "{'guest':1,'target':'eth0'}" },
+	{ "version with a parameter", NULL, "ctl.bad-params", EINVAL, "version", "{'x':1}" },
+	{ "monitor with a parameter", NULL, "ctl.bad-params", EINVAL, "monitor", "{'x':1}" },
 	{ "detach of nothing", NULL, "lease.none", ENOENT, "detach", "{'guest':'vm1'}" },
 	{ "detach of no such NIC", NULL, "lease.none", ENOENT, "detach", "{'guest':'vm1','nic':'nic4'}" },
 	{ "detach of an unknown guest", NULL, "guest.unknown", ENOENT, "detach", "{'guest':'vm9'}" },
