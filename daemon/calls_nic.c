@@ -50,6 +50,7 @@ struct nic_job *nic_job_new(struct daemon *d, struct ctl_req *req, const char *n
 			    json_t *(*render)(struct nic_job *))
 {
 	struct nic_job *j;
+	struct err err;
 
 	if (strlen(name) >= sizeof(j->name)) {
 		ctl_fail_params(req, "the name of the device is too long");
@@ -57,7 +58,8 @@ struct nic_job *nic_job_new(struct daemon *d, struct ctl_req *req, const char *n
 	}
 	j = calloc(1, sizeof(*j));
 	if (!j) {
-		ctl_fail_params(req, "no memory");
+		err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+		ctl_fail(req, &err);
 		return NULL;
 	}
 	j->d = d;

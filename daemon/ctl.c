@@ -167,6 +167,7 @@ void ctl_reject(struct ctl_client *c, const char *what)
 	struct err err;
 
 	err_set(&err, -EINVAL, "ctl.parse", "%s", what);
+	err_hint(&err, "one JSON object a line: docs/control-protocol.md");
 	ctl_client_send(c, error_message(NULL, CTL_ERR_PARSE, &err), false);
 }
 
@@ -212,6 +213,7 @@ static const struct ctl_method *check_request(struct ctl_client *c, const json_t
 	}
 	if (c->nr_reqs >= REQS_PER_CLIENT) {
 		err_set(err, -EBUSY, "ctl.too-many", "no more than %d calls under way on one connection", REQS_PER_CLIENT);
+		err_hint(err, "wait for the answer to one of them");
 		return NULL;
 	}
 	return m;
@@ -352,7 +354,8 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	if (full || (!may_write && !ctl->d->config.read_only_all)) {
 		static const char too_many[] =
 			"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"too many clients\",\"data\":"
-			"{\"code\":\"ctl.too-many\",\"errno\":16,\"message\":\"too many clients\",\"hint\":\"\"}}}\n";
+			"{\"code\":\"ctl.too-many\",\"errno\":16,\"message\":\"too many clients\",\"hint\":\"end one of them: ss "
+			"-xp shows who they are\"}}}\n";
 		static const char denied[] =
 			"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"not permitted\",\"data\":"
 			"{\"code\":\"ctl.denied\",\"errno\":1,\"message\":\"not permitted\",\"hint\":\"\"}}}\n";
@@ -394,6 +397,11 @@ int ctl_new(struct daemon *d, const struct ctl_method *methods, size_t nr, struc
 		r = sd_event_source_set_enabled(ctl->again, SD_EVENT_OFF);
 	if (r < 0) {
 		err_set(err, r, "ctl.socket", "control socket %s: %s", d->config.socket, strerror(-r));
+		if (r == -EADDRINUSE)
+			err_hint(err, "another gangwayd listens there: end it, or give this one a --socket of its own");
+		else
+			err_hint(err,
+				 "gangway.conf(5): socket is a path of at most 107 bytes in a directory that root can write to");
 		ctl_free(ctl);
 		return r;
 	}

@@ -119,9 +119,13 @@ static int configure(struct config *config, int argc, char **argv)
 /* The folder of @path, and @path itself where it is to be one. */
 static int make_dir(const char *path, mode_t mode, struct err *err)
 {
-	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "daemon.no-dir", "%s: %s", path, strerror(errno));
-	return 0;
+	int r = mkdir(path, mode) < 0 && errno != EEXIST ? -errno : 0;
+
+	if (r == 0)
+		return 0;
+	err_set(err, r, "daemon.no-dir", "%s: %s", path, strerror(-r));
+	err_hint(err, "make the directory above it, or name another one in gangway.conf(5)");
+	return r;
 }
 
 static int make_dirs(const struct config *config, struct err *err)

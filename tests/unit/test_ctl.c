@@ -7,6 +7,14 @@
 
 #define ECHO(id) "{\"jsonrpc\":\"2.0\",\"id\":" #id ",\"method\":\"echo\",\"params\":{\"a\":1}}\n"
 
+static const char *hint_of(json_t *j)
+{
+	const char *hint = NULL;
+
+	cr_assert_eq(json_unpack(j, "{s:{s:{s:s}}}", "error", "data", "hint", &hint), 0);
+	return hint;
+}
+
 Test(ctl, a_line_in_pieces)
 {
 	static const char text[] = ECHO(7);
@@ -269,4 +277,45 @@ Test(ctl, a_flood_is_worked_off_in_turns)
 	leave(flood);
 	leave(c);
 	stop();
+}
+
+/* What a refused client can do about it. */
+Test(ctl, refusals_have_hints)
+{
+	struct client *c, *more[LIMIT_CTL_CLIENTS];
+	struct err err;
+	struct ctl *ctl;
+	json_t *j;
+
+	start(false);
+	c = join();
+	say_text(c, "nonsense\n");
+	j = hear(c);
+	cr_assert_neq(*hint_of(j), '\0');
+	json_decref(j);
+	for (int i = 0; i < 17; i++)
+		say_text(c, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"keep\"}\n");
+	j = hear(c);
+	cr_assert_neq(*hint_of(j), '\0');
+	json_decref(j);
+	for (int i = 0; i < 16; i++)
+		ctl_reply(kept[i], json_object());
+	for (int i = 0; i < LIMIT_CTL_CLIENTS; i++) {
+		more[i] = join();
+		turn();
+	}
+	j = hear(more[LIMIT_CTL_CLIENTS - 1]);
+	cr_assert_neq(*hint_of(j), '\0');
+	json_decref(j);
+	for (int i = 0; i < LIMIT_CTL_CLIENTS; i++)
+		leave(more[i]);
+	leave(c);
+	turn();
+	stop();
+	strcpy(d.config.socket, "/nowhere/at/all/sock");
+	cr_assert_geq(sd_event_new(&d.event), 0);
+	cr_assert_lt(ctl_new(&d, methods, 1, &ctl, &err), 0);
+	cr_assert_str_eq(err.code, "ctl.socket");
+	cr_assert_neq(err.hint[0], '\0');
+	sd_event_unref(d.event);
 }
