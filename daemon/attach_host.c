@@ -402,8 +402,12 @@ void after_open(void *ctx)
 int undo_open(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
+	struct err why;
 
 	(void)err;
+	/* a VMM that keeps the device's descriptor keeps what is mapped, too: closing ours unmaps nothing then */
+	if (op->lease->vdev && vdev_quiesce(op->lease->vdev, &why) < 0)
+		log_debug("lease %s: %s, ignoring", op->lease->id, why.msg);
 	op->lease->vdev = vdev_close(op->lease->vdev);
 	return 0;
 }

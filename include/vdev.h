@@ -58,6 +58,9 @@ ssize_t vdev_region_write(struct vdev *vdev, unsigned index, uint64_t offset, co
 /* VFIO_DEVICE_SET_IRQS as it is. */
 int vdev_set_irqs(struct vdev *vdev, struct vfio_irq_set *set, struct err *err);
 int vdev_reset(struct vdev *vdev, struct err *err);
+/* No DMA any more, whoever else holds a descriptor of it: bus master off, reset, everything unmapped that its container maps, ours or not.
+ * Each is tried whatever the one before said: 0 or the first error. */
+int vdev_quiesce(struct vdev *vdev, struct err *err);
 bool vdev_can_reset(const struct vdev *vdev);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What can be asked of an open function. Offsets and lengths come from a guest's VMM: checked here, before the kernel sees them. */
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,4 +136,50 @@ int vdev_reset(struct vdev *v, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "vfio.reset-failed", "vf %s: reset: %s", v->bdf, strerror(-r));
 	return 0;
+}
+
+static int unmap(struct vdev *v, uint32_t flags, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap arg = { .argsz = sizeof(arg), .flags = flags, .iova = iova, .size = size };
+
+	return v->sys->ops->ioctl(v->sys, v->fds.container, VFIO_IOMMU_UNMAP_DMA, &arg);
+}
+
+/* The whole address space in one (since Linux 5.12), or in two halves: no size is its length. */
+static int unmap_all(struct vdev *v)
+{
+	const uint64_t half = UINT64_C(1) << 63;
+	int r, r2;
+
+	if (v->sys->ops->ioctl(v->sys, v->fds.container, VFIO_CHECK_EXTENSION, (void *)VFIO_UNMAP_ALL) > 0)
+		return unmap(v, VFIO_DMA_UNMAP_FLAG_ALL, 0, 0);
+	r = unmap(v, 0, 0, half);
+	r2 = unmap(v, 0, half, half);
+	return r < 0 ? r : r2;
+}
+
+int vdev_quiesce(struct vdev *v, struct err *err)
+{
+	struct err later;
+	uint16_t command = 0;
+	ssize_t n;
+	int r = 0, u;
+
+	/* first, so that it meets no unmapped address on the way */
+	n = vdev_region_read(v, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	if (n == sizeof(command)) {
+		command &= (uint16_t)~PCI_COMMAND_MASTER;
+		n = vdev_region_write(v, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	}
+	if (n != sizeof(command))
+		r = err_set(err, n < 0 ? (int)n : -EIO, "vfio.quiesce", "vf %s: its bus mastering cannot be switched off",
+			    v->bdf);
+	if (vdev_can_reset(v)) {
+		u = vdev_reset(v, r < 0 ? &later : err);
+		r = r < 0 ? r : u;
+	}
+	u = unmap_all(v);
+	if (u < 0 && r == 0)
+		r = err_set(err, u, "vfio.unmap-failed", "vf %s: unmapping the guest's memory: %s", v->bdf, strerror(-u));
+	return r;
 }

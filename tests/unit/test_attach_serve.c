@@ -302,3 +302,26 @@ Test(attach_serve, degraded_comes_and_goes)
 	unchanged();
 	finish();
 }
+
+/* --- the end --- */
+
+/* A VMM that keeps the VF's descriptors keeps no DMA: the lease cannot end, but what was mapped is not any more. */
+Test(attach_serve, a_vf_that_is_held_is_unmapped)
+{
+	struct lease *l = prepare();
+	static uint8_t page[4096] __attribute__((aligned(4096)));
+	struct vfio_iommu_type1_dma_map m = {
+		.argsz = sizeof(m), .flags = VFIO_DMA_MAP_FLAG_READ, .vaddr = (uintptr_t)page, .size = 4096
+	};
+	struct sys *sys = fake_sys(h->fake);
+	struct vdev_fds fds;
+
+	hold(l, &fds);
+	cr_assert_eq(sys->ops->ioctl(sys, fds.container, VFIO_IOMMU_MAP_DMA, &m), 0);
+	fail("vfio.group-in-use", EBUSY, "detach", json_pack("{s:s}", "guest", "vm1"));
+	cr_assert_eq(fake_iommu_mappings(h->fake), 0);
+	drop(&fds);
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	finish();
+}

@@ -277,6 +277,78 @@ Test(vdev, region_bounds)
 	vdev_close(v);
 }
 
+/* --- quiesce --- */
+
+static const struct sys_ops *real_ops;
+
+/* Linux before 5.12. */
+static int old_ioctl(struct sys *s, int fd, unsigned long request, void *arg)
+{
+	const struct vfio_iommu_type1_dma_unmap *u = arg;
+
+	if (request == VFIO_CHECK_EXTENSION && arg == (void *)VFIO_UNMAP_ALL)
+		return 0;
+	if (request == VFIO_IOMMU_UNMAP_DMA && u->flags)
+		return -EINVAL;
+	return real_ops->ioctl(s, fd, request, arg);
+}
+
+static void map_at(int container, uint64_t iova)
+{
+	static uint8_t page[4096] __attribute__((aligned(4096)));
+	struct vfio_iommu_type1_dma_map m = {
+		.argsz = sizeof(m), .flags = VFIO_DMA_MAP_FLAG_READ, .vaddr = (uintptr_t)page, .iova = iova, .size = 4096
+	};
+
+	cr_assert_eq(sys->ops->ioctl(sys, container, VFIO_IOMMU_MAP_DMA, &m), 0);
+}
+
+/* A VMM keeps the device's descriptor: the group and container live on, so nothing is unmapped by closing ours. */
+Test(vdev, quiesce_with_the_device_held_elsewhere)
+{
+	struct sys_ops old_ops = *sys->ops;
+
+	real_ops = sys->ops;
+	old_ops.ioctl = old_ioctl;
+	for (int old = 0; old < 2; old++) {
+		uint16_t command = 6;
+		struct vdev *v = NULL;
+		int held;
+
+		cr_assert_eq(vdev_open(sys, VF, &v, &err), 0, "%s", err.msg);
+		map_at(vdev_get_fds(v).container, 0);
+		map_at(vdev_get_fds(v).container, UINT64_C(0x7ffffc000));
+		cr_assert_eq(vdev_region_write(v, VFIO_PCI_CONFIG_REGION_INDEX, 4, &command, 2), 2);
+		held = dup(vdev_get_fds(v).device);
+		cr_assert_eq(sys->ops->ioctl(sys, held, VFIO_DEVICE_GET_INFO, &(struct vfio_device_info){ .argsz = 16 }), 0);
+		sys->ops = old ? &old_ops : real_ops;
+		cr_assert_eq(fake_iommu_mappings(fake), 2);
+		cr_assert_eq(vdev_quiesce(v, &err), 0, "%s", err.msg);
+		cr_assert_eq(fake_iommu_mappings(fake), 0);
+		cr_assert_eq(fake_vfio_resets(fake_vfio_current(), VF), 1);
+		cr_assert_eq(vdev_region_read(v, VFIO_PCI_CONFIG_REGION_INDEX, 4, &command, 2), 2);
+		cr_assert_not(command & 4, "bus master");
+		vdev_close(v);
+		sys->ops->close(sys, held);
+		sys->ops = real_ops;
+	}
+}
+
+/* A call that fails does not keep the others from being tried. */
+Test(vdev, quiesce_unmaps_whatever_fails_before)
+{
+	for (unsigned n = 1; n <= 3; n++) {
+		struct vdev *v = NULL;
+
+		cr_assert_eq(vdev_open(sys, VF, &v, &err), 0);
+		map_at(vdev_get_fds(v).container, 0);
+		fake_fail_at(fake, n, -EIO); /* command register read, written; reset */
+		cr_assert_eq(vdev_quiesce(v, &err), -EIO, "%u", n);
+		cr_assert_eq(fake_iommu_mappings(fake), 0, "%u", n);
+		vdev_close(v);
+	}
+}
+
 /* Each call of an open fails in turn: an error with a code, nothing left behind. */
 Test(vdev, every_call_of_open_fails_once)
 {
