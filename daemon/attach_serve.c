@@ -57,10 +57,20 @@ static void on_gone(void *ctx, const char *why)
 {
 	struct lease *l = ctx;
 
+	bool undead = !strcmp(why, DEVPROC_NOT_DEAD);
+	pid_t pid = devproc_get_status(l->dev)->pid;
+	struct err err = { 0 };
+
 	l->dev = devproc_free(l->dev);
+	if (undead) {
+		err_set(&err, -ETIMEDOUT, "devproc.undead", "lease %s: its gangway-device process %d does not die", l->id,
+			(int)pid);
+		err_hint(&err, "the kernel holds it, see /proc/%d/stack; `gangway detach %s %s` again once it has ended",
+			 (int)pid, l->guest, l->nic);
+	}
 	if (l->op && l->op->awaiting_process) {
 		l->op->awaiting_process = false;
-		op_step_done(l->op, 0, NULL);
+		op_step_done(l->op, err.num, &err);
 		return;
 	}
 	/* The daemon's duplicates of the VFIO descriptors keep the VF going; only the VMM's own requests fail from now on. */

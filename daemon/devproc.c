@@ -20,7 +20,9 @@
 #include "fdutil.h"
 #include "log.h"
 
-#define STOP_US (1000 * 1000) /* from asking to killing */
+#define STOP_US (5 * 1000 * 1000) /* from asking to killing: it resets the VF and unpins the guest's memory meanwhile */
+#define KILL_US                                                                                                                  \
+	(5 * 1000 * 1000) /* from killing to giving up: the kernel may hold it in a reset or an unpin, for ever if the VF hangs */
 #define BURST 16 /* messages worked off before the loop goes on */
 #define RATE_US (1000 * 1000) /* in so much time the loop hears a process at most RATE times: an honest one tells 10 times */
 #define RATE 50
@@ -65,6 +67,19 @@ int devproc_alloc(sd_event *event, const struct devproc_config *config, const st
 	return 0;
 }
 
+static int on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct devproc *p = userdata;
+
+	(void)usec;
+	sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	p->pid_source = sd_event_source_disable_unref(p->pid_source);
+	p->gone = true; /* for us; its sockets stay, for whoever looks for it */
+	log_err("lease %s: its device process %d does not die", p->id, (int)p->status.pid);
+	p->ops->on_gone(p->ctx, DEVPROC_NOT_DEAD); /* may free @p */
+	return 0;
+}
+
 static void kill_it(struct devproc *p, const char *why)
 {
 	if (!p->why)
@@ -74,6 +89,10 @@ static void kill_it(struct devproc *p, const char *why)
 	fd_close(&p->ctl_fd);
 	/* on_pid() follows; a process that is gone already has made the pidfd readable */
 	pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
+	sd_event_source_disable_unref(p->stop_source);
+	p->stop_source = NULL;
+	if (sd_event_add_time_relative(p->event, &p->stop_source, CLOCK_MONOTONIC, KILL_US, 0, on_kill_timer, p) < 0)
+		log_warn("lease %s: no timer for its end, ignoring", p->id);
 }
 
 /* Reap it where it is our child; of one started by an earlier gangwayd, init is the parent (-ECHILD). */

@@ -41,9 +41,11 @@ struct devproc_status {
 	bool degraded; /* a map was refused: the device works with a hole */
 };
 
+#define DEVPROC_NOT_DEAD "does not die" /* the one @why of on_gone (compared as text) with which the process may still be there */
+
 struct devproc_ops {
-	void (*on_status)(void *ctx, const struct devproc_status *status); /* on every change */
-	void (*on_gone)(void *ctx, const char *why); /* the process ended; once */
+	void (*on_status)(void *ctx, const struct devproc_status *status); /* for each wake-up with news: the latest of them */
+	void (*on_gone)(void *ctx, const char *why); /* the process ended, or DEVPROC_NOT_DEAD; once */
 };
 
 /* @runtime_dir and its device/ and vm/: made where they are missing (at start-up, and by devproc_start() again). -EEXIST devproc.runtime-dir:
@@ -62,7 +64,7 @@ const char *devproc_socket_path(const struct devproc *proc);
 const struct devproc_status *devproc_get_status(const struct devproc *proc);
 /* Ask it for a fresh status; on_status follows. */
 int devproc_poll(struct devproc *proc);
-/* End it (asked first, killed after 1 s), remove its sockets; on_gone is called with "stopped". */
+/* End it (asked first, killed after 5 s), remove its sockets; on_gone is called with "stopped", or, 5 s after the killing, DEVPROC_NOT_DEAD. */
 void devproc_stop(struct devproc *proc);
 /* Forget it without ending it (gangwayd stops, leases stay). */
 struct devproc *devproc_free(struct devproc *proc);

@@ -95,5 +95,6 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		if (devctl_process(ctl, &fds[SLOT_CTL], &status) < 0)
 			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
 	}
+	dev->quiet = false; /* a VMM that left earlier may have used the device's descriptor since */
 	return 0;
 }

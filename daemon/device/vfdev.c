@@ -174,10 +174,12 @@ static void on_client(void *ctx, bool connected)
 
 	if (vfdev_may_log(dev))
 		log_info("vf %s: the VMM has %s", vdev_bdf(dev->vdev), connected ? "connected" : "gone");
-	if (connected)
+	if (connected) {
 		err_clear(&dev->last);
-	else
+		dev->quiet = false;
+	} else {
 		vfdev_quiesce(dev);
+	}
 }
 
 const struct vuser_ops vfdev_ops = {
@@ -219,7 +221,7 @@ int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_
 
 void vfdev_done(struct vfdev *dev)
 {
-	if (dev->irq && dev->iommu)
+	if (dev->irq && dev->iommu && !dev->quiet)
 		vfdev_quiesce(dev);
 	dev->irq = irq_free(dev->irq);
 	dev->iommu = iommu_free(dev->iommu);
@@ -245,6 +247,7 @@ void vfdev_quiesce(struct vfdev *dev)
 	if (iommu_unmap_all(dev->iommu, NULL, &err) < 0)
 		refused(dev, &err);
 	read_command(dev);
+	dev->quiet = true;
 }
 
 bool vfdev_bus_master(const struct vfdev *dev)

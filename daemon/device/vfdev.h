@@ -21,6 +21,7 @@ struct vfdev {
 	struct iommu *iommu;
 	struct irq *irq;
 	uint16_t command; /* PCI command register as the guest sees it */
+	bool quiet; /* quiesced, and no client since */
 	struct err last; /* the last refusal since the client came; num 0: none */
 	uint64_t log_from_us; /* start of the present logging window, and lines written in it */
 	unsigned nr_logged;
@@ -30,6 +31,7 @@ extern const struct vuser_ops vfdev_ops; /* ctx: struct vfdev * */
 
 /* @fds are taken over, also on failure. @ram_bytes: the guest's (device_ram_limit()). */
 int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err);
+/* Quiesces it where it is not quiet. */
 void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */
 void vfdev_quiesce(struct vfdev *dev);

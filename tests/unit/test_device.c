@@ -187,6 +187,43 @@ Test(device, ram_limit_saturates)
 	cr_assert_eq(device_ram_limit(UINT64_MAX - DEVICE_RAM_SPARE + 1), UINT64_MAX);
 }
 
+static unsigned nr_resets;
+
+static int counting_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
+{
+	nr_resets += request == VFIO_DEVICE_RESET;
+	return canned_ioctl(sys, fd, request, arg);
+}
+
+/* A reset takes its time: at the end there is one, by the client that goes or, where there was none since, by the end itself. */
+Test(device, quiesced_once_at_the_end)
+{
+	static const struct {
+		bool client, wait;
+		unsigned resets;
+	} rows[] = { { false, false, 1 }, { true, false, 1 }, { true, true, 2 } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct vdev_fds fds = { .container = dup(0), .group = dup(0), .device = dup(0) };
+		struct sys *sys = canned_sys();
+		struct devctl ctl = { .stop = true };
+		struct vfdev dev;
+		struct err err;
+
+		nr_resets = 0;
+		canned_ops.ioctl = counting_ioctl;
+		cr_assert_eq(vfdev_init(&dev, sys, PEER_BDF, fds, 1 << 20, &err), 0, "%s", err.msg);
+		if (rows[i].client) {
+			vfdev_ops.on_client(&dev, true);
+			vfdev_ops.on_client(&dev, false);
+		}
+		if (rows[i].wait)
+			cr_assert_eq(device_serve(&ctl, NULL, &dev, -1), 0);
+		vfdev_done(&dev);
+		cr_assert_eq(nr_resets, rows[i].resets, "row %zu: %u", i, nr_resets);
+	}
+}
+
 /* A guest that flips bus mastering as fast as it can makes ten messages a second, not ten thousand. */
 Test(device, a_chatty_guest_is_coalesced)
 {

@@ -237,11 +237,11 @@ Test(devproc, sockets_and_their_modes)
 	snprintf(path, sizeof(path), "%s/vm", dir);
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert_eq(st.st_mode & 0777, 0711);
-	/* it does not answer: killed after a second, and the caller may free in the callback */
+	/* it does not answer: killed after five seconds, and the caller may free in the callback */
 	seen.free_in_gone = true;
 	devproc_stop(seen.proc);
 	devproc_stop(seen.proc);
-	run_until_gone(5);
+	run_until_gone(15);
 	cr_assert_eq(seen.nr_gone, 1);
 	cr_assert_str_eq(seen.why, "stopped");
 	cr_assert_not(exists("device/lease-1.ctl") || exists("vm/lease-1.sock"));
@@ -300,6 +300,31 @@ Test(devproc, adopt_and_stop)
 	devproc_stop(seen.proc);
 	run_until_gone(5);
 	cr_assert_str_eq(seen.why, "stopped");
+	peer_clean(&peer);
+}
+
+/* The kernel may hold a process in a call on the device, killed or not: that is told, not waited for without end. */
+Test(devproc, a_process_that_does_not_die)
+{
+	struct devproc_config c = config("/nonexistent");
+	struct vdev_fds fds = VDEV_FDS_NONE;
+	struct peer peer;
+
+	peer_start(&peer);
+	c.runtime_dir = peer.dir;
+	cr_assert_eq(devproc_adopt(event, &c, &ops, NULL, &fds, &seen.proc, &err), 0, "%s", err.msg);
+	close(fds.container);
+	close(fds.group);
+	close(fds.device);
+	/* its end is not heard of, and it cannot be asked to end */
+	seen.proc->pid_source = sd_event_source_disable_unref(seen.proc->pid_source);
+	fd_close(&seen.proc->ctl_fd);
+	seen.free_in_gone = true;
+	devproc_stop(seen.proc);
+	run_until_gone(15);
+	cr_assert_eq(seen.nr_gone, 1);
+	cr_assert_str_eq(seen.why, DEVPROC_NOT_DEAD);
+	peer_wait(&peer);
 	peer_clean(&peer);
 }
 
