@@ -99,6 +99,7 @@ static int run(const struct options *opt, struct err *err)
 	struct vuser *vuser = NULL;
 	struct vfdev dev;
 	struct devctl ctl;
+	char name[64];
 	int r;
 
 	r = sandbox_drop(opt->uid, opt->gid, err);
@@ -109,7 +110,8 @@ static int run(const struct options *opt, struct err *err)
 	if (r < 0)
 		return r;
 	devctl_init(&ctl, DEVICE_FD_CTL, opt->id, opt->bdf, vfio);
-	r = vuser_new(&vfdev_ops, &dev, opt->id, &vuser);
+	snprintf(name, sizeof(name), "vf %s", opt->bdf);
+	r = vuser_new(&vfdev_ops, &dev, name, &vuser);
 	if (r < 0)
 		err_set(err, r, "device.no-memory", "out of memory");
 	if (r == 0)
