@@ -22,6 +22,7 @@
 #include "fdutil.h"
 #include "gangway_limits.h"
 
+#define EMPTY_DIR "/device/empty" /* the root directory of the processes; no socket there is called so */
 #define FD_ABOVE 32 /* where descriptors wait to be moved to their places */
 
 enum { SRC_CTL, SRC_VUSER, SRC_CONTAINER, SRC_GROUP, SRC_DEVICE, SRC_ERR, SRC_NUM };
@@ -70,6 +71,8 @@ int devproc_make_dirs(const char *runtime_dir, struct err *err)
 	r = make_dir(runtime_dir, "", 0755, err);
 	if (r == 0)
 		r = make_dir(runtime_dir, "/device", 0700, err);
+	if (r == 0)
+		r = make_dir(runtime_dir, EMPTY_DIR, 0555, err);
 	if (r == 0)
 		r = make_dir(runtime_dir, "/vm", 0711, err);
 	return r;
@@ -172,7 +175,7 @@ static int wait_exec(int pipe_fd, const struct devproc_config *config, struct er
 }
 
 struct strings {
-	char ram[24], uid[16], gid[16], journal[128];
+	char ram[24], uid[16], gid[16], journal[128], root[PATH_MAX];
 };
 
 static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int pipe_rd, pid_t *ret_pid, int *ret_pidfd,
@@ -190,6 +193,8 @@ static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int 
 			 s.uid,
 			 (char *)"--gid",
 			 s.gid,
+			 (char *)"--root",
+			 s.root,
 			 NULL };
 	/* the log goes where gangwayd's goes; nothing else of its environment is the process's business */
 	char *envp[] = { s.journal, NULL };
@@ -200,6 +205,7 @@ static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int 
 	snprintf(s.ram, sizeof(s.ram), "%llu", (unsigned long long)config->ram_bytes);
 	snprintf(s.uid, sizeof(s.uid), "%u", config->run_uid);
 	snprintf(s.gid, sizeof(s.gid), "%u", config->run_gid);
+	snprintf(s.root, sizeof(s.root), "%s" EMPTY_DIR, config->runtime_dir);
 	snprintf(s.journal, sizeof(s.journal), "JOURNAL_STREAM=%.100s", journal ? journal : "");
 	if (!journal)
 		envp[0] = NULL;

@@ -48,7 +48,7 @@ struct devproc_ops {
 	void (*on_gone)(void *ctx, const char *why); /* the process ended, or DEVPROC_NOT_DEAD; once */
 };
 
-/* @runtime_dir and its device/ and vm/: made where they are missing (at start-up, and by devproc_start() again). -EEXIST devproc.runtime-dir:
+/* @runtime_dir and its device/, device/empty/ and vm/: made where they are missing (at start-up, and by devproc_start() again). -EEXIST devproc.runtime-dir:
  * one is there that is not ours. */
 int devproc_make_dirs(const char *runtime_dir, struct err *err);
 

@@ -23,8 +23,10 @@
 #include "sys_device.h"
 #include "vfdev.h"
 
+#define MEMORY_LIMIT (64ul << 20) /* its own: libraries, a VMM's messages, LIMIT_DMA_RANGES mappings */
+
 struct options {
-	const char *id, *bdf;
+	const char *id, *bdf, *root;
 	uint64_t ram;
 	uid_t uid;
 	gid_t gid;
@@ -47,10 +49,15 @@ static uint64_t number(const char *text)
 static void parse(int argc, char **argv, struct options *ret)
 {
 	static const struct option longs[] = {
-		{ "id", required_argument, NULL, 'i' },	 { "bdf", required_argument, NULL, 'b' },
-		{ "ram", required_argument, NULL, 'r' }, { "uid", required_argument, NULL, 'u' },
-		{ "gid", required_argument, NULL, 'g' }, { "debug", no_argument, NULL, 'd' },
-		{ "version", no_argument, NULL, 'V' },	 { 0 },
+		{ "id", required_argument, NULL, 'i' },
+		{ "bdf", required_argument, NULL, 'b' },
+		{ "ram", required_argument, NULL, 'r' },
+		{ "uid", required_argument, NULL, 'u' },
+		{ "gid", required_argument, NULL, 'g' },
+		{ "debug", no_argument, NULL, 'd' },
+		{ "root", required_argument, NULL, 'R' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
 	int c;
 
@@ -66,6 +73,8 @@ static void parse(int argc, char **argv, struct options *ret)
 			ret->uid = (uid_t)number(optarg);
 		else if (c == 'g')
 			ret->gid = (gid_t)number(optarg);
+		else if (c == 'R')
+			ret->root = optarg;
 		else if (c == 'd')
 			log_init("gangway-device", LOG_LVL_DEBUG);
 		else if (c == 'V')
@@ -74,7 +83,7 @@ static void parse(int argc, char **argv, struct options *ret)
 			exit(EXIT_USAGE);
 	}
 	if (!ret->id || !ret->bdf || !ret->ram || optind != argc) {
-		fprintf(stderr, "usage: gangway-device --id LEASE --bdf BDF --ram BYTES [--uid N] [--gid N]\n"
+		fprintf(stderr, "usage: gangway-device --id LEASE --bdf BDF --ram BYTES [--uid N] [--gid N] [--root DIR]\n"
 				"Started by gangwayd, with its sockets and VFIO descriptors open as 3 to 7.\n");
 		exit(EXIT_USAGE);
 	}
@@ -102,7 +111,7 @@ static int run(const struct options *opt, struct err *err)
 	char name[64];
 	int r;
 
-	r = sandbox_drop(opt->uid, opt->gid, err);
+	r = sandbox_drop(opt->root, opt->uid, opt->gid, err);
 	if (r == 0)
 		r = claim_sockets(err);
 	if (r == 0)
@@ -116,6 +125,8 @@ static int run(const struct options *opt, struct err *err)
 		err_set(err, r, "device.no-memory", "out of memory");
 	if (r == 0)
 		r = sandbox_limit_fds(vfdev_max_fds(&dev), err);
+	if (r == 0)
+		r = sandbox_limit_memory(MEMORY_LIMIT, err);
 	if (r == 0)
 		r = sandbox_seal(err);
 	if (r == 0) {

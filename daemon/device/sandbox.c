@@ -85,7 +85,7 @@ static const struct rule rules[] = {
 	ANY(exit_group),
 };
 
-int sandbox_drop(uid_t uid, gid_t gid, struct err *err)
+int sandbox_drop(const char *root, uid_t uid, gid_t gid, struct err *err)
 {
 	struct rlimit no_core = { 0, 0 };
 
@@ -94,6 +94,9 @@ int sandbox_drop(uid_t uid, gid_t gid, struct err *err)
 		capng_clear(CAPNG_SELECT_BOTH);
 		if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
 			return err_set(err, -EPERM, "device.sandbox", "sandbox: the capability bounding set stays");
+		/* seccomp forbids to open a path; should that fail some day, there is none */
+		if (root && (chroot(root) < 0 || chdir("/") < 0))
+			return err_set(err, -errno, "device.sandbox", "sandbox: chroot to %s: %s", root, strerror(errno));
 		if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
 			return err_set(err, -errno, "device.sandbox", "sandbox: cannot become %u:%u: %s", uid, gid,
 				       strerror(errno));
@@ -111,18 +114,28 @@ int sandbox_drop(uid_t uid, gid_t gid, struct err *err)
 	return 0;
 }
 
-int sandbox_limit_fds(unsigned nr, struct err *err)
+static int lower(__rlimit_resource_t resource, rlim_t to, const char *name, struct err *err)
 {
 	struct rlimit lim;
 
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return err_set(err, -errno, "device.sandbox", "sandbox: RLIMIT_NOFILE: %s", strerror(errno));
-	if (lim.rlim_max > nr)
-		lim.rlim_max = nr;
+	if (getrlimit(resource, &lim) < 0)
+		return err_set(err, -errno, "device.sandbox", "sandbox: %s: %s", name, strerror(errno));
+	if (lim.rlim_max > to)
+		lim.rlim_max = to;
 	lim.rlim_cur = lim.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return err_set(err, -errno, "device.sandbox", "sandbox: RLIMIT_NOFILE: %s", strerror(errno));
+	if (setrlimit(resource, &lim) < 0)
+		return err_set(err, -errno, "device.sandbox", "sandbox: %s: %s", name, strerror(errno));
 	return 0;
+}
+
+int sandbox_limit_fds(unsigned nr, struct err *err)
+{
+	return lower(RLIMIT_NOFILE, nr, "RLIMIT_NOFILE", err);
+}
+
+int sandbox_limit_memory(unsigned long bytes, struct err *err)
+{
+	return lower(RLIMIT_DATA, bytes, "RLIMIT_DATA", err);
 }
 
 int sandbox_seal(struct err *err)

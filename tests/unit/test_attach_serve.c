@@ -154,8 +154,8 @@ Test(attach_serve, what_the_process_is_given)
 	struct lease *l = prepare();
 	char args[512], want[256];
 
-	snprintf(want, sizeof(want), "--id 0000-3b-10.0 --bdf %s --ram %llu --uid %u --gid %u ", l->vf_bdf, 4ull << 30,
-		 l->device_uid, l->device_uid);
+	snprintf(want, sizeof(want), "--id 0000-3b-10.0 --bdf %s --ram %llu --uid %u --gid %u --root %s/device/empty ", l->vf_bdf,
+		 4ull << 30, l->device_uid, l->device_uid, h->dir);
 	script_read("args", args, sizeof(args));
 	cr_assert_str_eq(args, want);
 	cr_assert_eq(l->device_uid, h->d.config.device_uid_first);

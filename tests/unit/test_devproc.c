@@ -214,8 +214,9 @@ Test(devproc, what_the_process_is_given)
 	fclose(f);
 	/* 8 and 10 are the shell's own: the substitution, and the script */
 	snprintf(want, sizeof(want),
-		 "0 1 2 3 4 5 6 7 8 10\n%d\n--id lease-1 --bdf " PEER_BDF " --ram 1048576 --uid %u --gid %u\n", 65 << 10,
-		 getuid(), getgid());
+		 "0 1 2 3 4 5 6 7 8 10\n%d\n--id lease-1 --bdf " PEER_BDF
+		 " --ram 1048576 --uid %u --gid %u --root %s/device/empty\n",
+		 65 << 10, getuid(), getgid(), dir);
 	cr_assert_eq(strncmp(got, want, strlen(want)), 0, "got:\n%s\nwant:\n%s", got, want);
 	cr_assert_null(strstr(got, "SECRET"));
 }

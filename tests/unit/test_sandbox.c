@@ -139,7 +139,7 @@ static int ends(void (*fn)(void))
 	if (pid == 0) {
 		struct err err;
 
-		if (sandbox_drop(getuid(), getgid(), &err) < 0 || sandbox_seal(&err) < 0)
+		if (sandbox_drop(NULL, getuid(), getgid(), &err) < 0 || sandbox_seal(&err) < 0)
 			_exit(1);
 		fn();
 		_exit(0);
@@ -196,7 +196,7 @@ static int check_dropped(uid_t uid, gid_t gid)
 	int seen = 0;
 	FILE *f;
 
-	if (sandbox_drop(uid, gid, &err) < 0) {
+	if (sandbox_drop(NULL, uid, gid, &err) < 0) {
 		fprintf(stderr, "%s\n", err.msg);
 		return 1;
 	}
@@ -240,7 +240,7 @@ Test(sandbox, another_user_is_not_to_be_had_without_root)
 
 		if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
 			_exit(2);
-		_exit(sandbox_drop(getuid() + 1, getgid(), &err) == -EPERM ? 0 : 1);
+		_exit(sandbox_drop(NULL, getuid() + 1, getgid(), &err) == -EPERM ? 0 : 1);
 	}
 	waitpid(pid, &status, 0);
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -257,4 +257,68 @@ Test(sandbox, descriptors_are_limited)
 	cr_assert_eq(sandbox_limit_fds(200, &err), 0);
 	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &lim), 0);
 	cr_assert_eq(lim.rlim_max, 100, "only ever lowered");
+}
+
+/* 0: in an empty root, and out of its reach. */
+static int check_root(const char *root)
+{
+	struct err err;
+
+	if (sandbox_drop(root, 65534, 65534, &err) < 0)
+		return 1;
+	if (access("/etc/passwd", F_OK) == 0 || access("../../../etc/passwd", F_OK) == 0)
+		return 2;
+	if (open("/x", O_CREAT | O_WRONLY, 0600) >= 0)
+		return 3;
+	return sandbox_seal(&err) < 0 ? 4 : 0;
+}
+
+Test(sandbox, no_file_is_to_be_seen)
+{
+	char dir[] = "/tmp/gangway-empty-XXXXXX";
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		cr_skip_test("needs root");
+	cr_assert_not_null(mkdtemp(dir));
+	cr_assert_eq(chmod(dir, 0555), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(check_root(dir));
+	waitpid(pid, &status, 0);
+	rmdir(dir);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
+	pid = fork();
+	if (pid == 0)
+		_exit(check_root("/nonexistent") == 1 && geteuid() == 0 ? 0 : 1);
+	waitpid(pid, &status, 0);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "no root, no process");
+}
+
+static int check_memory(void)
+{
+	const size_t size = 256ul << 20;
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	struct err err;
+
+	if (sandbox_limit_memory(64ul << 20, &err) < 0 || ftruncate(fd, (off_t)size) < 0)
+		return 1;
+	if (mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+		return 2;
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? 3 : 0;
+}
+
+Test(sandbox, own_memory_is_limited_and_the_guests_is_not)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(check_memory());
+	waitpid(pid, &status, 0);
+#ifdef __SANITIZE_ADDRESS__
+	cr_skip_test("the sanitizer's shadow is memory of its own");
+#endif
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
 }
