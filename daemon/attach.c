@@ -66,13 +66,16 @@ struct step_times {
 /* How much of a step's time nobody else was waited for: a step that ran while the VMM was still to answer cost nothing. */
 static double own_ms(const struct op *op, const struct step *step, const struct step_result *r)
 {
-	uint64_t begin = r->began_us, end = r->began_us + r->us;
+	uint64_t begin = r->began_us, end = r->began_us + r->us, waited = 0;
 
 	if (step->waits == STEP_WAITS_VMM || step->waits == STEP_WAITS_GUEST)
 		return 0;
-	if (op->asked_us && begin >= op->asked_us && begin < op->answered_us)
-		begin = end < op->answered_us ? end : op->answered_us;
-	return (double)(end - begin) / 1000;
+	if (op->asked_us) {
+		uint64_t from = begin > op->asked_us ? begin : op->asked_us, to = end < op->answered_us ? end : op->answered_us;
+
+		waited = to > from ? to - from : 0;
+	}
+	return (double)(r->us - waited) / 1000;
 }
 
 static json_t *steps_to_json(const struct op *op, struct step_times *ret)

@@ -67,6 +67,7 @@ static int await_vmm(struct op *op, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
 	op->awaiting_vmm = op->vmm_awaited = true;
+	op->asked_us = op->d->sys->ops->now_us(op->d->sys);
 	return STEP_PENDING;
 }
 
@@ -173,7 +174,8 @@ int step_ask_guest(void *ctx, struct err *err)
 	if (!op->question)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);
 	op->question->op = op;
-	op->asked_us = op->d->sys->ops->now_us(op->d->sys);
+	if (!op->asked_us)
+		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
 	r = vmm_query(g->vmm, on_info, op->question, err);
 	if (r < 0) {
 		free(op->question);
