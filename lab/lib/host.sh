@@ -71,7 +71,7 @@ snapshot_files() {
 # One line per kind of process with how much it has locked. The keepers of guests, and what runs the snapshot, are ours.
 snapshot_processes() {
 	cat /proc/[0-9]*/status 2>/dev/null | awk '$1 == "Name:" { name = $2 } $1 == "VmLck:" { print "process", name, "locked", $2, $3 }' |
-		grep -vE '^process (bash|awk|grep|cat|sort|uniq|sed|tee|udevadm|python3|[(]udev-worker[)]) ' | sort | uniq -c | sed 's/^ *//'
+		grep -vE '^process (bash|awk|grep|cat|sort|uniq|sed|tee|udevadm|python3|socat|tail|[(]udev-worker[)]) ' | sort | uniq -c | sed 's/^ *//'
 }
 host_snapshot() {
 	udevadm settle --timeout=20

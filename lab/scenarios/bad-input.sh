@@ -158,7 +158,7 @@ control "not an object" '-32600|ctl\.bad-request' '[1,2]'
 control "unknown method" '-32601|ctl\.unknown-method' '{"jsonrpc":"2.0","id":1,"method":"sing"}'
 control "wrong types" '-32602|ctl\.bad-params' '{"jsonrpc":"2.0","id":1,"method":"attach","params":{"guest":7,"target":[]}}'
 control "a number out of range" 'error' '{"jsonrpc":"2.0","id":1,"method":"pf.set","params":{"pf":"eth0","vfs":1e99}}'
-control "a QMP path that is relative" 'qmp\.path-not-absolute' '{"jsonrpc":"2.0","id":1,"method":"guest.add","params":{"name":"relative","qmp":"fake"}}'
+control "a QMP path that is relative" 'guest\.bad-qmp' '{"jsonrpc":"2.0","id":1,"method":"guest.add","params":{"name":"relative","qmp":"fake"}}'
 { printf '{"jsonrpc":"2.0","id":1,"method":"'; head -c 4194304 /dev/zero | tr '\0' a; printf '"}\n'; } >/run/lab/oversized
 control_answer </run/lab/oversized >/run/lab/oversized.answer 2>&1 || true
 check "control request: oversized" eval 'gangway status >/dev/null && host_diff /run/lab/before'
