@@ -114,6 +114,8 @@ int preflight_host(struct op *op, struct err *err)
 	if (r == 0)
 		r = check_vfio(op, err);
 	if (r == 0)
+		r = read_host_ram(op, err);
+	if (r == 0)
 		r = policy_check(&l->want, err);
 	if (r == 0 && (l->want.fields & SYS_VF_MAC))
 		r = policy_check_mac(op->d->sys, &op->pf, l->vf_index, l->want.mac, err);
@@ -124,9 +126,7 @@ int preflight_memory(struct op *op, struct err *err)
 {
 	int r;
 
-	r = read_host_ram(op, err);
-	if (r == 0)
-		r = check_ram(op, err);
+	r = check_ram(op, err);
 	if (r == 0 && op->info.ram_bytes)
 		r = vdev_check_reserved(op->d->sys, op->lease->group_id, op->info.ram_bytes, err);
 	if (r == 0)
