@@ -42,12 +42,12 @@ dmar_faults() { dmesg | grep -c 'DMAR: \[' || true; }
 # own driver (a new one at each bind), interface indices, process ids, kernel threads, udev's database.
 snapshot_pci() {
 	find /sys/bus/pci/devices/*/driver -maxdepth 0 -printf 'pci %p %l\n'
-	grep -H . /sys/bus/pci/devices/*/{driver_override,sriov_numvfs,sriov_drivers_autoprobe,reset_method} 2>/dev/null | sed 's/^/pci /'
+	grep -H . /sys/bus/pci/devices/*/{driver_override,sriov_numvfs,sriov_drivers_autoprobe,reset_method} 2>/dev/null | sed 's/^/pci /' || true # not each has each
 }
 snapshot_links() {
 	local random
 	# an address that a driver made up says so by its kind, 1
-	random=$(grep -lx 1 /sys/class/net/*/addr_assign_type | sed 's/addr_assign_type/address/' | xargs -r cat | jq -Rnc '[inputs]')
+	random=$({ grep -lx 1 /sys/class/net/*/addr_assign_type || true; } | sed 's/addr_assign_type/address/' | xargs -r cat | jq -Rnc '[inputs]')
 	ip -j -d link show | jq -r --argjson random "$random" '.[]
 		| def mac: if IN($random[]) then "random" else . end;
 		"link \(.ifname) \(.address | mac) mtu \(.mtu) \(.flags | sort - ["LOWER_UP"] | join(",")) master \(.master // "-")",
@@ -66,7 +66,7 @@ snapshot_files() {
 	cut -d' ' -f4- /proc/self/mountinfo | sed 's/^/mount /'
 	find /run /tmp /dev/shm /dev/hugepages \( -path /run/udev -o -path /run/lab \) -prune -o -printf 'file %p %y %M %U:%G\n' 2>/dev/null || true
 	cut -f1 -d' ' /proc/modules | sed -n 's/^vfio.*/module &/p'
-	grep -H . /proc/sys/vm/nr_hugepages /sys/module/vfio_iommu_type1/parameters/* | sed 's/^/setting /'
+	grep -H . /proc/sys/vm/nr_hugepages /sys/module/vfio_iommu_type1/parameters/* | sed 's/^/setting /' || true
 }
 # One line per kind of process with how much it has locked. The keepers of guests, and what runs the snapshot, are ours.
 snapshot_processes() {

@@ -2,6 +2,7 @@
 # The prompt of lab/shell: the library of the scenarios as commands for a person.
 [[ ! -r /usr/share/bash-completion/bash_completion ]] || . /usr/share/bash-completion/bash_completion
 PS1='lab# '
+export NO_COLOR=1
 lab_lib=/share/lab/lib
 lab_log=/log
 lab_guests=()
