@@ -188,7 +188,8 @@ install: all
 	$(Q)install -m 644 cli/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/gangway
 	$(Q)install -m 644 daemon/gangwayd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
 
+# the emulated host's image stays: it takes a minute to build, and lab/image --clean removes it
 clean:
-	$(Q)rm -rf $(O)
+	$(Q)find $(O) -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} + 2>/dev/null || true
 
 -include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(addsuffix .o,$(UNIT_TESTS)))
