@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Boots the emulated host. Runs on the build machine, for lab/run and lab/shell.
-#   CPUS, MEM   processors (1: with 2, one guest in some ten dies, see README.md) and memory (4G) of the emulated host
+#   CPUS, MEM   processors (2) and memory (4G) of the emulated host
 #   HUGEPAGES   2 MiB pages kept for the guests' memory (640)
 #   LIMIT       seconds after which it is ended (300; lab/shell has none)
 #   LABDIR      where images and logs are (build/lab)
@@ -78,7 +78,7 @@ lab_qemu() {
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
 		"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
-		-name gangway-lab -accel tcg,thread=multi -cpu max -smp "${CPUS:-1}" -m "${MEM:-4G}" \
+		-name gangway-lab -accel tcg,thread=multi -cpu max -smp "${CPUS:-2}" -m "${MEM:-4G}" \
 		-machine q35,kernel-irqchip=split -nodefaults -display none -no-reboot \
 		-kernel "$lab_image/tree/vmlinuz" -initrd "$lab_image/host.initrd" -append "$append" \
 		-drive "file=$lab_image/tree/host.img,if=virtio,format=raw,snapshot=on" "${iommu[@]}" \

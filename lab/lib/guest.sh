@@ -37,7 +37,7 @@ guest_run() {
 	answer=$(keeper_call "$1" --arg c "$2" --argjson t "${3:-30}" '{op: "run", command: $c, timeout: $t}') || true
 	if [[ $(jq -r .ok <<<"$answer") != true ]]; then
 		jq -r .error <<<"$answer" >&2
-		guest_autopsy "$1" >>"$lab_log/$1.autopsy" 2>&1
+		[[ ${autopsy:-yes} == no ]] || guest_autopsy "$1" >>"$lab_log/$1.autopsy" 2>&1
 		return 125
 	fi
 	jq -rj .value.output <<<"$answer"
@@ -134,6 +134,6 @@ guest_stop() {
 	rm -rf "$(guest_dir "$name")"
 }
 guest_poweroff() {
-	guest_run "$1" 'poweroff -f' >/dev/null 2>&1 || true # the answer is cut off, or not
+	autopsy=no guest_run "$1" 'poweroff -f' >/dev/null 2>&1 || true # the answer is cut off, or not
 	guest_wait "$1" GUEST_EXIT '' "${2:-30}"
 }
