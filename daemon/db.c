@@ -145,7 +145,11 @@ static int prepare_schema(struct db *db, struct err *err)
 	r = check_file(db, &version, err);
 	if (r < 0)
 		return r;
-	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", NULL, NULL, NULL);
+	/*
+	 * A lease's record is for a gangwayd that died, and survives that without a sync of the disk. After a power cut the host has
+	 * booted, and nothing is left of what the record would undo. What an operator has typed is synced: see keep().
+	 */
+	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return fail(db, rc, err, "opening");
 	if (version == 0) {
@@ -217,14 +221,27 @@ static int execute(struct db *db, const char *text, const char *a, const char *b
 	return rc == SQLITE_DONE ? 0 : fail(db, rc, err, doing);
 }
 
+/* Bring what was written to the disk itself: in WAL mode a checkpoint syncs. @r: of the write. */
+static int keep(struct db *db, int r, struct err *err)
+{
+	int rc;
+
+	if (r < 0)
+		return r;
+	rc = sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	return rc == SQLITE_OK || rc == SQLITE_BUSY ? 0 : fail(db, rc, err, "syncing");
+}
+
 int db_put_guest(struct db *db, const char *name, const char *qmp, struct err *err)
 {
-	return execute(db, "INSERT OR REPLACE INTO guest(name, qmp) VALUES(?, ?)", name, qmp, err, "writing a guest");
+	int r = execute(db, "INSERT OR REPLACE INTO guest(name, qmp) VALUES(?, ?)", name, qmp, err, "writing a guest");
+
+	return keep(db, r, err);
 }
 
 int db_delete_guest(struct db *db, const char *name, struct err *err)
 {
-	return execute(db, "DELETE FROM guest WHERE name = ?", name, NULL, err, "removing a guest");
+	return keep(db, execute(db, "DELETE FROM guest WHERE name = ?", name, NULL, err, "removing a guest"), err);
 }
 
 int db_put_lease(struct db *db, const char *id, const json_t *record, struct err *err)

@@ -69,15 +69,13 @@ void vmm_get_version(const struct vmm *vmm, struct vmm_version *ret);
 struct vmm_info {
 	char version[32]; /* "11.1.3" */
 	char run_state[24]; /* query-status: "running", "paused", "inmigrate", ... */
-	unsigned nr_vcpus;
 	uint64_t ram_bytes; /* all RAM of the guest, plugged memory included */
 	bool ram_shared; /* every memory backend is share=on and no anonymous RAM block is left */
 	char ram_unshared_id[64]; /* the first backend that is not, for the message */
 	bool has_vfio_user; /* device type vfio-user-pci exists */
 	bool unplug_vfio_user_safe; /* from the table in vmm_versions.c */
 	bool has_vfio_pci;
-	char free_port[64]; /* id of a pcie-root-port that has nothing plugged, "" none */
-	unsigned nr_free_ports;
+	char free_port[64]; /* id of the first pcie-root-port that has nothing plugged, "" none */
 };
 
 /* @r: 0 with @info, or a negative errno with @err. Both pointers are valid only during the call. */

@@ -29,24 +29,18 @@ static void vmm_unref(struct vmm *vmm)
 	if (--vmm->refs)
 		return;
 	sd_event_unref(vmm->event);
+	free(vmm->traits);
 	free(vmm->name);
 	free(vmm);
 }
 
 /* Operations ----------------------------------------------------------------------------------------------------------- */
 
-int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
-	       struct err *err)
+int vmm_op_new_early(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
+		     struct err *err)
 {
 	struct vmm_op *op;
 
-	if (vmm->closing || vmm->state != VMM_UP) {
-		err_set(err, -ENOTCONN, "vmm.not-up", "guest %s: %s: the VMM is %s%s%s", vmm->name, what,
-			vmm_state_to_string(vmm->state), vmm->why.num ? ": " : "", vmm->why.num ? vmm->why.msg : "");
-		if (vmm->why.hint[0])
-			err_hint(err, "%s", vmm->why.hint);
-		return -ENOTCONN;
-	}
 	if (vmm->nr_ops >= VMM_OPS_MAX)
 		return err_set(err, -EBUSY, "vmm.too-many", "guest %s: %s: %d operations are under way already", vmm->name, what,
 			       VMM_OPS_MAX);
@@ -66,6 +60,18 @@ int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_
 	vmm->nr_ops++;
 	*ret = op;
 	return 0;
+}
+
+int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
+	       struct err *err)
+{
+	if (!vmm->closing && vmm->state == VMM_UP)
+		return vmm_op_new_early(vmm, what, size, class, ret, err);
+	err_set(err, -ENOTCONN, "vmm.not-up", "guest %s: %s: the VMM is %s%s%s", vmm->name, what, vmm_state_to_string(vmm->state),
+		vmm->why.num ? ": " : "", vmm->why.num ? vmm->why.msg : "");
+	if (vmm->why.hint[0])
+		err_hint(err, "%s", vmm->why.hint);
+	return -ENOTCONN;
 }
 
 void vmm_op_unref(struct vmm_op *op)
@@ -171,11 +177,29 @@ static void set_state(struct vmm *vmm, enum vmm_state state, const struct err *w
 		vmm->ops->on_state(vmm->ctx, vmm, state, &vmm->why);
 }
 
+/* A VMM that did not tell what it is like is up all the same: it is asked again before an attach. */
+void vmm_learnt(struct vmm *vmm, int r)
+{
+	if (!vmm->closing && r != -ECONNRESET)
+		set_state(vmm, VMM_UP, qmp_why(vmm->qmp));
+}
+
+static void qmp_is_ready(struct vmm *vmm)
+{
+	if (qmp_send(vmm->qmp, "query-status", NULL, -1, 0, on_status, vmm, NULL) == 0)
+		vmm->refs++;
+	if (vmm_learn(vmm, NULL) < 0)
+		vmm_learnt(vmm, 0);
+}
+
 static void on_qmp_state(void *ctx, struct qmp *qmp, enum qmp_state state, const struct err *why)
 {
 	struct vmm *vmm = ctx;
 
+	(void)qmp;
 	vmm->refs++;
+	free(vmm->traits); /* of before: whoever answers now may be another VMM */
+	vmm->traits = NULL;
 	switch (state) {
 	case QMP_DOWN:
 		set_state(vmm, VMM_DOWN, why);
@@ -184,9 +208,7 @@ static void on_qmp_state(void *ctx, struct qmp *qmp, enum qmp_state state, const
 		set_state(vmm, VMM_DENIED, why);
 		break;
 	case QMP_READY:
-		if (qmp_send(qmp, "query-status", NULL, -1, 0, on_status, vmm, NULL) == 0)
-			vmm->refs++;
-		set_state(vmm, VMM_UP, why);
+		qmp_is_ready(vmm);
 		break;
 	case QMP_TRYING:
 	case QMP_GREETING:

@@ -35,6 +35,15 @@ struct vmm_op { /* first in each operation's own struct */
 	unsigned refs, round;
 };
 
+#define VMM_PORTS_MAX 256 /* a PCI segment has no more buses */
+
+/* What a VMM is like for as long as it runs. */
+struct vmm_traits {
+	bool has_vfio_user, has_vfio_pci;
+	unsigned nr_ports;
+	char ports[VMM_PORTS_MAX][VMM_ID_MAX]; /* ids of the root ports that take a device at run time, sorted */
+};
+
 struct vmm {
 	unsigned refs;
 	sd_event *event;
@@ -45,6 +54,7 @@ struct vmm {
 	enum vmm_state state; /* written by set_state() in vmm.c alone */
 	struct err why;
 	char run_state[24];
+	struct vmm_traits *traits; /* NULL: not known (yet) */
 	bool closing;
 	struct vmm_op *list;
 	unsigned nr_ops, round;
@@ -56,11 +66,18 @@ typedef void (*vmm_op_reply_fn)(struct vmm_op *op, unsigned tag, int r, json_t *
 /* A zeroed operation of @size bytes in the guest's list. -ENOTCONN vmm.not-up, -EBUSY vmm.too-many, -ENOMEM. */
 int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
 	       struct err *err);
+/* The same before VMM_UP. */
+int vmm_op_new_early(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
+		     struct err *err);
 int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
 		struct err *err);
 /* Out of the list. The operation stays readable until the caller's vmm_op_unref(). */
 struct vmm_op *vmm_op_finish(struct vmm_op *op);
 void vmm_op_unref(struct vmm_op *op);
+
+/* Ask for the traits. vmm_learnt() is called once when that is over, unless it could not begin. */
+int vmm_learn(struct vmm *vmm, struct err *err);
+void vmm_learnt(struct vmm *vmm, int r);
 
 int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
 /* Turns QEMU's words in @err (prefixed "guest NAME: COMMAND: ") into a code and a hint; the words stay. Returns the errno. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * vmm_query(): what preflight wants to know. Two rounds, each pipelined: the facts, then every root port.
+ * What a VMM is asked. At connect what it can never change (vmm_learn): its device types, its root ports. Before an attach
+ * (vmm_query) what may have changed: run state, memory, which port is free. Both pipelined: a VMM takes a while for each answer.
  *
  * A port is free when its bus has no child in QEMU's object tree. query-pci would tell as well, but only once the firmware has
  * numbered the buses, and the numbers are the guest's to write.
@@ -12,30 +13,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PORTS_MAX 256 /* a PCI segment has no more buses */
 #define WINDOW 4 /* commands about ports under way: the connection is shared */
-
-struct port {
-	char id[VMM_ID_MAX];
-	bool free;
-};
 
 struct query {
 	struct vmm_op op;
-	vmm_info_fn done;
+	vmm_info_fn done; /* NULL: to learn is all */
 	void *ctx;
 	struct vmm_info info;
 	uint64_t memdev_bytes;
 	bool memdev_all_shared;
+	struct vmm_traits *traits; /* being learnt */
 	unsigned in_flight;
-	struct port *ports; /* PORTS_MAX */
-	unsigned nr_ports, next_port;
+	unsigned next_port; /* index into the traits' ports */
+	unsigned first_free; /* the same; PORTS_MAX: none yet */
 };
 
+/* Learnt, or asked: the operation is over. */
 static void finish(struct query *q, int r, const struct err *err)
 {
 	vmm_op_finish(&q->op);
-	q->done(q->ctx, r, r < 0 ? NULL : &q->info, r < 0 ? err : NULL);
+	if (q->done)
+		q->done(q->ctx, r, r < 0 ? NULL : &q->info, r < 0 ? err : NULL);
+	else
+		vmm_learnt(q->op.vmm, r);
 	vmm_op_unref(&q->op);
 }
 
@@ -46,7 +46,7 @@ static void cancel(struct vmm_op *op, const struct err *err)
 
 static void release(struct vmm_op *op)
 {
-	free(((struct query *)op)->ports);
+	free(((struct query *)op)->traits);
 }
 
 static const struct vmm_op_class query_class = { .cancel = cancel, .release = release };
@@ -70,14 +70,6 @@ static int take_status(struct query *q, json_t *ret)
 	if (!status || strlen(status) >= sizeof(q->info.run_state))
 		return -EPROTO;
 	strcpy(q->info.run_state, status);
-	return 0;
-}
-
-static int take_cpus(struct query *q, json_t *ret)
-{
-	if (!json_is_array(ret))
-		return -EPROTO;
-	q->info.nr_vcpus = (unsigned)json_array_size(ret);
 	return 0;
 }
 
@@ -120,19 +112,19 @@ static int take_memdev(struct query *q, json_t *ret)
 
 static int take_vfio_user(struct query *q, json_t *ret)
 {
-	q->info.has_vfio_user = json_is_array(ret);
+	q->traits->has_vfio_user = json_is_array(ret);
 	return 0;
 }
 
 static int take_vfio_pci(struct query *q, json_t *ret)
 {
-	q->info.has_vfio_pci = json_is_array(ret);
+	q->traits->has_vfio_pci = json_is_array(ret);
 	return 0;
 }
 
 static int by_id(const void *a, const void *b)
 {
-	return strverscmp(((const struct port *)a)->id, ((const struct port *)b)->id);
+	return strverscmp(a, b);
 }
 
 static int take_ports(struct query *q, json_t *ret)
@@ -148,50 +140,80 @@ static int take_ports(struct query *q, json_t *ret)
 
 		if (!type || !id)
 			return -EPROTO;
-		if (strcmp(type, "child<pcie-root-port>") || vmm_id_check(id, NULL) < 0 || q->nr_ports == PORTS_MAX)
+		if (strcmp(type, "child<pcie-root-port>") || vmm_id_check(id, NULL) < 0 || q->traits->nr_ports == VMM_PORTS_MAX)
 			continue;
-		snprintf(q->ports[q->nr_ports++].id, VMM_ID_MAX, "%s", id);
+		snprintf(q->traits->ports[q->traits->nr_ports++], VMM_ID_MAX, "%s", id);
 	}
 	/* the tree is a hash table: sorted, the same port is picked every time */
-	qsort(q->ports, q->nr_ports, sizeof(*q->ports), by_id);
+	qsort(q->traits->ports, q->traits->nr_ports, sizeof(*q->traits->ports), by_id);
 	return 0;
 }
 
-static const struct {
+struct fact {
 	const char *command;
 	const char *key, *value; /* its argument */
 	int (*take)(struct query *q, json_t *ret);
 	bool may_lack; /* "no such device" is an answer */
-} facts[] = {
-	{ "query-status", NULL, NULL, take_status, false },
-	{ "query-cpus-fast", NULL, NULL, take_cpus, false },
-	{ "query-memory-size-summary", NULL, NULL, take_memory, false },
-	{ "query-memdev", NULL, NULL, take_memdev, false },
+};
+
+static const struct fact traits_facts[] = {
 	{ "device-list-properties", "typename", "vfio-user-pci", take_vfio_user, true },
 	{ "device-list-properties", "typename", "vfio-pci", take_vfio_pci, true },
 	{ "qom-list", "path", "/machine/peripheral", take_ports, false },
 };
 
-#define NR_FACTS (sizeof(facts) / sizeof(facts[0]))
+static const struct fact facts[] = {
+	{ "query-status", NULL, NULL, take_status, false },
+	{ "query-memory-size-summary", NULL, NULL, take_memory, false },
+	{ "query-memdev", NULL, NULL, take_memdev, false },
+};
 
-static void bad_answer(struct query *q, const char *command)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Send them all; the answers go to @reply with the fact's index. Answers to what was sent find a finished operation. */
+static int ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_reply_fn reply, struct err *err)
 {
-	struct err err;
+	int r = 0;
 
-	err_set(&err, -EPROTO, "vmm.bad-answer", "guest %s: %s: not the answer of a QEMU", q->op.vmm->name, command);
-	finish(q, -EPROTO, &err);
+	for (unsigned i = 0; i < nr && r == 0; i++) {
+		json_t *args = list[i].key ? json_pack("{s:s}", list[i].key, list[i].value) : NULL;
+
+		r = vmm_op_send(&q->op, list[i].command, args, 0, i, reply, err);
+		q->in_flight += r == 0;
+	}
+	return r;
 }
 
-/* The ports ------------------------------------------------------------------------------------------------------------ */
+/* Book one answer. False: the operation is over. */
+static bool take(struct query *q, const struct fact *fact, int r, json_t *ret, const struct err *err)
+{
+	struct err bad;
+
+	q->in_flight--;
+	if (r < 0 && !(fact->may_lack && r == -ENODEV)) {
+		finish(q, r, err);
+		return false;
+	}
+	if (r < 0 || fact->take(q, ret) == 0)
+		return true;
+	err_set(&bad, -EPROTO, "vmm.bad-answer", "guest %s: %s: not the answer of a QEMU", q->op.vmm->name, fact->command);
+	finish(q, -EPROTO, &bad);
+	return false;
+}
+
+/* What may have changed ------------------------------------------------------------------------------------------------ */
+
+static void go_on(struct query *q);
 
 static void conclude(struct query *q)
 {
+	const struct vmm_traits *traits = q->op.vmm->traits;
 	struct vmm_info *info = &q->info;
 
-	for (unsigned i = 0; i < q->nr_ports; i++) {
-		if (q->ports[i].free && !info->nr_free_ports++)
-			strcpy(info->free_port, q->ports[i].id);
-	}
+	info->has_vfio_user = traits->has_vfio_user;
+	info->has_vfio_pci = traits->has_vfio_pci;
+	if (q->first_free < VMM_PORTS_MAX)
+		strcpy(info->free_port, traits->ports[q->first_free]);
 	/* shared backends that do not add up to the guest's RAM: the rest is anonymous */
 	info->ram_shared = q->memdev_all_shared && q->memdev_bytes >= info->ram_bytes;
 	if (!info->ram_shared && !info->ram_unshared_id[0])
@@ -199,7 +221,102 @@ static void conclude(struct query *q)
 	finish(q, 0, NULL);
 }
 
-static void ask_ports(struct query *q);
+static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+{
+	struct query *q = (struct query *)op;
+	bool empty = r == 0;
+	size_t i;
+	json_t *v;
+
+	q->in_flight--;
+	if (r == -ECONNRESET || r == -ETIMEDOUT) {
+		finish(q, r, err);
+		return;
+	}
+	/* another error: the port is not there, and not free */
+	json_array_foreach (ret, i, v) {
+		const char *name = json_string_value(json_object_get(v, "name"));
+
+		if (!name || !strncmp(name, "child[", 6))
+			empty = false;
+	}
+	if (empty && tag < q->first_free)
+		q->first_free = tag;
+	go_on(q);
+}
+
+static void on_fact(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+{
+	struct query *q = (struct query *)op;
+
+	if (take(q, &facts[tag], r, ret, err))
+		go_on(q);
+}
+
+/* The ports in their order, some at a time, until one is free. */
+static int ask_ports(struct query *q, struct err *err)
+{
+	const struct vmm_traits *traits = q->op.vmm->traits;
+	char path[sizeof("/machine/peripheral//") + 2 * VMM_ID_MAX];
+	int r = 0;
+
+	while (r == 0 && q->first_free == VMM_PORTS_MAX && q->in_flight < WINDOW && q->next_port < traits->nr_ports) {
+		const char *id = traits->ports[q->next_port];
+
+		/* a root port's bus is its child, and has its name */
+		snprintf(path, sizeof(path), "/machine/peripheral/%s/%s", id, id);
+		r = vmm_op_send(&q->op, "qom-list", json_pack("{s:s}", "path", path), 0, q->next_port, on_port, err);
+		q->in_flight += r == 0;
+		q->next_port++;
+	}
+	return r;
+}
+
+static void go_on(struct query *q)
+{
+	struct err err;
+	int r = ask_ports(q, &err);
+
+	if (r < 0)
+		finish(q, r, &err);
+	else if (!q->in_flight)
+		conclude(q);
+}
+
+static int ask_facts(struct query *q, struct err *err)
+{
+	int r = ask(q, facts, ARRAY_SIZE(facts), on_fact, err);
+
+	return r < 0 ? r : ask_ports(q, err);
+}
+
+/* What never changes --------------------------------------------------------------------------------------------------- */
+
+static void ask_hotplug(struct query *q);
+
+static void learnt(struct query *q)
+{
+	struct vmm_traits *t = q->traits;
+	struct err err;
+	unsigned n = 0;
+	int r;
+
+	for (unsigned i = 0; i < t->nr_ports; i++)
+		if (t->ports[i][0])
+			memmove(t->ports[n++], t->ports[i], VMM_ID_MAX);
+	t->nr_ports = n;
+	if (!q->op.vmm->traits) { /* somebody else was faster, and his are in use */
+		q->op.vmm->traits = t;
+		q->traits = NULL;
+	}
+	if (!q->done) {
+		finish(q, 0, NULL);
+		return;
+	}
+	r = ask_facts(q, &err);
+	if (r < 0)
+		finish(q, r, &err);
+}
 
 static void on_hotplug(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
 {
@@ -210,56 +327,22 @@ static void on_hotplug(struct vmm_op *op, unsigned tag, int r, json_t *ret, cons
 		finish(q, r, err);
 		return;
 	}
-	q->ports[tag].free = !json_is_false(ret); /* before QEMU 5.0 there is no such property, and every port can */
-	ask_ports(q);
+	if (json_is_false(ret)) /* before QEMU 5.0 there is no such property, and every port can */
+		q->traits->ports[tag][0] = '\0';
+	ask_hotplug(q);
 }
 
-static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+static void ask_hotplug(struct query *q)
 {
-	struct query *q = (struct query *)op;
 	char path[sizeof("/machine/peripheral/") + VMM_ID_MAX];
-	struct err why;
-	bool empty = r == 0;
-	size_t i;
-	json_t *v;
-
-	q->in_flight--;
-	if (r == -ECONNRESET || r == -ETIMEDOUT) {
-		finish(q, r, err);
-		return;
-	}
-	/* an error: the port went away meanwhile */
-	json_array_foreach (ret, i, v) {
-		const char *name = json_string_value(json_object_get(v, "name"));
-
-		if (!name || !strncmp(name, "child[", 6))
-			empty = false;
-	}
-	if (empty) {
-		snprintf(path, sizeof(path), "/machine/peripheral/%s", q->ports[tag].id);
-		r = vmm_op_send(op, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "hotplug"), 0, tag, on_hotplug,
-				&why);
-		if (r < 0) {
-			finish(q, r, &why);
-			return;
-		}
-		q->in_flight++;
-	}
-	ask_ports(q);
-}
-
-static void ask_ports(struct query *q)
-{
-	char path[sizeof("/machine/peripheral//") + 2 * VMM_ID_MAX];
 	struct err err;
-	int r;
 
-	while (q->in_flight < WINDOW && q->next_port < q->nr_ports) {
-		const char *id = q->ports[q->next_port].id;
+	while (q->in_flight < WINDOW && q->next_port < q->traits->nr_ports) {
+		int r;
 
-		/* a root port's bus is its child, and has its name */
-		snprintf(path, sizeof(path), "/machine/peripheral/%s/%s", id, id);
-		r = vmm_op_send(&q->op, "qom-list", json_pack("{s:s}", "path", path), 0, q->next_port, on_port, &err);
+		snprintf(path, sizeof(path), "/machine/peripheral/%s", q->traits->ports[q->next_port]);
+		r = vmm_op_send(&q->op, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "hotplug"), 0, q->next_port,
+				on_hotplug, &err);
 		if (r < 0) {
 			finish(q, r, &err);
 			return;
@@ -267,23 +350,48 @@ static void ask_ports(struct query *q)
 		q->in_flight++;
 		q->next_port++;
 	}
-	if (!q->in_flight)
-		conclude(q);
+	if (q->in_flight)
+		return;
+	q->next_port = 0;
+	learnt(q);
 }
 
-static void on_fact(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+static void on_trait(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
 {
 	struct query *q = (struct query *)op;
 
-	q->in_flight--;
-	if (r < 0 && !(facts[tag].may_lack && r == -ENODEV)) {
-		finish(q, r, err);
-		return;
+	if (take(q, &traits_facts[tag], r, ret, err) && !q->in_flight)
+		ask_hotplug(q);
+}
+
+/* The beginning -------------------------------------------------------------------------------------------------------- */
+
+/* With traits of before, or after learning them: a VMM that could not answer at connect is asked again. */
+static int begin(struct vmm_op *op, struct err *err)
+{
+	struct query *q = (struct query *)op;
+	int r;
+
+	q->first_free = VMM_PORTS_MAX;
+	if (op->vmm->traits) {
+		r = ask_facts(q, err);
+	} else {
+		q->traits = calloc(1, sizeof(*q->traits));
+		r = q->traits ? ask(q, traits_facts, ARRAY_SIZE(traits_facts), on_trait, err)
+			      : err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: query: no memory", op->vmm->name);
 	}
-	if (r == 0 && facts[tag].take(q, ret) < 0)
-		bad_answer(q, facts[tag].command);
-	else if (!q->in_flight)
-		ask_ports(q);
+	if (r < 0)
+		vmm_op_unref(vmm_op_finish(op));
+	return r;
+}
+
+int vmm_learn(struct vmm *vmm, struct err *err)
+{
+	struct vmm_op *op;
+	int r;
+
+	r = vmm_op_new_early(vmm, "query", sizeof(struct query), &query_class, &op, err);
+	return r < 0 ? r : begin(op, err);
 }
 
 int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err)
@@ -299,17 +407,7 @@ int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err)
 	q = (struct query *)op;
 	q->done = done;
 	q->ctx = ctx;
-	q->ports = calloc(PORTS_MAX, sizeof(*q->ports));
-	r = q->ports ? 0 : err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: query: no memory", vmm->name);
 	snprintf(q->info.version, sizeof(q->info.version), "%u.%u.%u", version->major, version->minor, version->micro);
 	q->info.unplug_vfio_user_safe = vmm_version_can(version, VMM_UNPLUG_VFIO_USER, NULL);
-	for (unsigned i = 0; i < NR_FACTS && r == 0; i++) {
-		json_t *args = facts[i].key ? json_pack("{s:s}", facts[i].key, facts[i].value) : NULL;
-
-		r = vmm_op_send(op, facts[i].command, args, 0, i, on_fact, err);
-		q->in_flight += r == 0;
-	}
-	if (r < 0) /* answers to what was sent find the operation finished */
-		vmm_op_unref(vmm_op_finish(op));
-	return r;
+	return begin(op, err);
 }

@@ -123,7 +123,6 @@ void fake_guest_update(struct fake_guest *g)
 	if (g->device[0])
 		snprintf(device, sizeof(device), ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->device);
 	add_row(g, &n, "query-status", NULL, text(g, 0, "\"return\": {\"status\": \"%s\", \"running\": true}", g->status));
-	add_row(g, &n, "query-cpus-fast", NULL, "\"return\": [{}, {}]");
 	snprintf(mem, sizeof(mem), "%llu", ram);
 	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
 	snprintf(mem, sizeof(mem), "\"size\": %llu, \"share\": %s", ram, g->shared ? "true" : "false");
@@ -277,7 +276,7 @@ struct fake_guest *fake_guest_add(struct fake_host *h, const char *name, bool ru
 
 	if (h->nr_guests > FAKE_GUESTS_MAX)
 		fake_die("too many guests");
-	*g = (struct fake_guest){ .host = h, .shared = true, .minor_ram_mib = 512, .status = "running" };
+	*g = (struct fake_guest){ .host = h, .shared = true, .vfio_user = true, .minor_ram_mib = 512, .status = "running" };
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	snprintf(g->qmp, sizeof(g->qmp), "%s/%s.qmp", h->dir, name);
 	failed = fake_host_expect(h, NULL, "guest.add", json_pack("{s:s, s:s}", "name", g->name, "qmp", g->qmp));

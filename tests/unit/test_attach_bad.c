@@ -83,8 +83,15 @@ static void host_ram_not_told(void)
 
 static void private_memory(void)
 {
-	vm1->vfio_user = true;
 	vm1->shared = false;
+}
+
+/* what a VMM can do it is asked once: another VMM, then */
+static void without_vfio_user(void)
+{
+	fake_guest_die(vm1);
+	vm1->vfio_user = false;
+	fake_guest_run(vm1);
 }
 
 static void no_free_port(void)
@@ -157,7 +164,7 @@ static const struct bad {
 	{ "what the driver swallows", swallowed_by_driver, "policy.not-taken", EIO, "attach", "{'guest':'vm1','target':'eth0','policy':{'mac':'52:54:00:00:00:aa','vlan':'7'}}" },
 	{ "unknown guest", NULL, "guest.unknown", ENOENT, "attach", "{'guest':'vm9','target':'eth0'}" },
 	{ "memory not shared", private_memory, "vmm.memory-private", EOPNOTSUPP, "attach", "{'guest':'vm1','target':'eth0','via':'vfio-user'}" },
-	{ "no vfio-user", NULL, "vmm.no-vfio-user", EOPNOTSUPP, "attach", "{'guest':'vm1','target':'eth0','via':'vfio-user'}" },
+	{ "no vfio-user", without_vfio_user, "vmm.no-vfio-user", EOPNOTSUPP, "attach", "{'guest':'vm1','target':'eth0','via':'vfio-user'}" },
 	{ "no free slot", no_free_port, "vmm.no-slot", ENOSPC, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "a guest that migrates", migrating, "vmm.migrating", EBUSY, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "refused by QEMU", refused_by_qemu, "vmm.group-not-viable", EBUSY, "attach", "{'guest':'vm1','target':'eth0','policy':{'vlan':'7'}}" },
