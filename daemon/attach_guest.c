@@ -17,7 +17,7 @@
  * With vfio-pci nothing tells us when the guest's driver starts the device: the VMM writes the VF's command register in the kernel.
  * So it is read until it shows; a read is one config cycle.
  */
-#define DRIVE_POLL_US 5000
+#define DRIVE_POLL_US 10000
 
 /*
  * A VMM that is just being connected to: the operator has made its guest known this moment, or gangwayd has just started. One that

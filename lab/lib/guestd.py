@@ -11,7 +11,7 @@ Requests: {"op": ...}
     wait  event, match, since, timeout   the first event of that name, whose fields include "match", numbered after "since"
     mark                                 the number of the newest event
     quit                                 end QEMU and the keeper
-Every answer has "ok", "t" (seconds, monotonic clock; of an event: when it came) and "value" or "error".
+Every answer has "ok", "t" (seconds, as bash's EPOCHREALTIME; of an event: when it came) and "value" or "error".
 Events are QMP's own, the guest's (GUEST_UP, GUEST_NET) and GUEST_EXIT when QEMU has ended; each is a line in EVENTS.
 """
 import base64
@@ -50,8 +50,8 @@ class Waiter:
     """A client whose answer is still due."""
 
     def __init__(self, client, timeout, event=None, match=None):
-        self.client, self.since = client, time.monotonic()
-        self.deadline = self.since + timeout
+        self.client, self.since = client, time.time()
+        self.deadline = time.monotonic() + timeout
         self.event, self.match = event, match or {}
 
 
@@ -85,13 +85,13 @@ class Keeper:
 
     def answer(self, client, ok, t=None, **fields):
         try:
-            client.write(json.dumps({"ok": ok, "t": t or time.monotonic(), **fields}))
+            client.write(json.dumps({"ok": ok, "t": t or time.time(), **fields}))
         except OSError:
             pass  # the client has given up
         client.sock.close()
 
     def event(self, event):
-        event = {"n": len(self.events) + 1, "t": time.monotonic(), **event}
+        event = {"n": len(self.events) + 1, "t": time.time(), **event}
         self.events.append(event)
         self.event_log.write(json.dumps(event) + "\n")
         for w in [w for w in self.waiters if self.matches(event, w)]:

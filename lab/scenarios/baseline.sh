@@ -8,7 +8,6 @@ rounds=${1:-5}
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b ? a / b : 0 }'; }
-now() { keeper_call vm1 '{op: "mark"}' | jq -r .t; }
 # since T0: milliseconds from T0 until the guest's igbvf has brought its interface
 since() { guest_wait vm1 GUEST_NET '{"action":"add","driver":"igbvf"}' 30 "$mark" | jq --argjson t "$1" '(.t - $t) * 1000 | round'; }
 gone() { guest_wait vm1 DEVICE_DELETED "{\"device\":\"$1\"}" 30 "$mark" >/dev/null; }
@@ -24,7 +23,7 @@ bare_round() {
 gangway_round() {
 	local t0 answer
 	mark=$(guest_mark vm1)
-	t0=$(now)
+	t0=$EPOCHREALTIME
 	answer=$(gwj attach vm1 "$vf" --via vfio-pci --timing)
 	since "$t0" >>"/run/lab/seen$1"
 	jq .own_ms <<<"$answer" >>"/run/lab/own$1"
