@@ -193,6 +193,12 @@ static int linux_munmap(struct sys *sys, void *addr, size_t len)
 	return munmap(addr, len) < 0 ? -errno : 0;
 }
 
+static int linux_populate(struct sys *sys, void *addr, size_t len, bool write)
+{
+	(void)sys;
+	return madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
+}
+
 static uint64_t linux_now_us(struct sys *sys)
 {
 	struct timespec ts;
@@ -216,6 +222,7 @@ static const struct sys_ops linux_ops = {
 	.pwrite = linux_pwrite,
 	.mmap = linux_mmap,
 	.munmap = linux_munmap,
+	.populate = linux_populate,
 	.link_get = sys_linux_link_get,
 	.vf_list = sys_linux_vf_list,
 	.vf_set = sys_linux_vf_set,

@@ -4,7 +4,9 @@
  * (type1v2 of a VFIO container) programme the IOMMU, and keeps the map of what is live, which is the truth that the kernel's
  * answers are compared with.
  *
- * Single-threaded; pinning happens in the caller's thread.
+ * One thread owns it and makes all calls. Pinning guest memory takes a quarter of a second a GiB and more: it is left to threads of its own
+ * (config.nr_threads), the caller has its answer before, and iommu_process() tells what came of it. Until then the device must not do DMA:
+ * bytes_pending says so, and withholding it is the caller's part.
  */
 #ifndef GANGWAY_IOMMU_H
 #define GANGWAY_IOMMU_H
@@ -30,6 +32,7 @@ struct iommu_config {
 	int fd; /* the backend's descriptor (type1: the container); stays the caller's and outlives the iommu */
 	uint64_t max_bytes; /* mapped at once; 0: no limit of ours */
 	uint32_t max_ranges; /* live at once, 0: LIMIT_DMA_RANGES */
+	unsigned nr_threads; /* that pin and map; 0: iommu_map() does it, and returns the kernel's word */
 };
 
 struct iommu_map_request {
@@ -46,13 +49,18 @@ struct iommu_range {
 	bool sealed; /* its file cannot shrink (F_SEAL_SHRINK) */
 	uint64_t page_size; /* of the backing: 4096, or the huge page's */
 	uint64_t offset; /* in the fd it came with */
+	uint64_t pinned; /* bytes of it that are in the IOMMU, and thus resident; the rest is on its way, or failed */
 };
 
 struct iommu_stats {
-	uint64_t nr_ranges, bytes; /* mapped in the IOMMU now */
+	uint64_t nr_ranges, bytes; /* that the VMM has mapped, with memory behind them */
 	uint64_t nr_unbacked; /* recorded only */
+	uint64_t bytes_pending; /* not in the IOMMU yet */
+	uint64_t bytes_parked; /* unmapped by the VMM while the device was quiet, not yet unmapped by us */
+	uint32_t nr_entries; /* of the IOMMU's table that we hold or are about to */
 	uint64_t nr_maps, nr_unmaps, nr_refused; /* calls since the start */
 	uint64_t bytes_mapped_total; /* how much was ever pinned */
+	uint64_t bytes_populated_total; /* how much was ever faulted in on the way */
 	bool degraded;
 };
 
@@ -66,7 +74,7 @@ struct iommu *iommu_free(struct iommu *iommu);
 
 /*
  * Check and map. The descriptor is taken over, also on failure. Codes and errnos of refusals: iommu/dma_check.c; those of the
- * kernel come as "iommu.map-failed". Every refusal marks the address space degraded: the device works with a hole.
+ * kernel come as "iommu.map-failed", with threads from iommu_process(). Every refusal marks the address space degraded: there is a hole.
  */
 int iommu_map(struct iommu *iommu, const struct iommu_map_request *req, struct err *err);
 
@@ -80,8 +88,23 @@ int iommu_unmap(struct iommu *iommu, uint64_t iova, uint64_t size, uint64_t *ret
 int iommu_unmap_all(struct iommu *iommu, uint64_t *ret_size, struct err *err);
 
 void iommu_get_stats(const struct iommu *iommu, struct iommu_stats *ret);
-/* Entries that the kernel would still take (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), asked now. -ENOTSUP: it does not say. */
-int iommu_kernel_avail(const struct iommu *iommu, uint32_t *ret);
+/*
+ * Whether the device can do DMA at all. While it cannot (quiet), ranges that are unmapped stay in the IOMMU for a second, so that what is
+ * mapped again as it was costs nothing. To be told false before the device may do DMA: what was unmapped is then out of the IOMMU; if this
+ * fails, it is not, and the device must stay as it is.
+ */
+int iommu_set_quiet(struct iommu *iommu, bool quiet, struct err *err);
+
+/*
+ * With threads: iommu_process() is to be called when iommu_fd() is readable and after iommu_timeout_ms() (-1: no time). It returns the errno
+ * of a mapping that has failed since, with @err, or 0.
+ */
+int iommu_fd(const struct iommu *iommu); /* -1 without threads */
+int iommu_timeout_ms(const struct iommu *iommu);
+int iommu_process(struct iommu *iommu, struct err *err);
+
+/* Entries of the table that are taken as the kernel counts (VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL), asked now. -ENOTSUP: it does not say. */
+int iommu_kernel_entries(const struct iommu *iommu, uint32_t *ret);
 /* The range at or above @from, in order: for (a = 0; iommu_next_range(iommu, a, &r) && ...; a = r.last + 1). False: none. */
 bool iommu_next_range(const struct iommu *iommu, uint64_t from, struct iommu_range *ret);
 

@@ -99,6 +99,8 @@ struct sys_ops {
 	ssize_t (*pwrite)(struct sys *sys, int fd, const void *buf, size_t len, off_t offset);
 	int (*mmap)(struct sys *sys, size_t len, int prot, int flags, int fd, off_t offset, void **ret);
 	int (*munmap)(struct sys *sys, void *addr, size_t len);
+	/* Fault the pages in (MADV_POPULATE_READ, _WRITE; since Linux 5.14, -EINVAL before). -EFAULT: the file is shorter. */
+	int (*populate)(struct sys *sys, void *addr, size_t len, bool write);
 
 	/* rtnetlink, at the level of intent */
 	int (*link_get)(struct sys *sys, const char *ifname, struct sys_link *ret);

@@ -5,8 +5,9 @@
  *
  *   geometry  size-zero, unaligned, wrap, prot-none
  *   place     map-overlap, out-of-range, msi-window, ranges-limit
- *   account   bytes-limit, entries-limit
+ *   account   bytes-limit
  *   backing   fd-not-memory, fd-access, fd-short
+ *   entries   entries-limit
  *
  * A section without a descriptor is recorded, never mapped: of the place only the overlap concerns it.
  */
@@ -82,13 +83,21 @@ static int check_account(const struct dma_limits *lim, const struct iommu_map_re
 		err_hint(err, "the guest has more memory than the lease was made for: detach and attach again");
 		return -EDQUOT;
 	}
-	if (lim->entries >= lim->max_entries) {
-		err_set(err, -ENOSPC, "iommu.entries-limit", "DMA range at 0x%" PRIx64 ": the IOMMU's %u mappings are used up",
-			req->iova, lim->max_entries);
-		err_hint(err, "raise dma_entry_limit of module vfio_iommu_type1, or give the guest fewer memory slots");
-		return -ENOSPC;
-	}
 	return 0;
+}
+
+static int check_entries(const struct dma_limits *lim, const struct iommu_map_request *req, uint64_t page_size, struct err *err)
+{
+	uint64_t need = iommu_entries_needed(req->iova, req->iova + (req->size - 1), page_size);
+	uint32_t left = lim->max_entries > lim->entries ? lim->max_entries - lim->entries : 0;
+
+	if (need <= left)
+		return 0;
+	err_set(err, -ENOSPC, "iommu.entries-limit",
+		"DMA range at 0x%" PRIx64 " needs %" PRIu64 " of the IOMMU's %u mappings, %u are left", req->iova, need,
+		lim->max_entries, left);
+	err_hint(err, "raise dma_entry_limit of module vfio_iommu_type1, or give the guest fewer memory slots");
+	return -ENOSPC;
 }
 
 /*
@@ -110,6 +119,8 @@ static int check_memory(const struct iommu_map_request *req, struct stat *st, st
 	}
 	ret->sealed = seals & F_SEAL_SHRINK;
 	ret->page_size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
+	ret->dev = st->st_dev;
+	ret->ino = st->st_ino;
 	return 0;
 }
 
@@ -145,6 +156,8 @@ int dma_check(const struct dma_limits *lim, const struct iommu_map_request *req,
 		r = check_account(lim, req, err);
 	if (r == 0 && req->fd >= 0)
 		r = check_backing(req, &backing, err);
+	if (r == 0 && req->fd >= 0)
+		r = check_entries(lim, req, backing.page_size, err);
 	if (r == 0)
 		*ret = backing;
 	return r;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The address space object. A mapping is built completely (memory mapped here, IOMMU programmed) before it enters the map,
- * and leaves the IOMMU before its memory leaves this process.
- *
- * Where the backend pins for seconds: map_now() is the one place that does. A worker takes it over without the rest changing.
+ * The address space as the VMM sees it: requests are checked (dma_check.c), ranges are booked here, and what the IOMMU is to hold for
+ * them is left to pieces.c.
  */
 #include "iommu.h"
 
@@ -11,33 +9,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "err.h"
 #include "fdutil.h"
 #include "gangway_limits.h"
-#include "iommu_internal.h"
+#include "space.h"
 #include "sys.h"
 
-struct mapping {
-	struct range_node node; /* first: a range_node of the map is one of these */
-	unsigned prot;
-	bool backed;
-	struct dma_backing backing;
-	uint64_t offset;
-	void *map; /* our mapping of the file; NULL: none */
-	size_t map_len; /* whole pages of the backing, so it may be more than the range */
-};
-
-struct iommu {
-	struct sys *sys;
-	const struct iommu_backend *backend;
-	struct iommu_config config;
-	char *name;
-	struct iommu_caps caps;
-	struct range_map live;
-	struct iommu_stats stats;
-};
+/* How long what was unmapped stays parked: firmware's unmap and map are one exchange of a few milliseconds. */
+#define PARK_US UINT64_C(1000000)
 
 int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct iommu_config *config, struct iommu **ret,
 	      struct err *err)
@@ -52,9 +31,14 @@ int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct
 	m->config = *config;
 	m->name = strdup(config->name);
 	m->config.name = m->name;
+	TAILQ_INIT(&m->parked);
 	if (!m->config.max_ranges)
 		m->config.max_ranges = LIMIT_DMA_RANGES;
-	r = m->name ? backend->open(sys, config->fd, &m->caps, err) : err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
+	r = m->name ? mapper_new(sys, backend, config->fd, config->nr_threads, &m->mapper) : -ENOMEM;
+	if (r < 0)
+		err_set(err, r, "iommu.no-memory", "no memory or no threads: %s", strerror(-r));
+	else
+		r = backend->open(sys, config->fd, &m->caps, err);
 	if (r < 0) {
 		err_prefix(err, "%s", config->name);
 		iommu_free(m);
@@ -69,127 +53,67 @@ struct iommu *iommu_free(struct iommu *m)
 	if (!m)
 		return NULL;
 	iommu_unmap_all(m, NULL, NULL);
-	/* What the kernel would not unmap keeps its memory in this process: the device may reach it until the container is closed. */
-	while (m->live.root) {
-		struct range_node *left = m->live.root;
+	/* what the kernel would not unmap it keeps pinned until the container is closed */
+	pieces_free(m);
+	while (m->ranges.root) {
+		struct range_node *left = m->ranges.root;
 
-		range_map_remove(&m->live, left);
+		range_map_remove(&m->ranges, left);
 		free(left);
 	}
+	mapper_free(m->mapper);
 	free(m->name);
 	free(m);
 	return NULL;
 }
 
-/* Map the memory into this process, whole pages of the backing: a huge page cannot be mapped in parts. */
-static int map_memory(struct iommu *m, const struct iommu_map_request *req, struct mapping *map, void **ret_hva)
+static int judge(const struct iommu *m, const struct iommu_map_request *req, struct dma_backing *ret, struct err *err)
 {
-	uint64_t page = map->backing.page_size;
-	uint64_t start = req->offset & ~(page - 1);
-	uint64_t end = req->offset + req->size; /* checked: within the file */
-	int prot = PROT_READ | (req->prot & IOMMU_PROT_WRITE ? PROT_WRITE : 0);
-	int r;
-
-	end = (end + page - 1) & ~(page - 1);
-	if (end < start || end - start > SIZE_MAX)
-		return -EOVERFLOW;
-	map->map_len = (size_t)(end - start);
-	r = m->sys->ops->mmap(m->sys, map->map_len, prot, MAP_SHARED, req->fd, (off_t)start, &map->map);
-	if (r < 0) {
-		map->map = NULL;
-		return r;
-	}
-	*ret_hva = (char *)map->map + (req->offset - start);
-	return 0;
-}
-
-static void mapping_free(struct iommu *m, struct mapping *map)
-{
-	if (map->map)
-		m->sys->ops->munmap(m->sys, map->map, map->map_len);
-	free(map);
-}
-
-/* Programme the IOMMU. The slow step: the kernel faults in and pins every page. */
-static int map_now(struct iommu *m, const struct iommu_map_request *req, void *hva)
-{
-	struct iommu_backend_map map = {
-		.iova = req->iova,
-		.size = req->size,
-		.prot = req->prot,
-		.hva = hva,
-		.fd = req->fd,
-		.offset = req->offset,
+	const struct dma_limits lim = {
+		.caps = &m->caps,
+		.live = &m->ranges,
+		.bytes = m->stats.bytes,
+		.max_bytes = m->config.max_bytes,
+		.entries = m->stats.nr_entries,
+		.max_entries = m->caps.max_entries,
+		.max_ranges = m->config.max_ranges,
 	};
 
-	return m->backend->map(m->sys, m->config.fd, &map);
-}
-
-static int map_failed(const struct iommu_map_request *req, int r, struct err *err)
-{
-	err_set(err, r, "iommu.map-failed", "DMA range [0x%" PRIx64 ", 0x%" PRIx64 "]: the kernel refuses it: %s", req->iova,
-		req->iova + (req->size - 1), strerror(-r));
-	if (r == -ENOMEM)
-		err_hint(err, "the guest's memory must be lockable: raise RLIMIT_MEMLOCK, and check that the host has it free");
-	else if (r == -ENOSPC)
-		err_hint(err, "raise dma_entry_limit of module vfio_iommu_type1");
-	return r;
-}
-
-static int map_backed(struct iommu *m, const struct iommu_map_request *req, struct mapping *map, struct err *err)
-{
-	void *hva = NULL;
-	int r;
-
-	if (m->backend->needs_hva) {
-		r = map_memory(m, req, map, &hva);
-		if (r < 0)
-			return err_set(err, r, "iommu.mmap-failed", "DMA range at 0x%" PRIx64 ": mmap of the guest's memory: %s",
-				       req->iova, strerror(-r));
-	}
-	r = map_now(m, req, hva);
-	if (r < 0)
-		return map_failed(req, r, err);
-	map->backed = true;
-	return 0;
+	return dma_check(&lim, req, ret, err);
 }
 
 static int try_map(struct iommu *m, const struct iommu_map_request *req, struct err *err)
 {
-	const struct dma_limits lim = {
-		.caps = &m->caps,
-		.live = &m->live,
-		.bytes = m->stats.bytes,
-		.max_bytes = m->config.max_bytes,
-		.entries = (uint32_t)m->stats.nr_ranges,
-		.max_entries = m->caps.max_entries,
-		.max_ranges = m->config.max_ranges,
-	};
 	struct dma_backing backing;
-	struct mapping *map;
+	bool mismatch = false;
+	struct range *range;
 	int r;
 
-	r = dma_check(&lim, req, &backing, err);
+	r = judge(m, req, &backing, err);
+	if (r == -ENOSPC && !TAILQ_EMPTY(&m->parked)) {
+		pieces_unpark(m, UINT64_MAX, &mismatch); /* makes room, or the second look says the same */
+		r = judge(m, req, &backing, err);
+	}
 	if (r < 0)
 		return r;
-	map = calloc(1, sizeof(*map));
-	if (!map)
+	range = calloc(1, sizeof(*range));
+	if (!range)
 		return err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
-	map->node.first = req->iova;
-	map->node.last = req->iova + (req->size - 1);
-	map->prot = req->prot;
-	map->offset = req->offset;
-	map->backing = backing;
-	r = req->fd >= 0 ? map_backed(m, req, map, err) : 0;
+	range->node.first = req->iova;
+	range->node.last = req->iova + (req->size - 1);
+	range->prot = req->prot;
+	range->offset = req->offset;
+	range->backing = backing;
+	range->backed = req->fd >= 0;
+	r = range->backed ? pieces_add(m, range, req->fd, err) : 0;
 	if (r < 0) {
-		mapping_free(m, map);
+		free(range);
 		return r;
 	}
-	range_map_insert(&m->live, &map->node); /* cannot overlap: checked */
-	if (map->backed) {
+	range_map_insert(&m->ranges, &range->node); /* cannot overlap: checked */
+	if (range->backed) {
 		m->stats.nr_ranges++;
 		m->stats.bytes += req->size;
-		m->stats.bytes_mapped_total += req->size;
 	} else {
 		m->stats.nr_unbacked++;
 	}
@@ -212,59 +136,59 @@ int iommu_map(struct iommu *m, const struct iommu_map_request *req, struct err *
 	return r;
 }
 
-static struct mapping *mapping_from(const struct iommu *m, uint64_t addr)
+static struct range *range_from(const struct iommu *m, uint64_t addr)
 {
-	return (struct mapping *)range_map_from(&m->live, addr);
+	return (struct range *)range_map_from(&m->ranges, addr);
 }
 
-/* Take one range out of the IOMMU, then out of this process. *@mismatch is set where the kernel counts otherwise. */
-static int unmap_one(struct iommu *m, struct mapping *map, bool *mismatch)
+static int unmap_one(struct iommu *m, struct range *range, bool *mismatch)
 {
-	uint64_t size = map->node.last - map->node.first + 1, done = 0;
-	int r;
+	int r = range->backed ? pieces_remove(m, range->node.first, range->node.last, mismatch) : 0;
 
-	if (map->backed) {
-		r = m->backend->unmap(m->sys, m->config.fd, map->node.first, size, &done);
-		if (r < 0)
-			return r;
-		if (done != size)
-			*mismatch = true;
+	if (r < 0)
+		return r;
+	if (range->backed) {
 		m->stats.nr_ranges--;
-		m->stats.bytes -= size;
+		m->stats.bytes -= range->node.last - range->node.first + 1;
 	} else {
 		m->stats.nr_unbacked--;
 	}
-	range_map_remove(&m->live, &map->node);
-	mapping_free(m, map);
+	range_map_remove(&m->ranges, &range->node);
+	free(range);
 	return 0;
+}
+
+static int mismatched(uint64_t first, uint64_t last, struct err *err)
+{
+	return err_set(err, -EIO, "iommu.unmap-mismatch",
+		       "DMA ranges in [0x%" PRIx64 ", 0x%" PRIx64
+		       "]: the kernel unmapped another number of bytes than were mapped",
+		       first, last);
 }
 
 /* All ranges of [@first, @last], none of which it cuts. */
 static int unmap_span(struct iommu *m, uint64_t first, uint64_t last, uint64_t *ret_size, struct err *err)
 {
-	struct mapping *map = mapping_from(m, first);
+	struct range *range = range_from(m, first);
 	uint64_t size = 0;
 	bool mismatch = false;
 	int r = 0;
 
-	while (map && map->node.first <= last) {
-		uint64_t at = map->node.first, len = map->node.last - at + 1, next = map->node.last;
-		int one = unmap_one(m, map, &mismatch);
+	while (range && range->node.first <= last) {
+		uint64_t at = range->node.first, len = range->node.last - at + 1, end = range->node.last;
+		int one = unmap_one(m, range, &mismatch);
 
 		if (one < 0 && r == 0)
 			r = err_set(err, one, "iommu.unmap-failed",
 				    "DMA range at 0x%" PRIx64 ": the kernel does not unmap it: %s", at, strerror(-one));
 		if (one == 0)
 			size += len;
-		map = next == UINT64_MAX ? NULL : mapping_from(m, next + 1);
+		range = end == UINT64_MAX ? NULL : range_from(m, end + 1);
 	}
 	if (ret_size)
 		*ret_size = size;
 	if (r == 0 && mismatch)
-		r = err_set(err, -EIO, "iommu.unmap-mismatch",
-			    "DMA ranges in [0x%" PRIx64 ", 0x%" PRIx64
-			    "]: the kernel unmapped another number of bytes than were mapped",
-			    first, last);
+		r = mismatched(first, last, err);
 	if (r < 0)
 		m->stats.degraded = true;
 	return r;
@@ -280,11 +204,11 @@ static int check_unmap(const struct iommu *m, uint64_t iova, uint64_t size, stru
 	if (last < iova)
 		return err_set(err, -EOVERFLOW, "iommu.wrap", "DMA unmap at 0x%" PRIx64 ", size 0x%" PRIx64 " wraps at 2^64",
 			       iova, size);
-	low = range_map_from(&m->live, iova);
+	low = range_map_from(&m->ranges, iova);
 	if (!low || low->first > last)
 		return err_set(err, -ENOENT, "iommu.unmap-unknown",
 			       "DMA unmap [0x%" PRIx64 ", 0x%" PRIx64 "]: nothing is mapped there", iova, last);
-	high = range_map_find(&m->live, last);
+	high = range_map_find(&m->ranges, last);
 	if (low->first < iova || (high && high->last > last))
 		return err_set(err, -EINVAL, "iommu.unmap-partial",
 			       "DMA unmap [0x%" PRIx64 ", 0x%" PRIx64 "] cuts the range [0x%" PRIx64 ", 0x%" PRIx64 "]", iova,
@@ -306,38 +230,113 @@ int iommu_unmap(struct iommu *m, uint64_t iova, uint64_t size, uint64_t *ret_siz
 
 int iommu_unmap_all(struct iommu *m, uint64_t *ret_size, struct err *err)
 {
-	int r = unmap_span(m, 0, UINT64_MAX, ret_size, err);
+	bool quiet = m->quiet, mismatch = false;
+	int r, unparked;
 
+	m->quiet = false; /* whoever says all does not come back with it */
+	r = unmap_span(m, 0, UINT64_MAX, ret_size, err);
+	m->quiet = quiet;
+	unparked = pieces_unpark(m, UINT64_MAX, &mismatch);
+	if (r == 0 && unparked < 0)
+		r = err_set(err, unparked, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
+			    strerror(-unparked));
+	if (r == 0 && mismatch)
+		r = mismatched(0, UINT64_MAX, err);
 	if (r < 0)
 		err_prefix(err, "%s", m->name);
-	m->stats.degraded = m->live.nr > 0;
+	m->stats.degraded = m->pieces.nr > 0;
+	err_clear(&m->failure);
 	return r;
+}
+
+int iommu_set_quiet(struct iommu *m, bool quiet, struct err *err)
+{
+	bool mismatch = false;
+	int r;
+
+	if (quiet) {
+		m->quiet = true;
+		return 0;
+	}
+	r = pieces_unpark(m, UINT64_MAX, &mismatch);
+	if (r < 0 || mismatch) {
+		m->stats.degraded = true;
+		r = r < 0 ? err_set(err, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
+				    strerror(-r))
+			  : mismatched(0, UINT64_MAX, err);
+		err_prefix(err, "%s", m->name);
+		return r;
+	}
+	m->quiet = false;
+	return 0;
+}
+
+int iommu_fd(const struct iommu *m)
+{
+	return mapper_fd(m->mapper);
+}
+
+int iommu_timeout_ms(const struct iommu *m)
+{
+	const struct piece *p = TAILQ_FIRST(&m->parked);
+	uint64_t now = m->sys->ops->now_us(m->sys);
+
+	if (!p)
+		return -1;
+	return now >= p->parked_us + PARK_US ? 0 : (int)((p->parked_us + PARK_US - now) / 1000) + 1;
+}
+
+int iommu_process(struct iommu *m, struct err *err)
+{
+	uint64_t now = m->sys->ops->now_us(m->sys);
+	bool mismatch = false;
+
+	pieces_reap(m);
+	if (now >= PARK_US)
+		pieces_unpark(m, now - PARK_US, &mismatch);
+	if (!m->failure.num && mismatch) {
+		m->stats.degraded = true;
+		mismatched(0, UINT64_MAX, &m->failure);
+	}
+	if (!m->failure.num)
+		return 0;
+	*err = m->failure;
+	err_clear(&m->failure);
+	err_prefix(err, "%s", m->name);
+	return err->num;
 }
 
 void iommu_get_stats(const struct iommu *m, struct iommu_stats *ret)
 {
 	*ret = m->stats;
+	ret->bytes_populated_total = mapper_populated(m->mapper);
 }
 
-int iommu_kernel_avail(const struct iommu *m, uint32_t *ret)
+int iommu_kernel_entries(const struct iommu *m, uint32_t *ret)
 {
-	return m->backend->avail(m->sys, m->config.fd, ret);
+	uint32_t avail;
+	int r = m->backend->avail(m->sys, m->config.fd, &avail);
+
+	if (r == 0)
+		*ret = m->caps.max_entries > avail ? m->caps.max_entries - avail : 0;
+	return r;
 }
 
 bool iommu_next_range(const struct iommu *m, uint64_t from, struct iommu_range *ret)
 {
-	const struct mapping *map = mapping_from(m, from);
+	const struct range *range = range_from(m, from);
 
-	if (!map)
+	if (!range)
 		return false;
 	*ret = (struct iommu_range){
-		.first = map->node.first,
-		.last = map->node.last,
-		.prot = map->prot,
-		.backed = map->backed,
-		.sealed = map->backing.sealed,
-		.page_size = map->backing.page_size,
-		.offset = map->offset,
+		.first = range->node.first,
+		.last = range->node.last,
+		.prot = range->prot,
+		.backed = range->backed,
+		.sealed = range->backing.sealed,
+		.page_size = range->backing.page_size,
+		.offset = range->offset,
+		.pinned = range->backed ? pieces_landed(m, range->node.first, range->node.last) : 0,
 	};
 	return true;
 }

@@ -3,6 +3,8 @@
 #ifndef GANGWAY_IOMMU_INTERNAL_H
 #define GANGWAY_IOMMU_INTERNAL_H
 
+#include <sys/types.h>
+
 #include "iommu.h"
 #include "range_map.h"
 
@@ -43,7 +45,7 @@ struct dma_limits {
 	const struct iommu_caps *caps;
 	const struct range_map *live;
 	uint64_t bytes, max_bytes; /* mapped now; 0: no limit */
-	uint32_t entries, max_entries; /* in the IOMMU now */
+	uint32_t entries, max_entries; /* of the IOMMU's table, taken now */
 	uint32_t max_ranges; /* in @live, recorded ones included */
 };
 
@@ -51,7 +53,12 @@ struct dma_limits {
 struct dma_backing {
 	uint64_t page_size;
 	bool sealed;
+	dev_t dev; /* which file it is */
+	ino_t ino;
 };
+
+/* Entries of the IOMMU's table that the range takes: pieces.c. */
+uint64_t iommu_entries_needed(uint64_t first, uint64_t last, uint64_t page_size);
 
 /* Every rule of DMA mapping, before the first side effect. 0, or the errno and code of the rule that is broken. */
 int dma_check(const struct dma_limits *lim, const struct iommu_map_request *req, struct dma_backing *ret, struct err *err);

@@ -12,6 +12,7 @@
 #include "device_proto.h"
 #include "fdutil.h"
 #include "log.h"
+#include "vfdev.h"
 
 void devctl_init(struct devctl *ctl, int listen_fd, const char *id, const char *bdf, const int vfio_fds[3])
 {
@@ -39,13 +40,25 @@ static json_t *plain_text(const char *text)
 	return json_string(buf);
 }
 
+static json_t *held_json(unsigned held)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < VFDEV_NUM_HOLDS; i++)
+		if (held & (1u << i))
+			json_array_append_new(list, json_string(vfdev_hold_to_string((enum vfdev_hold)(1u << i))));
+	return list;
+}
+
 static json_t *status_json(const struct devctl_status *s)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:o}", "vuser_state", s->vuser_state, "nr_messages",
-			 (json_int_t)s->nr_messages, "nr_rejected", (json_int_t)s->nr_rejected, "nr_clients",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:o, s:o}", "vuser_state", s->vuser_state,
+			 "nr_messages", (json_int_t)s->nr_messages, "nr_rejected", (json_int_t)s->nr_rejected, "nr_clients",
 			 (json_int_t)s->nr_clients, "dma_ranges", (json_int_t)s->dma_ranges, "dma_bytes",
-			 (json_int_t)s->dma_bytes, "vectors_armed", (int)s->vectors_armed, "bus_master", s->bus_master,
-			 "degraded", s->degraded, "last_error", plain_text(s->last_error));
+			 (json_int_t)s->dma_bytes, "dma_pending", (json_int_t)s->dma_pending, "dma_pinned_total",
+			 (json_int_t)s->dma_pinned_total, "dma_populated_total", (json_int_t)s->dma_populated_total,
+			 "vectors_armed", (int)s->vectors_armed, "bus_master", s->bus_master, "degraded", s->degraded, "held",
+			 held_json(s->held), "last_error", plain_text(s->last_error));
 }
 
 static char *dump(json_t *root)
@@ -147,9 +160,12 @@ int devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct de
 /* What a change of is told unasked; counters alone are not. */
 static void digest(const struct devctl_status *s, char *buf, size_t size)
 {
-	snprintf(buf, size, "%s %llu %llu %llu %u %d %d %s", s->vuser_state, (unsigned long long)s->nr_clients,
-		 (unsigned long long)s->dma_ranges, (unsigned long long)s->dma_bytes, s->vectors_armed, s->bus_master,
-		 s->degraded, s->last_error);
+	/* while something is pending, how far it has come */
+	unsigned long long done = s->dma_pending ? s->dma_populated_total : 0;
+
+	snprintf(buf, size, "%s %llu %llu %llu %llu %llu %u %d %d %u %s", s->vuser_state, (unsigned long long)s->nr_clients,
+		 (unsigned long long)s->dma_ranges, (unsigned long long)s->dma_bytes, (unsigned long long)s->dma_pending, done,
+		 s->vectors_armed, s->bus_master, s->degraded, s->held, s->last_error);
 }
 
 int devctl_tell(struct devctl *ctl, const struct devctl_status *status, uint64_t now_ms)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +102,15 @@ static int claim_sockets(struct err *err)
 	return 0;
 }
 
+/* The processors we may use: that many threads fault guest memory in. They start here, before the sandbox is sealed. */
+static unsigned nr_cpus(void)
+{
+	cpu_set_t set;
+	int nr = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return nr < 1 ? 1 : (unsigned)nr;
+}
+
 static int run(const struct options *opt, struct err *err)
 {
 	const int vfio[DEVICE_PROTO_FDS] = { DEVICE_FD_CONTAINER, DEVICE_FD_GROUP, DEVICE_FD_DEVICE };
@@ -115,7 +125,7 @@ static int run(const struct options *opt, struct err *err)
 	if (r == 0)
 		r = claim_sockets(err);
 	if (r == 0)
-		r = vfdev_init(&dev, sys_device(), opt->bdf, fds, opt->ram, err);
+		r = vfdev_init(&dev, sys_device(), opt->bdf, fds, opt->ram, nr_cpus(), err);
 	if (r < 0)
 		return r;
 	devctl_init(&ctl, DEVICE_FD_CTL, opt->id, opt->bdf, vfio);

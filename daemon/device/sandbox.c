@@ -43,6 +43,9 @@ static const struct rule rules[] = {
 	ANY(recvmsg),
 	ANY(sendmsg),
 	ANY(close),
+	/* the eventfd by which the mapping threads wake the loop: iommu/mapper.c; their end */
+	ANY(read),
+	ANY(rt_sigprocmask),
 	/* the device, its vectors and its address space: vfio/vdev_ops.c, iommu/type1.c. No other ioctl passes, nor VFIO's others, but for
 	 * those that share a number with one of these on another descriptor (<linux/vfio.h>: PCI_HOT_RESET and MAP_DMA) */
 	WHERE(ioctl, 1, UINT32_MAX, VFIO_DEVICE_GET_REGION_INFO),
@@ -142,6 +145,10 @@ int sandbox_seal(struct err *err)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r = ctx ? 0 : -ENOMEM;
+
+	/* the mapping threads are there already */
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 
 	for (size_t i = 0; r == 0 && i < sizeof(rules) / sizeof(rules[0]); i++) {
 		const struct rule *rule = &rules[i];

@@ -12,8 +12,9 @@
 #include "vfdev.h"
 #include "vuser.h"
 
-enum slot { SLOT_VUSER_LISTEN, SLOT_VUSER, SLOT_CTL, SLOT_NUM = SLOT_CTL + 1 + DEVCTL_CLIENTS };
+enum slot { SLOT_VUSER_LISTEN, SLOT_VUSER, SLOT_IOMMU, SLOT_CTL, SLOT_NUM = SLOT_CTL + 1 + DEVCTL_CLIENTS };
 
+#define PROGRESS_MS 250 /* while memory is being mapped: how often gangwayd is told how far it has come */
 #define ACCEPT_PAUSE_MS 100 /* after accept(2) failed for lack of something, or it would be tried without end */
 
 static uint64_t now_ms(struct vfdev *dev)
@@ -34,6 +35,10 @@ static void get_status(const struct vuser *vuser, const struct vfdev *dev, struc
 		.nr_clients = v->nr_clients,
 		.dma_ranges = dma.nr_ranges,
 		.dma_bytes = dma.bytes,
+		.dma_pending = dma.bytes_pending,
+		.dma_pinned_total = dma.bytes_mapped_total,
+		.dma_populated_total = dma.bytes_populated_total,
+		.held = dev->held,
 		.vectors_armed = irq_nr_armed(dev->irq),
 		.bus_master = vfdev_bus_master(dev),
 		.degraded = dma.degraded,
@@ -73,11 +78,15 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		get_status(vuser, dev, &status);
 		timeout = devctl_tell(ctl, &status, now);
 		timeout = earlier(timeout, vuser_timeout_ms(vuser));
+		timeout = earlier(timeout, iommu_timeout_ms(dev->iommu));
+		if (status.dma_pending)
+			timeout = earlier(timeout, PROGRESS_MS);
 		if (paused)
 			timeout = earlier(timeout, ACCEPT_PAUSE_MS);
 		client = vuser_fd(vuser);
 		fds[SLOT_VUSER_LISTEN] = (struct pollfd){ .fd = paused ? -1 : vuser_listen, .events = POLLIN };
 		fds[SLOT_VUSER] = (struct pollfd){ .fd = client, .events = client < 0 ? 0 : vuser_events(vuser) };
+		fds[SLOT_IOMMU] = (struct pollfd){ .fd = iommu_fd(dev->iommu), .events = POLLIN };
 		devctl_poll(ctl, &fds[SLOT_CTL]);
 		if (paused)
 			fds[SLOT_CTL].fd = -1;
@@ -86,6 +95,7 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 				continue;
 			return -errno;
 		}
+		vfdev_process(dev);
 		/* also when nothing has arrived: a client may have been silent too long */
 		if (client >= 0)
 			vuser_process(vuser, fds[SLOT_VUSER].revents);

@@ -61,6 +61,12 @@ static int dev_munmap(struct sys *sys, void *addr, size_t len)
 	return munmap(addr, len) < 0 ? -errno : 0;
 }
 
+static int dev_populate(struct sys *sys, void *addr, size_t len, bool write)
+{
+	(void)sys;
+	return madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
+}
+
 static uint64_t dev_now_us(struct sys *sys)
 {
 	struct timespec ts;
@@ -79,6 +85,7 @@ struct sys *sys_device(void)
 		.pwrite = dev_pwrite,
 		.mmap = dev_mmap,
 		.munmap = dev_munmap,
+		.populate = dev_populate,
 		.now_us = dev_now_us,
 	};
 	static struct sys sys = { .ops = &ops };

@@ -43,6 +43,87 @@ static void refused(struct vfdev *dev, const struct err *err)
 		log_warn("%s: %s", err->code, err->msg);
 }
 
+const char *vfdev_hold_to_string(enum vfdev_hold bit)
+{
+	switch (bit) {
+	case VFDEV_HOLD_PENDING:
+		return "pending";
+	case VFDEV_HOLD_DEGRADED:
+		return "degraded";
+	case VFDEV_HOLD_QUARANTINE:
+		return "quarantine";
+	}
+	return "?";
+}
+
+/* Read back instead of guessed from what was written: the kernel and the function decide what sticks. */
+static void read_command(struct vfdev *dev)
+{
+	uint16_t command;
+
+	if (vdev_region_read(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command)) == sizeof(command))
+		dev->command = command;
+}
+
+static void set_master(struct vfdev *dev, bool on)
+{
+	uint16_t command;
+
+	read_command(dev);
+	command = (uint16_t)(on ? dev->command | PCI_COMMAND_MASTER : dev->command & ~PCI_COMMAND_MASTER);
+	vdev_region_write(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	read_command(dev);
+}
+
+/*
+ * The function does DMA where the guest wants it and nothing holds it back. The address space is told before it may, and after it no longer
+ * can: what the VMM has unmapped must be out of the IOMMU by the first cycle.
+ */
+static void apply_master(struct vfdev *dev)
+{
+	bool on = dev->wants_master && !dev->held;
+	struct err err;
+
+	if (on && iommu_set_quiet(dev->iommu, false, &err) < 0) {
+		refused(dev, &err);
+		dev->held |= VFDEV_HOLD_DEGRADED;
+		on = false;
+	}
+	if (on != vfdev_bus_master(dev))
+		set_master(dev, on);
+	if (!vfdev_bus_master(dev))
+		iommu_set_quiet(dev->iommu, true, NULL);
+}
+
+void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on)
+{
+	unsigned held = on ? dev->held | why : dev->held & ~(unsigned)why;
+
+	if (held == dev->held)
+		return;
+	dev->held = held;
+	apply_master(dev);
+}
+
+/* The mappings have changed. */
+static void dma_changed(struct vfdev *dev)
+{
+	struct iommu_stats dma;
+
+	iommu_get_stats(dev->iommu, &dma);
+	vfdev_hold(dev, VFDEV_HOLD_DEGRADED, dma.degraded);
+	vfdev_hold(dev, VFDEV_HOLD_PENDING, dma.bytes_pending > 0);
+}
+
+void vfdev_process(struct vfdev *dev)
+{
+	struct err err;
+
+	if (iommu_process(dev->iommu, &err) < 0)
+		refused(dev, &err);
+	dma_changed(dev);
+}
+
 static int dma_map(void *ctx, const struct vuser_dma_map *map, int fd)
 {
 	struct vfdev *dev = ctx;
@@ -57,6 +138,7 @@ static int dma_map(void *ctx, const struct vuser_dma_map *map, int fd)
 	r = iommu_map(dev->iommu, &req, &err);
 	if (r < 0)
 		refused(dev, &err);
+	dma_changed(dev);
 	return r;
 }
 
@@ -69,6 +151,7 @@ static int dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size
 	r = iommu_unmap(dev->iommu, iova, size, ret_size, &err);
 	if (r < 0)
 		refused(dev, &err);
+	dma_changed(dev);
 	return r;
 }
 
@@ -81,6 +164,7 @@ static int dma_unmap_all(void *ctx, uint64_t *ret_size)
 	r = iommu_unmap_all(dev->iommu, ret_size, &err);
 	if (r < 0)
 		refused(dev, &err);
+	dma_changed(dev);
 	return r;
 }
 
@@ -128,30 +212,46 @@ static int set_irqs(void *ctx, const struct vfio_irq_set *set, const uint8_t *da
 	return r;
 }
 
+/* The byte of [@offset, @offset + @len) in config space that has the bus master bit; NULL: it is not among them. */
+static uint8_t *command_byte(unsigned index, uint64_t offset, size_t len, uint8_t *buf)
+{
+	if (index != VFIO_PCI_CONFIG_REGION_INDEX || offset > PCI_COMMAND || len <= PCI_COMMAND - offset)
+		return NULL;
+	return buf + (PCI_COMMAND - offset);
+}
+
 static ssize_t region_read(void *ctx, unsigned index, uint64_t offset, void *buf, size_t len)
 {
 	struct vfdev *dev = ctx;
+	ssize_t n = vdev_region_read(dev->vdev, index, offset, buf, len);
+	uint8_t *byte = n > 0 ? command_byte(index, offset, (size_t)n, buf) : NULL;
 
-	return vdev_region_read(dev->vdev, index, offset, buf, len);
+	if (byte)
+		*byte = (uint8_t)((*byte & ~PCI_COMMAND_MASTER) | (dev->wants_master ? PCI_COMMAND_MASTER : 0));
+	return n;
 }
 
-/* Read back instead of guessed from what was written: the kernel and the function decide what sticks. */
-static void read_command(struct vfdev *dev)
-{
-	uint16_t command;
-
-	if (vdev_region_read(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command)) == sizeof(command))
-		dev->command = command;
-}
-
+/* The bus master bit goes its own way: off at once, on when nothing holds it back. */
 static ssize_t region_write(void *ctx, unsigned index, uint64_t offset, const void *buf, size_t len)
 {
+	uint8_t copy[PCI_CFG_SPACE_EXP_SIZE], *byte;
 	struct vfdev *dev = ctx;
 	ssize_t n;
 
-	n = vdev_region_write(dev->vdev, index, offset, buf, len);
-	if (index == VFIO_PCI_CONFIG_REGION_INDEX && n > 0 && offset < PCI_STATUS && offset + (size_t)n > PCI_COMMAND)
+	if (index != VFIO_PCI_CONFIG_REGION_INDEX || len > sizeof(copy))
+		return vdev_region_write(dev->vdev, index, offset, buf, len);
+	memcpy(copy, buf, len);
+	byte = command_byte(index, offset, len, copy);
+	if (byte) {
+		dev->wants_master = *byte & PCI_COMMAND_MASTER;
+		if (!vfdev_bus_master(dev) || dev->held)
+			*byte &= (uint8_t)~PCI_COMMAND_MASTER;
+	}
+	n = vdev_region_write(dev->vdev, index, offset, copy, len);
+	if (byte) {
 		read_command(dev);
+		apply_master(dev);
+	}
 	return n;
 }
 
@@ -165,6 +265,7 @@ static int reset(void *ctx)
 	if (r < 0)
 		refused(dev, &err);
 	read_command(dev);
+	apply_master(dev);
 	return r;
 }
 
@@ -196,9 +297,10 @@ const struct vuser_ops vfdev_ops = {
 	.on_client = on_client,
 };
 
-int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err)
+int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, unsigned nr_threads,
+	       struct err *err)
 {
-	struct iommu_config config = { .fd = fds.container, .max_bytes = device_ram_limit(ram_bytes) };
+	struct iommu_config config = { .fd = fds.container, .max_bytes = device_ram_limit(ram_bytes), .nr_threads = nr_threads };
 	char name[64] = "vf ";
 	int r;
 
@@ -216,6 +318,7 @@ int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_
 		return r;
 	}
 	read_command(dev);
+	apply_master(dev); /* nobody wants it yet: off, and quiet */
 	return 0;
 }
 
@@ -235,11 +338,9 @@ void vfdev_done(struct vfdev *dev)
 void vfdev_quiesce(struct vfdev *dev)
 {
 	struct err err;
-	uint16_t command;
 
-	read_command(dev); /* the VMM holds the device's descriptor and may have written past us */
-	command = dev->command & (uint16_t)~PCI_COMMAND_MASTER;
-	vdev_region_write(dev->vdev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	dev->wants_master = false;
+	set_master(dev, false); /* whatever we think it is: the VMM holds the device's descriptor and may have written past us */
 	if (irq_disarm_all(dev->irq, &err) < 0)
 		refused(dev, &err);
 	if (vdev_can_reset(dev->vdev) && vdev_reset(dev->vdev, &err) < 0)
@@ -247,6 +348,8 @@ void vfdev_quiesce(struct vfdev *dev)
 	if (iommu_unmap_all(dev->iommu, NULL, &err) < 0)
 		refused(dev, &err);
 	read_command(dev);
+	dma_changed(dev);
+	apply_master(dev);
 	dev->quiet = true;
 }
 

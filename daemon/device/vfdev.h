@@ -15,12 +15,23 @@
 #include "vdev.h"
 #include "vuser.h"
 
+/* Why the function may not do DMA, whatever the guest says: bits. */
+enum vfdev_hold {
+	VFDEV_HOLD_PENDING = 1 << 0, /* memory that the VMM has mapped is not in the IOMMU yet */
+	VFDEV_HOLD_DEGRADED = 1 << 1, /* and some never will be */
+	VFDEV_HOLD_QUARANTINE = 1 << 2, /* gangwayd says so */
+};
+const char *vfdev_hold_to_string(enum vfdev_hold bit); /* "pending", "degraded", "quarantine" */
+#define VFDEV_NUM_HOLDS 3
+
 struct vfdev {
 	struct sys *sys;
 	struct vdev *vdev;
 	struct iommu *iommu;
 	struct irq *irq;
-	uint16_t command; /* PCI command register as the guest sees it */
+	uint16_t command; /* PCI command register of the function */
+	bool wants_master; /* the bus master bit as the guest has set it, and reads it back */
+	unsigned held; /* enum vfdev_hold, or-ed */
 	bool quiet; /* quiesced, and no client since */
 	struct err last; /* the last refusal since the client came; num 0: none */
 	uint64_t log_from_us; /* start of the present logging window, and lines written in it */
@@ -29,13 +40,18 @@ struct vfdev {
 
 extern const struct vuser_ops vfdev_ops; /* ctx: struct vfdev * */
 
-/* @fds are taken over, also on failure. @ram_bytes: the guest's (device_ram_limit()). */
-int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, struct err *err);
+/* @fds are taken over, also on failure. @ram_bytes: the guest's (device_ram_limit()). @nr_threads: that map its memory (iommu.h). */
+int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_fds fds, uint64_t ram_bytes, unsigned nr_threads,
+	       struct err *err);
 /* Quiesces it where it is not quiet. */
 void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */
 void vfdev_quiesce(struct vfdev *dev);
-bool vfdev_bus_master(const struct vfdev *dev);
+/* Hold the function back, or not any more: while any bit is set, its bus master bit is off in the hardware. */
+void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on);
+/* Memory has been mapped meanwhile, or something parked is due: when iommu_fd() is readable and after iommu_timeout_ms(). */
+void vfdev_process(struct vfdev *dev);
+bool vfdev_bus_master(const struct vfdev *dev); /* in the hardware */
 /* Descriptors that the process needs at the most: no client may use up those that the control socket needs. */
 unsigned vfdev_max_fds(const struct vfdev *dev);
 /* Whether one more line that a client has caused may be written. */

@@ -303,6 +303,24 @@ static int fake_munmap(struct sys *sys, void *addr, size_t len)
 	return (int)fake_leave(fake, fail < 0 ? fail : r);
 }
 
+static int fake_populate(struct sys *sys, void *addr, size_t len, bool write)
+{
+	struct fake *fake = (struct fake *)sys;
+	int r = fake_enter(fake);
+
+	if (r < 0)
+		return r;
+	if (fake->populate_us) { /* of memory that this machine does not have */
+		unsigned us = fake->populate_us;
+
+		fake_leave(fake, 0);
+		usleep(us);
+		return 0;
+	}
+	r = madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+	return (int)fake_leave(fake, r < 0 ? -errno : 0);
+}
+
 static uint64_t fake_now_us(struct sys *sys)
 {
 	struct fake *fake = (struct fake *)sys;
@@ -328,6 +346,7 @@ static const struct sys_ops fake_ops = {
 	.pwrite = fake_pwrite,
 	.mmap = fake_mmap,
 	.munmap = fake_munmap,
+	.populate = fake_populate,
 	.link_get = fake_link_get,
 	.vf_list = fake_vf_list,
 	.vf_set = fake_vf_set,

@@ -51,6 +51,8 @@ void fake_refuse_numvfs(struct fake *fake, const char *pf_bdf, int num);
 /* Tell those who watch of the interface as it is now, or (NULL) that they lost events. Binding and VFs tell by themselves. */
 void fake_emit_link(struct fake *fake, const char *ifname);
 void fake_set_memlock(struct fake *fake, uint64_t bytes);
+void fake_slow_populate(struct fake *fake,
+			unsigned us); /* faulting in takes so long a call, and is not really done; 0: as it is */
 void fake_advance(struct fake *fake, uint64_t us); /* the clock moves only so */
 
 /* The @n-th call from now on (1: the next) through the seam fails with @num (negative errno); 0: none. */

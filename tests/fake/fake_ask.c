@@ -161,3 +161,10 @@ bool fake_group_viable(const struct fake *fake, int group)
 	}
 	return any;
 }
+
+void fake_slow_populate(struct fake *fake, unsigned us)
+{
+	pthread_mutex_lock(&fake->lock);
+	fake->populate_us = us;
+	pthread_mutex_unlock(&fake->lock);
+}

@@ -70,6 +70,7 @@ struct fake {
 	bool failed;
 	bool fds[FAKE_FDS_MAX];
 	unsigned nr_mappings;
+	unsigned populate_us; /* 0: populate for real */
 	struct {
 		int rx, tx; /* rx is the watcher's */
 		enum sys_watch which;

@@ -20,6 +20,7 @@ enum fake_kind { FAKE_CONTAINER, FAKE_GROUP, FAKE_DEVICE };
 struct fake_dma {
 	uint64_t iova, size, vaddr;
 	uint32_t flags;
+	bool pinned; /* vaddr is a mapping of our own: pinned pages stay when their user unmaps them */
 	struct fake_dma *next;
 };
 

@@ -20,6 +20,8 @@ static void drop(struct fake_vfio *v, struct fake_obj *c, struct fake_dma **at)
 	struct fake_dma *d = *at;
 
 	*at = d->next;
+	if (d->pinned)
+		munmap((void *)(uintptr_t)d->vaddr, d->size);
 	v->pinned -= d->size;
 	v->nr_dmas--;
 	c->dma_avail++;
@@ -38,6 +40,7 @@ static int map(struct fake_vfio *v, struct fake_obj *c, const struct vfio_iommu_
 	unsigned char resident;
 	bool inside = false;
 	struct fake_dma *d;
+	void *pin;
 
 	if (m->argsz < sizeof(*m) || m->flags & ~(VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE))
 		return -EINVAL;
@@ -63,6 +66,11 @@ static int map(struct fake_vfio *v, struct fake_obj *c, const struct vfio_iommu_
 	if (!d)
 		abort();
 	*d = (struct fake_dma){ .iova = m->iova, .size = m->size, .vaddr = m->vaddr, .flags = m->flags, .next = c->dmas };
+	/* a second mapping of the same shared pages; private ones cannot have one (mremap(2), old_size 0) */
+	pin = mremap((void *)(uintptr_t)m->vaddr, 0, m->size, MREMAP_MAYMOVE);
+	d->pinned = pin != MAP_FAILED;
+	if (d->pinned)
+		d->vaddr = (uintptr_t)pin;
 	c->dmas = d;
 	c->dma_avail--;
 	v->nr_dmas++;

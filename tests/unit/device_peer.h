@@ -137,7 +137,8 @@ static inline void peer_main(const struct peer *p, int ctl_fd, int vuser_fd)
 	(void)p;
 	json_object_seed(0);
 	if (listen(ctl_fd, 4) < 0 || listen(vuser_fd, 4) < 0 ||
-	    vfdev_init(&dev, canned_sys(), PEER_BDF, fds, 64 << 20, &err) < 0 || vuser_new(&vfdev_ops, &dev, "test", &vuser) < 0)
+	    vfdev_init(&dev, canned_sys(), PEER_BDF, fds, 64 << 20, 2, &err) < 0 ||
+	    vuser_new(&vfdev_ops, &dev, "test", &vuser) < 0)
 		_exit(10);
 	devctl_init(&ctl, ctl_fd, "lease-1", PEER_BDF, vfio);
 	if (sandbox_limit_fds(vfdev_max_fds(&dev), &err) < 0 || (PEER_SEALED && sandbox_seal(&err) < 0))

@@ -212,7 +212,7 @@ Test(device, quiesced_once_at_the_end)
 
 		nr_resets = 0;
 		canned_ops.ioctl = counting_ioctl;
-		cr_assert_eq(vfdev_init(&dev, sys, PEER_BDF, fds, 1 << 20, &err), 0, "%s", err.msg);
+		cr_assert_eq(vfdev_init(&dev, sys, PEER_BDF, fds, 1 << 20, 0, &err), 0, "%s", err.msg);
 		if (rows[i].client) {
 			vfdev_ops.on_client(&dev, true);
 			vfdev_ops.on_client(&dev, false);

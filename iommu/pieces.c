@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the IOMMU holds. A piece is on its way into the IOMMU (its job is not over), in it (over, result 0), or has failed (over, else).
+ *
+ * The park. While the device can do no DMA (quiet), what the VMM unmaps stays in the IOMMU for a moment: firmware flips the attributes of
+ * the first megabyte, and each time the VMM unmaps and maps all of RAM within one exchange. What comes back the same is taken back without
+ * unpinning and pinning it. Nobody can use what is parked: before the device may do DMA again, all of it is unmapped for good.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "fdutil.h"
+#include "space.h"
+#include "sys.h"
+
+/* Large enough to cost no entries (1 TiB: 4096 of 65535), small enough to be waited for: 60 ms to pin from cold. A power of two. */
+#define PIECE_BYTES (UINT64_C(256) << 20)
+/* Where the ends of a large range are cut off: beyond, huge pages begin, and the borders that firmware shifts end. */
+#define EDGE_BYTES (UINT64_C(2) << 20)
+
+/* The last address of the piece that begins at @at, in a range that ends at @last. */
+static uint64_t cut(uint64_t at, uint64_t last, uint64_t page_size, bool large)
+{
+	uint64_t body = page_size > PIECE_BYTES ? page_size : PIECE_BYTES;
+	uint64_t end = large && at % EDGE_BYTES ? at | (EDGE_BYTES - 1) : at | (body - 1);
+	uint64_t tail = (last + 1) / EDGE_BYTES * EDGE_BYTES; /* wraps to 0, which is below @at, where no tail is */
+
+	if (end < last)
+		return end;
+	return large && tail > at && tail <= last ? tail - 1 : last;
+}
+
+static bool is_large(uint64_t first, uint64_t last)
+{
+	return last - first >= 2 * EDGE_BYTES;
+}
+
+uint64_t iommu_entries_needed(uint64_t first, uint64_t last, uint64_t page_size)
+{
+	bool large = is_large(first, last);
+	uint64_t nr = 1;
+
+	for (uint64_t end; (end = cut(first, last, page_size, large)) != last; first = end + 1)
+		nr++;
+	return nr;
+}
+
+static struct piece *piece_from(const struct iommu *m, uint64_t addr)
+{
+	return (struct piece *)range_map_from(&m->pieces, addr);
+}
+
+static struct piece *piece_next(const struct iommu *m, const struct piece *p)
+{
+	return (struct piece *)range_map_next(&m->pieces, &p->node);
+}
+
+static uint64_t size_of(const struct piece *p)
+{
+	return p->node.last - p->node.first + 1;
+}
+
+static void memory_unref(struct iommu *m, struct piece *p)
+{
+	struct memory *memory = p->memory;
+
+	p->memory = NULL;
+	if (!memory || --memory->refs)
+		return;
+	if (memory->map)
+		m->sys->ops->munmap(m->sys, memory->map, memory->len);
+	fd_close(&memory->fd);
+	free(memory);
+}
+
+/* The job is over. Pinned pages need our mapping no more, and a process that parses a guest's VMM is better off without it. */
+static void book(struct iommu *m, struct piece *p)
+{
+	int r = p->job.result;
+
+	memory_unref(m, p);
+	m->stats.bytes_pending -= size_of(p);
+	if (r == 0) {
+		m->stats.bytes_mapped_total += size_of(p);
+		return;
+	}
+	m->stats.nr_entries--;
+	if (r == -ECANCELED || p->parked)
+		return;
+	m->stats.degraded = true;
+	if (m->failure.num)
+		return;
+	err_set(&m->failure, r, "iommu.map-failed", "DMA range [0x%" PRIx64 ", 0x%" PRIx64 "]: the kernel refuses it: %s",
+		p->node.first, p->node.last, strerror(-r));
+	if (r == -ENOMEM)
+		err_hint(&m->failure,
+			 "the guest's memory must be lockable: raise RLIMIT_MEMLOCK, and check that the host has it free");
+	else if (r == -EFAULT)
+		err_hint(&m->failure, "the VMM has made the file of the guest's memory shorter");
+	else if (r == -ENOSPC)
+		err_hint(&m->failure, "raise dma_entry_limit of module vfio_iommu_type1");
+}
+
+static struct piece *piece_of_job(struct map_job *job)
+{
+	return (struct piece *)((char *)job - offsetof(struct piece, job));
+}
+
+void pieces_reap(struct iommu *m)
+{
+	struct map_job *job;
+
+	while ((job = mapper_next_over(m->mapper)))
+		book(m, piece_of_job(job));
+}
+
+static void take_back(struct iommu *m, struct piece *p)
+{
+	if (p->job.over)
+		return;
+	mapper_take_back(m->mapper, &p->job);
+	book(m, p);
+}
+
+static void unpark(struct iommu *m, struct piece *p)
+{
+	if (!p->parked)
+		return;
+	p->parked = false;
+	TAILQ_REMOVE(&m->parked, p, parked_link);
+	m->stats.bytes_parked -= size_of(p);
+}
+
+/* The object goes; it is in the IOMMU no more, or never was. */
+static void forget(struct iommu *m, struct piece *p)
+{
+	unpark(m, p);
+	range_map_remove(&m->pieces, &p->node);
+	free(p);
+}
+
+/* Unmap the pieces from @low to @high, which touch, all of them in the IOMMU: one call of the kernel. */
+static int unmap_run(struct iommu *m, struct piece *low, uint64_t last, bool *mismatch)
+{
+	uint64_t size = last - low->node.first + 1, done = 0;
+	int r = m->backend->unmap(m->sys, m->config.fd, low->node.first, size, &done);
+
+	if (r < 0)
+		return r;
+	if (done != size)
+		*mismatch = true;
+	for (struct piece *p = low, *next; p && p->node.first <= last; p = next) {
+		next = piece_next(m, p);
+		m->stats.nr_entries--;
+		forget(m, p);
+	}
+	return 0;
+}
+
+/* For good: whatever is in [@first, @last]. */
+static int drop(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch)
+{
+	int r = 0;
+
+	for (struct piece *p = piece_from(m, first), *next; p && p->node.first <= last; p = next) {
+		struct piece *high = p;
+		uint64_t end;
+		int one;
+
+		take_back(m, p);
+		next = piece_next(m, p);
+		if (p->job.result < 0) {
+			forget(m, p);
+			continue;
+		}
+		while (next && next->node.last <= last && next->node.first == high->node.last + 1) {
+			take_back(m, next);
+			if (next->job.result < 0)
+				break;
+			high = next;
+			next = piece_next(m, next);
+		}
+		end = high->node.last;
+		one = unmap_run(m, p, end, mismatch);
+		r = r ? r : one;
+	}
+	return r;
+}
+
+static void park(struct iommu *m, struct piece *p, uint64_t now_us)
+{
+	p->parked = true;
+	p->parked_us = now_us;
+	TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
+	m->stats.bytes_parked += size_of(p);
+}
+
+int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch)
+{
+	uint64_t now = m->sys->ops->now_us(m->sys);
+
+	if (!m->quiet)
+		return drop(m, first, last, mismatch);
+	for (struct piece *p = piece_from(m, first), *next; p && p->node.first <= last; p = next) {
+		next = piece_next(m, p);
+		/* what no thread has begun is worth nothing yet */
+		if (!p->job.over && !mapper_has_begun(m->mapper, &p->job))
+			take_back(m, p);
+		if (p->job.over && p->job.result < 0)
+			forget(m, p);
+		else
+			park(m, p, now);
+	}
+	return 0;
+}
+
+int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch)
+{
+	struct piece *p, *stuck = NULL;
+	int r = 0;
+
+	while ((p = TAILQ_FIRST(&m->parked)) && p != stuck && p->parked_us <= before_us) {
+		int one = drop(m, p->node.first, p->node.last, mismatch);
+
+		if (one == 0)
+			continue;
+		/* the kernel does not unmap it: it goes to the end, to be tried again another time */
+		r = r ? r : one;
+		stuck = stuck ? stuck : p;
+		TAILQ_REMOVE(&m->parked, p, parked_link);
+		TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
+	}
+	return r;
+}
+
+/* --- adding --- */
+
+static bool is_same(const struct piece *p, uint64_t last, const struct range *range)
+{
+	return p->node.last == last && p->job.map.prot == range->prot && p->backing.dev == range->backing.dev &&
+	       p->backing.ino == range->backing.ino && p->offset == range->offset + (p->node.first - range->node.first) &&
+	       !(p->job.over && p->job.result < 0);
+}
+
+/* The pieces yet to be made, in order. */
+struct fresh {
+	struct piece *head, **tail;
+	unsigned nr;
+};
+
+static void fresh_free(struct fresh *fresh)
+{
+	while (fresh->head) {
+		struct piece *p = fresh->head;
+
+		fresh->head = (struct piece *)p->node.child[0];
+		free(p);
+	}
+}
+
+static int fresh_add(struct fresh *fresh, uint64_t first, uint64_t last, const struct range *range)
+{
+	struct piece *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->node.first = first;
+	p->node.last = last;
+	p->backing = range->backing;
+	p->offset = range->offset + (first - range->node.first);
+	p->job.map = (struct iommu_backend_map){
+		.iova = first, .size = last - first + 1, .prot = range->prot, .fd = -1, .offset = p->offset
+	};
+	*fresh->tail = p;
+	fresh->tail = (struct piece **)&p->node.child[0]; /* not in a map yet: its link serves as the list's */
+	fresh->nr++;
+	return 0;
+}
+
+/* What the range still needs; parked pieces in the way of it are unmapped. */
+static int plan(struct iommu *m, const struct range *range, struct fresh *fresh, struct err *err)
+{
+	uint64_t last = range->node.last;
+	bool large = is_large(range->node.first, last), mismatch = false;
+
+	for (uint64_t at = range->node.first, end;; at = end + 1) {
+		struct piece *p = piece_from(m, at);
+		int r = 0;
+
+		end = cut(at, last, range->backing.page_size, large);
+		if (!p || p->node.first != at || !is_same(p, end, range)) {
+			r = drop(m, at, end, &mismatch);
+			if (r < 0 || mismatch) {
+				r = r ? r : -EIO;
+				return err_set(err, r, "iommu.unmap-failed",
+					       "DMA range at 0x%" PRIx64 ": what was there before cannot be unmapped: %s", at,
+					       strerror(-r));
+			}
+			r = fresh_add(fresh, at, end, range);
+		}
+		if (r < 0)
+			return err_set(err, r, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", at);
+		if (end == last)
+			return 0;
+	}
+}
+
+/* Map the memory into this process, whole pages of the backing: a huge page cannot be mapped in parts. */
+static int map_file(struct iommu *m, const struct range *range, int fd, struct memory *memory)
+{
+	uint64_t page = range->backing.page_size, size = range->node.last - range->node.first + 1;
+	uint64_t start = range->offset & ~(page - 1), end = range->offset + size; /* checked: within the file */
+	int prot = PROT_READ | (range->prot & IOMMU_PROT_WRITE ? PROT_WRITE : 0);
+	int r;
+
+	end = (end + page - 1) & ~(page - 1);
+	if (end < start || end - start > SIZE_MAX)
+		return -EOVERFLOW;
+	memory->len = (size_t)(end - start);
+	r = m->sys->ops->mmap(m->sys, memory->len, prot, MAP_SHARED, fd, (off_t)start, &memory->map);
+	if (r < 0)
+		return r;
+	memory->hva = (char *)memory->map + (range->offset - start);
+	return 0;
+}
+
+/* What the backend maps from: our mapping of the file, or the file. */
+static int memory_new(struct iommu *m, const struct range *range, int fd, unsigned refs, struct memory **ret, struct err *err)
+{
+	struct memory *memory = calloc(1, sizeof(*memory));
+	int r = 0;
+
+	if (!memory)
+		return err_set(err, -ENOMEM, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", range->node.first);
+	memory->refs = refs;
+	memory->fd = -1;
+	if (m->backend->needs_hva)
+		r = map_file(m, range, fd, memory);
+	else if ((memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
+		r = -errno;
+	if (r < 0) {
+		free(memory);
+		return err_set(err, r, "iommu.mmap-failed", "DMA range at 0x%" PRIx64 ": mmap of the guest's memory: %s",
+			       range->node.first, strerror(-r));
+	}
+	*ret = memory;
+	return 0;
+}
+
+/* The same pieces, parked, are live again. */
+static void claim(struct iommu *m, const struct range *range)
+{
+	for (struct piece *p = piece_from(m, range->node.first); p && p->node.first <= range->node.last; p = piece_next(m, p))
+		unpark(m, p);
+}
+
+static void submit(struct iommu *m, struct fresh *fresh, const struct range *range, struct memory *memory)
+{
+	while (fresh->head) {
+		struct piece *p = fresh->head;
+
+		fresh->head = (struct piece *)p->node.child[0];
+		p->memory = memory;
+		p->job.map.hva = memory->hva ? memory->hva + (p->node.first - range->node.first) : NULL;
+		p->job.map.fd = memory->fd;
+		range_map_insert(&m->pieces, &p->node); /* cannot overlap: what was there is gone */
+		m->stats.nr_entries++;
+		m->stats.bytes_pending += size_of(p);
+		mapper_submit(m->mapper, &p->job);
+		if (p->job.over)
+			book(m, p);
+	}
+}
+
+/* Without threads the outcome is known at once: all of it or nothing. */
+static int settle(struct iommu *m, const struct range *range, struct err *err)
+{
+	bool mismatch = false;
+	int r = m->failure.num;
+
+	if (r == 0 || mapper_fd(m->mapper) >= 0)
+		return 0;
+	*err = m->failure;
+	err_clear(&m->failure);
+	drop(m, range->node.first, range->node.last, &mismatch);
+	return r;
+}
+
+int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *err)
+{
+	struct fresh fresh = { .tail = &fresh.head };
+	struct memory *memory = NULL;
+	bool mismatch = false;
+	int r;
+
+	r = plan(m, range, &fresh, err);
+	if (r == 0 && fresh.head)
+		r = memory_new(m, range, fd, fresh.nr, &memory, err);
+	if (r < 0) {
+		fresh_free(&fresh);
+		return r;
+	}
+	claim(m, range);
+	/* both would be locked at once: what is in the park is not worth the limit */
+	if (m->config.max_bytes &&
+	    m->stats.bytes + m->stats.bytes_parked + (range->node.last - range->node.first + 1) > m->config.max_bytes)
+		pieces_unpark(m, UINT64_MAX, &mismatch);
+	submit(m, &fresh, range, memory);
+	return settle(m, range, err);
+}
+
+uint64_t pieces_landed(const struct iommu *m, uint64_t first, uint64_t last)
+{
+	uint64_t bytes = 0;
+
+	for (struct piece *p = piece_from(m, first); p && p->node.first <= last; p = piece_next(m, p))
+		bytes += p->job.over && p->job.result == 0 ? size_of(p) : 0;
+	return bytes;
+}
+
+void pieces_free(struct iommu *m)
+{
+	while (m->pieces.root) {
+		struct piece *p = (struct piece *)m->pieces.root;
+
+		take_back(m, p);
+		forget(m, p);
+	}
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The address space object, as its files see it. Two maps of the same addresses:
+ *
+ *   ranges  what the VMM has mapped: iommu.c. It unmaps them whole, as it mapped them.
+ *   pieces  what the IOMMU holds: pieces.c. A range is cut at fixed addresses into pieces that are mapped one by one.
+ *
+ * Why pieces: threads can work side by side, a mapping under way can be given up soon, and when firmware shifts a border in the first
+ * megabyte all pieces above 2 MiB are the same ones as before.
+ */
+#ifndef GANGWAY_IOMMU_SPACE_H
+#define GANGWAY_IOMMU_SPACE_H
+
+#include <sys/queue.h>
+
+#include "err.h"
+#include "iommu_internal.h"
+#include "mapper.h"
+
+struct range {
+	struct range_node node; /* first: a range_node of the ranges is one of these */
+	unsigned prot;
+	bool backed;
+	struct dma_backing backing;
+	uint64_t offset;
+};
+
+/* Our mapping of the file, or the file, for as long as pieces of it are being pinned. */
+struct memory {
+	unsigned refs;
+	void *map; /* NULL: the backend maps by descriptor */
+	size_t len; /* of map: whole pages of the backing, so it may be more than the range */
+	char *hva; /* where the range begins in it */
+	int fd;
+};
+
+struct piece {
+	struct range_node node; /* first */
+	struct map_job job;
+	struct memory *memory; /* NULL: no longer needed */
+	struct dma_backing backing;
+	uint64_t offset;
+	bool parked; /* the VMM has unmapped it, the IOMMU has it still */
+	uint64_t parked_us;
+	TAILQ_ENTRY(piece) parked_link;
+};
+
+TAILQ_HEAD(parked_list, piece);
+
+struct iommu {
+	struct sys *sys;
+	const struct iommu_backend *backend;
+	struct iommu_config config;
+	char *name;
+	struct iommu_caps caps;
+	struct range_map ranges, pieces;
+	struct mapper *mapper;
+	struct parked_list parked; /* the longest parked first */
+	bool quiet;
+	struct iommu_stats stats;
+	struct err failure; /* of a mapping whose request was answered already; num 0: none that was not told */
+};
+
+/*
+ * Have the range, which is backed and overlaps none, mapped: parked pieces that are the same are taken back, the rest is submitted. On
+ * failure nothing is left. @fd: the file.
+ */
+int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *err);
+/*
+ * Out of the IOMMU with what is in [@first, @last], which cuts no piece; or, where the device is quiet, into the park. What the kernel
+ * does not unmap stays. *@mismatch: it counted otherwise.
+ */
+int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch);
+/* Out of the IOMMU with what was parked before @before_us. */
+int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch);
+void pieces_reap(struct iommu *m); /* book what the mapper has done */
+uint64_t pieces_landed(const struct iommu *m, uint64_t first, uint64_t last); /* bytes in the IOMMU */
+void pieces_free(struct iommu *m); /* the objects alone */
+
+#endif
