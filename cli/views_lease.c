@@ -53,6 +53,31 @@ static bool needs_why(json_t *lease)
 	return !state || (strcmp(state, "attached") != 0 && strcmp(state, "prepared") != 0) || cli_str(lease, "reason");
 }
 
+static double gib(json_t *obj, const char *key)
+{
+	return json_number_value(json_object_get(obj, key)) / (double)(1u << 30);
+}
+
+/* "vm1/nic0: mapping the guest's memory: 1.2 of 4.0 GiB, 0.8 GiB/s; until then the VF does no DMA" */
+static void explain_device(FILE *out, json_t *lease)
+{
+	json_t *device = json_object_get(lease, "device");
+	const char *held = cli_str(device, "held");
+	char *id;
+
+	if (!held || !held[0])
+		return;
+	id = cli_cell(lease, "id");
+	if (strstr(held, "pending"))
+		fprintf(out, "%s: mapping the guest's memory: %.1f of %.1f GiB, %.1f GiB/s; until then the VF does no DMA\n", id,
+			gib(device, "dma_bytes") - gib(device, "dma_pending"), gib(device, "dma_bytes"), gib(device, "dma_rate"));
+	if (strstr(held, "degraded"))
+		fprintf(out, "%s: the VF does no DMA: a part of the guest's memory is not mapped\n", id);
+	if (strstr(held, "quarantine"))
+		fprintf(out, "%s: the VF does no DMA: it is in quarantine\n", id);
+	free(id);
+}
+
 void cli_view_leases(FILE *out, json_t *leases)
 {
 	static const struct cli_col cols[] = {
@@ -72,6 +97,7 @@ void cli_view_leases(FILE *out, json_t *leases)
 		if (needs_why(lease))
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
+		explain_device(out, lease);
 	}
 }
 

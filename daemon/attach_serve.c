@@ -41,8 +41,10 @@ static void on_status(void *ctx, const struct devproc_status *s)
 		err_clear(&l->error);
 	}
 	ctl_event(l->daemon->ctl, "device", l->id,
-		  json_pack("{s:s, s:i, s:b, s:b}", "client", s->vuser_state, "vectors", (int)s->vectors_armed, "bus_master",
-			    s->bus_master, "degraded", s->degraded));
+		  json_pack("{s:s, s:i, s:b, s:s, s:b, s:I, s:I, s:I}", "client", s->vuser_state, "vectors",
+			    (int)s->vectors_armed, "bus_master", s->bus_master, "held", s->held, "degraded", s->degraded,
+			    "dma_bytes", (json_int_t)s->dma_bytes, "dma_pending", (json_int_t)s->dma_pending, "dma_rate",
+			    (json_int_t)s->dma_rate));
 	if (l->reason == REASON_GUEST_NO_DRIVER && s->bus_master)
 		lease_set_leg(l, l->leg, REASON_NONE);
 	if (l->op)

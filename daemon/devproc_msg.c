@@ -2,6 +2,7 @@
 /* What a gangway-device process says, decoded. It parses a guest's input and may have been taken over: nothing is believed. */
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "device/device_proto.h"
@@ -44,6 +45,34 @@ static bool take_bool(json_t *obj, const char *key, bool *ret)
 	return true;
 }
 
+/* What a device process of before knew nothing of. */
+static bool take_new_u64(json_t *obj, const char *key, uint64_t *ret)
+{
+	return !json_object_get(obj, key) || take_u64(obj, key, INT64_MAX, ret);
+}
+
+static bool take_held(json_t *obj, char *buf, size_t size)
+{
+	static const char *const words[] = { "pending", "degraded", "quarantine" };
+	json_t *list = json_object_get(obj, "held"), *v;
+	size_t i;
+
+	buf[0] = '\0';
+	if (list && !json_is_array(list))
+		return false;
+	json_array_foreach (list, i, v) {
+		const char *word = json_string_value(v);
+		size_t w = 0;
+
+		while (word && w < sizeof(words) / sizeof(words[0]) && strcmp(words[w], word))
+			w++;
+		if (!word || w == sizeof(words) / sizeof(words[0]) || strstr(buf, word))
+			return false;
+		snprintf(buf + strlen(buf), size - strlen(buf), "%s%s", buf[0] ? " " : "", word);
+	}
+	return true;
+}
+
 static bool take_status(json_t *obj, struct devproc_status *ret)
 {
 	uint64_t vectors;
@@ -55,6 +84,8 @@ static bool take_status(json_t *obj, struct devproc_status *ret)
 	    !take_u64(obj, "nr_clients", INT64_MAX, &ret->nr_clients) ||
 	    !take_u64(obj, "dma_ranges", UINT32_MAX, &ret->dma_ranges) ||
 	    !take_u64(obj, "dma_bytes", INT64_MAX, &ret->dma_bytes) || !take_u64(obj, "vectors_armed", 65536, &vectors) ||
+	    !take_new_u64(obj, "dma_pending", &ret->dma_pending) || !take_new_u64(obj, "dma_rate", &ret->dma_rate) ||
+	    !take_new_u64(obj, "dma_pinned_total", &ret->dma_pinned_total) || !take_held(obj, ret->held, sizeof(ret->held)) ||
 	    !take_bool(obj, "bus_master", &ret->bus_master) || !take_bool(obj, "degraded", &ret->degraded))
 		return false;
 	ret->vectors_armed = (uint32_t)vectors;

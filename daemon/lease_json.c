@@ -20,10 +20,12 @@ static json_t *device_to_json(const struct devproc *dev)
 	if (!dev)
 		return json_null();
 	s = devproc_get_status(dev);
-	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:s}", "pid", (int)s->pid, "client", s->vuser_state,
-			 "messages", (json_int_t)s->nr_messages, "rejected", (json_int_t)s->nr_rejected, "dma_ranges",
-			 (json_int_t)s->dma_ranges, "dma_bytes", (json_int_t)s->dma_bytes, "vectors", (int)s->vectors_armed,
-			 "bus_master", s->bus_master, "degraded", s->degraded, "last_error", s->last_error);
+	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:s, s:b, s:s}", "pid", (int)s->pid, "client",
+			 s->vuser_state, "messages", (json_int_t)s->nr_messages, "rejected", (json_int_t)s->nr_rejected,
+			 "dma_ranges", (json_int_t)s->dma_ranges, "dma_bytes", (json_int_t)s->dma_bytes, "dma_pending",
+			 (json_int_t)s->dma_pending, "dma_rate", (json_int_t)s->dma_rate, "dma_pinned_total",
+			 (json_int_t)s->dma_pinned_total, "vectors", (int)s->vectors_armed, "bus_master", s->bus_master, "held",
+			 s->held, "degraded", s->degraded, "last_error", s->last_error);
 }
 
 json_t *lease_to_json(const struct lease *l)

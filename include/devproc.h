@@ -34,9 +34,13 @@ struct devproc_status {
 	pid_t pid;
 	char vuser_state[16]; /* vuser_state_to_string() */
 	uint64_t nr_messages, nr_rejected, nr_clients;
-	uint64_t dma_ranges, dma_bytes; /* mapped in the IOMMU now */
+	uint64_t dma_ranges, dma_bytes; /* that the VMM has mapped */
+	uint64_t dma_pending; /* bytes of them not in the IOMMU yet */
+	uint64_t dma_rate; /* bytes a second that are on their way, 0: none */
+	uint64_t dma_pinned_total; /* bytes since the process started */
 	uint32_t vectors_armed;
-	bool bus_master; /* the guest's driver has switched DMA on */
+	bool bus_master; /* the guest's driver has switched DMA on, and nothing holds it back */
+	char held[48]; /* why it is held back: words of vfdev_hold_to_string(), separated by spaces; "": it is not */
 	char last_error[256];
 	bool degraded; /* a map was refused: the device works with a hole */
 };

@@ -308,8 +308,12 @@ int iommu_process(struct iommu *m, struct err *err)
 
 void iommu_get_stats(const struct iommu *m, struct iommu_stats *ret)
 {
+	uint64_t us = m->sys->ops->now_us(m->sys) - m->pending_us;
+
 	*ret = m->stats;
 	ret->bytes_populated_total = mapper_populated(m->mapper);
+	if (ret->bytes_pending && us)
+		ret->bytes_per_second = (uint64_t)((double)(ret->bytes_populated_total - m->pending_from) * 1e6 / (double)us);
 }
 
 int iommu_kernel_entries(const struct iommu *m, uint32_t *ret)

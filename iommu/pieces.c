@@ -369,6 +369,10 @@ static void submit(struct iommu *m, struct fresh *fresh, const struct range *ran
 		p->job.map.fd = memory->fd;
 		range_map_insert(&m->pieces, &p->node); /* cannot overlap: what was there is gone */
 		m->stats.nr_entries++;
+		if (!m->stats.bytes_pending) {
+			m->pending_us = m->sys->ops->now_us(m->sys);
+			m->pending_from = mapper_populated(m->mapper);
+		}
 		m->stats.bytes_pending += size_of(p);
 		mapper_submit(m->mapper, &p->job);
 		if (p->job.over)

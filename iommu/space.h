@@ -58,6 +58,7 @@ struct iommu {
 	struct parked_list parked; /* the longest parked first */
 	bool quiet;
 	struct iommu_stats stats;
+	uint64_t pending_us, pending_from; /* when memory began to be pending, and what had been populated by then */
 	struct err failure; /* of a mapping whose request was answered already; num 0: none that was not told */
 };
 

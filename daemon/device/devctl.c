@@ -56,9 +56,9 @@ static json_t *status_json(const struct devctl_status *s)
 			 "nr_messages", (json_int_t)s->nr_messages, "nr_rejected", (json_int_t)s->nr_rejected, "nr_clients",
 			 (json_int_t)s->nr_clients, "dma_ranges", (json_int_t)s->dma_ranges, "dma_bytes",
 			 (json_int_t)s->dma_bytes, "dma_pending", (json_int_t)s->dma_pending, "dma_pinned_total",
-			 (json_int_t)s->dma_pinned_total, "dma_populated_total", (json_int_t)s->dma_populated_total,
-			 "vectors_armed", (int)s->vectors_armed, "bus_master", s->bus_master, "degraded", s->degraded, "held",
-			 held_json(s->held), "last_error", plain_text(s->last_error));
+			 (json_int_t)s->dma_pinned_total, "dma_rate", (json_int_t)s->dma_rate, "vectors_armed",
+			 (int)s->vectors_armed, "bus_master", s->bus_master, "degraded", s->degraded, "held", held_json(s->held),
+			 "last_error", plain_text(s->last_error));
 }
 
 static char *dump(json_t *root)
@@ -160,11 +160,8 @@ int devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct de
 /* What a change of is told unasked; counters alone are not. */
 static void digest(const struct devctl_status *s, char *buf, size_t size)
 {
-	/* while something is pending, how far it has come */
-	unsigned long long done = s->dma_pending ? s->dma_populated_total : 0;
-
-	snprintf(buf, size, "%s %llu %llu %llu %llu %llu %u %d %d %u %s", s->vuser_state, (unsigned long long)s->nr_clients,
-		 (unsigned long long)s->dma_ranges, (unsigned long long)s->dma_bytes, (unsigned long long)s->dma_pending, done,
+	snprintf(buf, size, "%s %llu %llu %llu %llu %u %d %d %u %s", s->vuser_state, (unsigned long long)s->nr_clients,
+		 (unsigned long long)s->dma_ranges, (unsigned long long)s->dma_bytes, (unsigned long long)s->dma_pending,
 		 s->vectors_armed, s->bus_master, s->degraded, s->held, s->last_error);
 }
 

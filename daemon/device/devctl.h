@@ -21,7 +21,8 @@ struct devctl_status {
 	uint64_t nr_messages, nr_rejected, nr_clients;
 	uint64_t dma_ranges, dma_bytes;
 	uint64_t dma_pending; /* bytes of them not in the IOMMU yet */
-	uint64_t dma_pinned_total, dma_populated_total; /* bytes since the start */
+	uint64_t dma_rate; /* bytes a second that are being faulted in; 0: none pending */
+	uint64_t dma_pinned_total; /* bytes since the start */
 	unsigned held; /* enum vfdev_hold, or-ed */
 	uint32_t vectors_armed;
 	bool bus_master, degraded;

@@ -37,7 +37,7 @@ static void get_status(const struct vuser *vuser, const struct vfdev *dev, struc
 		.dma_bytes = dma.bytes,
 		.dma_pending = dma.bytes_pending,
 		.dma_pinned_total = dma.bytes_mapped_total,
-		.dma_populated_total = dma.bytes_populated_total,
+		.dma_rate = dma.bytes_per_second,
 		.held = dev->held,
 		.vectors_armed = irq_nr_armed(dev->irq),
 		.bus_master = vfdev_bus_master(dev),
