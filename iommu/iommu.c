@@ -48,6 +48,11 @@ int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct
 	return 0;
 }
 
+static struct range *range_from(const struct iommu *m, uint64_t addr)
+{
+	return (struct range *)range_map_from(&m->ranges, addr);
+}
+
 struct iommu *iommu_free(struct iommu *m)
 {
 	if (!m)
@@ -55,10 +60,8 @@ struct iommu *iommu_free(struct iommu *m)
 	iommu_unmap_all(m, NULL, NULL);
 	/* what the kernel would not unmap it keeps pinned until the container is closed */
 	pieces_free(m);
-	while (m->ranges.root) {
-		struct range_node *left = m->ranges.root;
-
-		range_map_remove(&m->ranges, left);
+	for (struct range *left; (left = range_from(m, 0));) {
+		range_map_remove(&m->ranges, &left->node);
 		free(left);
 	}
 	mapper_free(m->mapper);
@@ -105,12 +108,16 @@ static int try_map(struct iommu *m, const struct iommu_map_request *req, struct 
 	range->offset = req->offset;
 	range->backing = backing;
 	range->backed = req->fd >= 0;
+	if (range_map_insert(&m->ranges, &range->node) < 0) { /* cannot overlap: checked */
+		free(range);
+		return err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
+	}
 	r = range->backed ? pieces_add(m, range, req->fd, err) : 0;
 	if (r < 0) {
+		range_map_remove(&m->ranges, &range->node);
 		free(range);
 		return r;
 	}
-	range_map_insert(&m->ranges, &range->node); /* cannot overlap: checked */
 	if (range->backed) {
 		m->stats.nr_ranges++;
 		m->stats.bytes += req->size;
@@ -134,11 +141,6 @@ int iommu_map(struct iommu *m, const struct iommu_map_request *req, struct err *
 	}
 	fd_close(&fd); /* the mapping and the pinned pages hold the memory */
 	return r;
-}
-
-static struct range *range_from(const struct iommu *m, uint64_t addr)
-{
-	return (struct range *)range_map_from(&m->ranges, addr);
 }
 
 static int unmap_one(struct iommu *m, struct range *range, bool *mismatch)

@@ -246,23 +246,8 @@ static bool is_same(const struct piece *p, uint64_t last, const struct range *ra
 	       !(p->job.over && p->job.result < 0);
 }
 
-/* The pieces yet to be made, in order. */
-struct fresh {
-	struct piece *head, **tail;
-	unsigned nr;
-};
-
-static void fresh_free(struct fresh *fresh)
-{
-	while (fresh->head) {
-		struct piece *p = fresh->head;
-
-		fresh->head = (struct piece *)p->node.child[0];
-		free(p);
-	}
-}
-
-static int fresh_add(struct fresh *fresh, uint64_t first, uint64_t last, const struct range *range)
+/* A piece yet to be submitted. */
+static int add_fresh(struct iommu *m, uint64_t first, uint64_t last, const struct range *range)
 {
 	struct piece *p = calloc(1, sizeof(*p));
 
@@ -270,23 +255,35 @@ static int fresh_add(struct fresh *fresh, uint64_t first, uint64_t last, const s
 		return -ENOMEM;
 	p->node.first = first;
 	p->node.last = last;
+	p->fresh = p->job.over = true;
 	p->backing = range->backing;
 	p->offset = range->offset + (first - range->node.first);
 	p->job.map = (struct iommu_backend_map){
 		.iova = first, .size = last - first + 1, .prot = range->prot, .fd = -1, .offset = p->offset
 	};
-	*fresh->tail = p;
-	fresh->tail = (struct piece **)&p->node.child[0]; /* not in a map yet: its link serves as the list's */
-	fresh->nr++;
+	if (range_map_insert(&m->pieces, &p->node) < 0) { /* cannot overlap: what was there is gone */
+		free(p);
+		return -ENOMEM;
+	}
 	return 0;
 }
 
-/* What the range still needs; parked pieces in the way of it are unmapped. */
-static int plan(struct iommu *m, const struct range *range, struct fresh *fresh, struct err *err)
+static void forget_fresh(struct iommu *m, const struct range *range)
+{
+	for (struct piece *p = piece_from(m, range->node.first), *next; p && p->node.first <= range->node.last; p = next) {
+		next = piece_next(m, p);
+		if (p->fresh)
+			forget(m, p);
+	}
+}
+
+/* Add what the range still needs, *@nr_fresh of them; parked pieces in the way of it are unmapped. */
+static int plan(struct iommu *m, const struct range *range, unsigned *nr_fresh, struct err *err)
 {
 	uint64_t last = range->node.last;
 	bool large = is_large(range->node.first, last), mismatch = false;
 
+	*nr_fresh = 0;
 	for (uint64_t at = range->node.first, end;; at = end + 1) {
 		struct piece *p = piece_from(m, at);
 		int r = 0;
@@ -300,7 +297,8 @@ static int plan(struct iommu *m, const struct range *range, struct fresh *fresh,
 					       "DMA range at 0x%" PRIx64 ": what was there before cannot be unmapped: %s", at,
 					       strerror(-r));
 			}
-			r = fresh_add(fresh, at, end, range);
+			r = add_fresh(m, at, end, range);
+			++*nr_fresh;
 		}
 		if (r < 0)
 			return err_set(err, r, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", at);
@@ -358,16 +356,15 @@ static void claim(struct iommu *m, const struct range *range)
 		unpark(m, p);
 }
 
-static void submit(struct iommu *m, struct fresh *fresh, const struct range *range, struct memory *memory)
+static void submit(struct iommu *m, const struct range *range, struct memory *memory)
 {
-	while (fresh->head) {
-		struct piece *p = fresh->head;
-
-		fresh->head = (struct piece *)p->node.child[0];
+	for (struct piece *p = piece_from(m, range->node.first); p && p->node.first <= range->node.last; p = piece_next(m, p)) {
+		if (!p->fresh)
+			continue;
+		p->fresh = false;
 		p->memory = memory;
 		p->job.map.hva = memory->hva ? memory->hva + (p->node.first - range->node.first) : NULL;
 		p->job.map.fd = memory->fd;
-		range_map_insert(&m->pieces, &p->node); /* cannot overlap: what was there is gone */
 		m->stats.nr_entries++;
 		if (!m->stats.bytes_pending) {
 			m->pending_us = m->sys->ops->now_us(m->sys);
@@ -396,24 +393,25 @@ static int settle(struct iommu *m, const struct range *range, struct err *err)
 
 int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *err)
 {
-	struct fresh fresh = { .tail = &fresh.head };
+	uint64_t size = range->node.last - range->node.first + 1;
 	struct memory *memory = NULL;
 	bool mismatch = false;
+	unsigned nr_fresh;
 	int r;
 
-	r = plan(m, range, &fresh, err);
-	if (r == 0 && fresh.head)
-		r = memory_new(m, range, fd, fresh.nr, &memory, err);
+	r = plan(m, range, &nr_fresh, err);
+	if (r == 0 && nr_fresh)
+		r = memory_new(m, range, fd, nr_fresh, &memory, err);
 	if (r < 0) {
-		fresh_free(&fresh);
+		forget_fresh(m, range);
 		return r;
 	}
 	claim(m, range);
 	/* both would be locked at once: what is in the park is not worth the limit */
-	if (m->config.max_bytes &&
-	    m->stats.bytes + m->stats.bytes_parked + (range->node.last - range->node.first + 1) > m->config.max_bytes)
+	if (m->config.max_bytes && m->stats.bytes + m->stats.bytes_parked + size > m->config.max_bytes)
 		pieces_unpark(m, UINT64_MAX, &mismatch);
-	submit(m, &fresh, range, memory);
+	if (memory)
+		submit(m, range, memory);
 	return settle(m, range, err);
 }
 
@@ -428,9 +426,7 @@ uint64_t pieces_landed(const struct iommu *m, uint64_t first, uint64_t last)
 
 void pieces_free(struct iommu *m)
 {
-	while (m->pieces.root) {
-		struct piece *p = (struct piece *)m->pieces.root;
-
+	for (struct piece *p; (p = piece_from(m, 0));) {
 		take_back(m, p);
 		forget(m, p);
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * range_map: an ordered set of inclusive ranges [first, last] that never overlap. An AVL tree: map, unmap and lookup are
- * O(log n) whatever order a peer maps in. Nodes live inside the caller's objects; nothing here allocates.
+ * range_map: an ordered set of inclusive ranges [first, last] that never overlap. A B+ tree over the ranges' ends: map, unmap and lookup
+ * are O(log n) whatever order a peer maps in, and few ranges, as guests have, are one sorted array. The caller's objects hold the ranges;
+ * the tree points at them.
  */
 #ifndef GANGWAY_RANGE_MAP_H
 #define GANGWAY_RANGE_MAP_H
@@ -9,20 +10,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct range_tree;
+
 struct range_node {
-	uint64_t first, last; /* inclusive, so that a range may end at 2^64 - 1 */
-	struct range_node *child[2];
-	int height;
+	uint64_t first, last; /* inclusive, so that a range may end at 2^64 - 1; not to be changed while in a map */
 };
 
 struct range_map {
-	struct range_node *root;
+	struct range_tree *root; /* NULL: empty */
+	unsigned height; /* levels */
 	size_t nr;
 };
 
-/* Adds @node, whose first and last are set. -EEXIST: it overlaps a range in the map. */
+/* Adds @node, whose first and last are set. -EEXIST: it overlaps a range in the map; -ENOMEM: nothing has changed. */
 int range_map_insert(struct range_map *map, struct range_node *node);
-/* Takes @node, which is in the map, out. */
+/* Takes @node, which is in the map, out. The last one out leaves no memory behind. */
 void range_map_remove(struct range_map *map, struct range_node *node);
 /* The range that holds @addr; NULL: none. */
 struct range_node *range_map_find(const struct range_map *map, uint64_t addr);

@@ -40,6 +40,7 @@ struct piece {
 	struct memory *memory; /* NULL: no longer needed */
 	struct dma_backing backing;
 	uint64_t offset;
+	bool fresh; /* not submitted yet: pieces_add() is at it */
 	bool parked; /* the VMM has unmapped it, the IOMMU has it still */
 	uint64_t parked_us;
 	TAILQ_ENTRY(piece) parked_link;

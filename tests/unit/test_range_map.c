@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The interval map against a naive model, and its balance. */
+/* The interval map against a naive model, and its height. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -19,21 +19,20 @@ static uint64_t next_random(void)
 	return seed;
 }
 
-/* Order, no overlap, heights and balance of the whole tree; how many nodes. */
-static size_t check_tree(const struct range_node *n, const struct range_node *low, const struct range_node *high)
+/* In order, without overlap, and as many as there should be. */
+static void check_order(const struct range_map *map)
 {
-	int l, r;
+	const struct range_node *before = NULL;
+	size_t nr = 0;
 
-	if (!n)
-		return 0;
-	cr_assert(n->first <= n->last);
-	cr_assert(!low || low->last < n->first);
-	cr_assert(!high || n->last < high->first);
-	l = n->child[0] ? n->child[0]->height : 0;
-	r = n->child[1] ? n->child[1]->height : 0;
-	cr_assert(abs(l - r) <= 1, "unbalanced: %d and %d", l, r);
-	cr_assert_eq(n->height, (l > r ? l : r) + 1);
-	return 1 + check_tree(n->child[0], low, n) + check_tree(n->child[1], n, high);
+	for (const struct range_node *n = range_map_from(map, 0); n; n = range_map_next(map, n)) {
+		cr_assert(n->first <= n->last);
+		cr_assert(!before || before->last < n->first);
+		before = n;
+		nr++;
+	}
+	cr_assert_eq(nr, map->nr);
+	cr_assert_eq(map->root == NULL, nr == 0);
 }
 
 static void check_lookups(const struct range_map *map, struct range_node *const model[SLOTS])
@@ -82,16 +81,17 @@ Test(range_map, agrees_with_a_naive_model)
 			clash ? refused++ : inserted++;
 		}
 		if (step % 50 == 0) {
-			cr_assert_eq(check_tree(map.root, NULL, NULL), map.nr);
+			check_order(&map);
 			check_lookups(&map, model);
 		}
 	}
 	cr_assert(inserted > 1000 && refused > 1000 && removed > 1000);
 	while (map.root) {
-		struct range_node *n = map.root;
+		struct range_node *n = range_map_from(&map, next_random() % SLOTS);
 
+		n = n ? n : range_map_from(&map, 0);
 		range_map_remove(&map, n);
-		cr_assert_eq(check_tree(map.root, NULL, NULL), map.nr);
+		check_order(&map);
 		free(n);
 	}
 	cr_assert_eq(map.nr, 0);
@@ -113,6 +113,8 @@ Test(range_map, walks_in_order)
 	for (n = range_map_from(&map, 0); n; n = range_map_next(&map, n))
 		cr_assert_eq(n, &nodes[seen++]);
 	cr_assert_eq(seen, 100);
+	for (unsigned i = 0; i < 100; i++)
+		range_map_remove(&map, &nodes[i]);
 }
 
 Test(range_map, the_ends_of_the_address_space)
@@ -129,24 +131,78 @@ Test(range_map, the_ends_of_the_address_space)
 	cr_assert_eq(range_map_find(&map, UINT64_MAX), &high);
 	range_map_remove(&map, &low);
 	range_map_remove(&map, &high);
+	cr_assert_null(map.root);
 	cr_assert_eq(range_map_insert(&map, &all), 0);
 	cr_assert_eq(range_map_find(&map, 12345), &all);
+	range_map_remove(&map, &all);
 }
 
-/* The worst order for a tree without balance: the height stays logarithmic. */
-Test(range_map, ascending_order_stays_flat)
+/* Many ranges, put in and taken out in orders that a tree may not like: the height stays logarithmic, and each range is found. */
+Test(range_map, stays_flat_in_any_order)
 {
 	enum { N = 65535 };
+	static const unsigned steps[] = { 1, N - 1, 2, 256, 32749 }; /* prime to N: ascending, descending, and jumping */
 	struct range_node *nodes = calloc(N, sizeof(*nodes));
+
+	for (size_t k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
+		struct range_map map = { 0 };
+
+		for (unsigned i = 0; i < N; i++) {
+			unsigned at = (unsigned)((uint64_t)i * steps[k] % N);
+
+			nodes[at].first = nodes[at].last = at;
+			cr_assert_eq(range_map_insert(&map, &nodes[at]), 0);
+		}
+		cr_assert_leq(map.height, 5, "height %u", map.height);
+		check_order(&map);
+		for (unsigned i = 0; i < N; i++)
+			if (i % 16)
+				range_map_remove(&map, &nodes[(unsigned)((uint64_t)i * steps[k] % N)]);
+		check_order(&map);
+		for (unsigned i = 0; i < N; i++) {
+			unsigned at = (unsigned)((uint64_t)i * steps[k] % N);
+
+			cr_assert_eq(range_map_find(&map, at), i % 16 ? NULL : &nodes[at]);
+		}
+		for (unsigned i = 0; i < N; i += 16)
+			range_map_remove(&map, &nodes[(unsigned)((uint64_t)i * steps[k] % N)]);
+		cr_assert_null(map.root);
+	}
+	free(nodes);
+}
+
+/* A million random changes on a few thousand ranges, so that nodes split, merge and share all the time. */
+Test(range_map, shuffled)
+{
+	enum { N = 4096 };
+	static struct range_node nodes[N];
+	static bool in[N];
 	struct range_map map = { 0 };
 
-	for (unsigned i = 0; i < N; i++) {
-		nodes[i].first = nodes[i].last = i;
-		cr_assert_eq(range_map_insert(&map, &nodes[i]), 0);
+	for (unsigned step = 0; step < 1000000; step++) {
+		/* waves: mostly in, then mostly out */
+		unsigned at = (unsigned)(next_random() % N);
+		bool want = next_random() % 8 < (step / 100000 % 2 ? 1u : 7u);
+
+		if (in[at] == want)
+			continue;
+		nodes[at].first = at * 10;
+		nodes[at].last = at * 10 + 7;
+		if (want)
+			cr_assert_eq(range_map_insert(&map, &nodes[at]), 0);
+		else
+			range_map_remove(&map, &nodes[at]);
+		in[at] = want;
+		if (step % 20000)
+			continue;
+		check_order(&map);
+		for (unsigned i = 0; i < N; i++) {
+			cr_assert_eq(range_map_find(&map, i * 10 + 3), in[i] ? &nodes[i] : NULL);
+			cr_assert_null(range_map_find(&map, i * 10 + 8));
+		}
 	}
-	cr_assert(map.root->height <= 24, "height %d", map.root->height);
-	for (unsigned i = 0; i < N; i += 2)
-		range_map_remove(&map, &nodes[i]);
-	cr_assert_eq(check_tree(map.root, NULL, NULL), map.nr);
-	free(nodes);
+	for (unsigned i = 0; i < N; i++)
+		if (in[i])
+			range_map_remove(&map, &nodes[i]);
+	cr_assert_null(map.root);
 }
