@@ -177,10 +177,10 @@ static void set_state(struct vmm *vmm, enum vmm_state state, const struct err *w
 		vmm->ops->on_state(vmm->ctx, vmm, state, &vmm->why);
 }
 
-/* A VMM that did not tell what it is like is up all the same: it is asked again before an attach. */
-void vmm_learnt(struct vmm *vmm, int r)
+/* A VMM that did not tell what it is like is up all the same, if it is there still: it is asked again before an attach. */
+void vmm_learnt(struct vmm *vmm)
 {
-	if (!vmm->closing && r != -ECONNRESET)
+	if (!vmm->closing && qmp_get_state(vmm->qmp) == QMP_READY)
 		set_state(vmm, VMM_UP, qmp_why(vmm->qmp));
 }
 
@@ -189,7 +189,7 @@ static void qmp_is_ready(struct vmm *vmm)
 	if (qmp_send(vmm->qmp, "query-status", NULL, -1, 0, on_status, vmm, NULL) == 0)
 		vmm->refs++;
 	if (vmm_learn(vmm, NULL) < 0)
-		vmm_learnt(vmm, 0);
+		vmm_learnt(vmm);
 }
 
 static void on_qmp_state(void *ctx, struct qmp *qmp, enum qmp_state state, const struct err *why)

@@ -77,7 +77,7 @@ void vmm_op_unref(struct vmm_op *op);
 
 /* Ask for the traits. vmm_learnt() is called once when that is over, unless it could not begin. */
 int vmm_learn(struct vmm *vmm, struct err *err);
-void vmm_learnt(struct vmm *vmm, int r);
+void vmm_learnt(struct vmm *vmm);
 
 int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
 /* Turns QEMU's words in @err (prefixed "guest NAME: COMMAND: ") into a code and a hint; the words stay. Returns the errno. */

@@ -35,7 +35,7 @@ static void finish(struct query *q, int r, const struct err *err)
 	if (q->done)
 		q->done(q->ctx, r, r < 0 ? NULL : &q->info, r < 0 ? err : NULL);
 	else
-		vmm_learnt(q->op.vmm, r);
+		vmm_learnt(q->op.vmm);
 	vmm_op_unref(&q->op);
 }
 

@@ -2,6 +2,7 @@
 /* A guest's VMM: its states as gangway sees them, what it is asked before an attach, and what each version can do. */
 #include "vmm_test.h"
 
+#include "../../vmm/qmp_internal.h"
 #include "../../vmm/vmm_internal.h"
 
 #define STATUS                                                                                                                   \
@@ -180,6 +181,24 @@ Test(vmm_query, the_vmm_dies)
 	cr_assert_eq(o.r, -ECONNRESET);
 	until_state(VMM_DOWN);
 	cr_assert_eq(o.calls, 1);
+	stop();
+}
+
+/* What it is like is asked for at connect, by several commands: whichever of them is not answered in time, the connection is lost. */
+Test(vmm_query, it_hangs_while_it_is_learnt)
+{
+	static const struct fake_qmp_step script[] = { fq_hello, fq_expect("query-status"),
+						       fq_return("{\"status\": \"running\"}"),
+						       fq_expect("device-list-properties"), fq_end };
+	struct err why;
+
+	start(script);
+	until_script_done();
+	bed_run_ms(&bed, 20); /* the answer to query-status */
+	cr_assert_str_eq(vmm_run_state(vmm), "running");
+	err_set(&why, -ETIMEDOUT, "qmp.timeout", "as when the deadline has passed");
+	qmp_lost(vmm->qmp, QMP_DENIED, &why);
+	cr_assert_eq(vmm_get_state(vmm), VMM_DENIED, "is %s", vmm_state_to_string(vmm_get_state(vmm)));
 	stop();
 }
 
