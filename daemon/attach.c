@@ -106,16 +106,20 @@ static json_t *steps_to_json(const struct op *op, struct step_times *ret)
 	return list;
 }
 
+#define PORT_PREFIX "gangway-port-"
+/* a name that is too long would be refused when the VF is bound already, and again when it is to be taken back */
+_Static_assert(sizeof(PORT_PREFIX) + LIMIT_NAME <= VMM_ID_MAX && sizeof(((struct lease *)0)->device_id) <= VMM_ID_MAX, "ids fit");
+
 /* What a VMM that is yet to be started needs on its command line. */
 static json_t *qemu_args(const struct op *op)
 {
-	char port[160], bus[LIMIT_NAME + 32];
+	char port[160], bus[VMM_ID_MAX];
 	struct vmm_plug plug;
 	json_t *list;
 	char *device;
 
 	op_plug_of(op, &plug);
-	snprintf(bus, sizeof(bus), "gangway-port-%s", op->lease->nic);
+	snprintf(bus, sizeof(bus), PORT_PREFIX "%s", op->lease->nic);
 	plug.bus = bus;
 	device = vmm_plug_argument(&plug);
 	/* chassis numbers are unique in a machine; those from 200 up are ours */

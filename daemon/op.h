@@ -41,7 +41,7 @@ struct op {
 	struct err answer_err;
 	uint64_t asked_us, answered_us; /* 0: not asked */
 	bool awaiting_answer; /* the "answer" step is under way */
-	char bus[64]; /* root port the VF goes into */
+	char bus[VMM_ID_MAX]; /* root port the VF goes into */
 	bool awaiting_guest; /* the "drive" step is under way */
 	bool awaiting_process; /* the undo of "serve" is under way */
 	bool awaiting_vmm; /* the VMM's hello is waited for */

@@ -17,6 +17,9 @@ struct err;
 struct json_t; /* jansson */
 struct vmm;
 
+#define VMM_ID_MAX                                                                                                               \
+	80 /* bytes of a device id with its NUL: QEMU has no limit, ours leaves room for "gangway-port-" and a NIC's name */
+
 enum vmm_state {
 	VMM_DOWN, /* nobody listens on the socket (or it is not there): the guest does not run */
 	VMM_CONNECTING, /* greeting and capabilities under way, or the connection was lost and the next attempt will tell */
@@ -75,7 +78,7 @@ struct vmm_info {
 	bool has_vfio_user; /* device type vfio-user-pci exists */
 	bool unplug_vfio_user_safe; /* from the table in vmm_versions.c */
 	bool has_vfio_pci;
-	char free_port[64]; /* id of the first pcie-root-port that has nothing plugged, "" none */
+	char free_port[VMM_ID_MAX]; /* id of the first pcie-root-port that has nothing plugged, "" none */
 };
 
 /* @r: 0 with @info, or a negative errno with @err. Both pointers are valid only during the call. */

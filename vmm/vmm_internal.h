@@ -13,7 +13,6 @@
 #include "vmm.h"
 
 #define VMM_OPS_MAX 64 /* operations under way on one guest */
-#define VMM_ID_MAX 64 /* a device id with its NUL */
 #define VMM_PLUG_TIMEOUT_MS 300000 /* device_add returns when the guest's RAM is pinned: 0.25 s a GiB in 4 KiB pages */
 #define VMM_BUSY_PAUSE_MS 500 /* before device_del is repeated to a guest whose slot is still settling */
 #define VMM_REFUSED_PAUSE_MS 1000 /* before it is repeated to a guest that refused */

@@ -212,6 +212,26 @@ Test(attach, prepared_for_a_guest_not_started)
 	end();
 }
 
+/* The longest name of a NIC is good for every id that is made of it. */
+Test(attach, the_longest_name)
+{
+	static const char nic[] = "n23456789012345678901234567890123456789012345678901234567890123";
+	const char *device;
+	json_t *a;
+
+	begin(1);
+	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", nic)));
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	a = attach(json_pack("{s:s, s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "nic", nic, "prepare", 1));
+	device = json_string_value(json_array_get(member(a, "qemu_args"), 3));
+	cr_assert_eq(device[0], '{', "%s", device);
+	json_decref(a);
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	end();
+}
+
 Test(attach, prepared_for_a_user)
 {
 	char owner[64];

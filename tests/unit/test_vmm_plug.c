@@ -123,7 +123,7 @@ Test(vmm_plug, refusals_have_codes_and_keep_the_words)
 Test(vmm_plug, bad_requests_are_never_sent)
 {
 	static const struct fake_qmp_step script[] = { fq_hello_vmm, fq_end };
-	static const char long_id[] = "a234567890123456789012345678901234567890123456789012345678901234";
+	static const char long_id[] = "a2345678901234567890123456789012345678901234567890123456789012345678901234567890";
 	const struct vmm_plug rows[] = {
 		{ .id = "0vf", .bus = "rp1", .host_bdf = "x" },
 		{ .id = "", .bus = "rp1", .host_bdf = "x" },
