@@ -303,9 +303,9 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 	r = guest_get_idle(d, p->guest, &g, err);
 	if (r < 0)
 		return r;
-	/* two at once would choose the same hotplug slot */
+	/* two at once would choose the same hotplug slot; a guest that is not started yet has none */
 	TAILQ_FOREACH(other, &d->leases, link)
-	if (other->op && !strcmp(other->guest, p->guest)) {
+	if (other->op && !p->prepare && !strcmp(other->guest, p->guest)) {
 		err_set(err, -EBUSY, "lease.busy", "guest %s: its NIC %s is being %s", p->guest, other->nic,
 			other->op->detach ? "detached" : "attached");
 		err_hint(err, "`gangway status %s` shows when that is over", p->guest);

@@ -219,6 +219,32 @@ Test(attach_crash, prepared_survives_and_another_boot_prepares_again)
 	end();
 }
 
+/* All of them, of one guest too. */
+Test(attach_crash, another_boot_prepares_each_again)
+{
+	begin(3);
+	fake_guest_die(vm1);
+	fake_host_settle(h);
+	before_again();
+	for (int i = 0; i < 3; i++)
+		json_decref(attach(json_pack("{s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "prepare", 1)));
+	fake_host_stop(h);
+	set_numvfs("0");
+	set_numvfs("3");
+	h->boot_id = "boot-2";
+	fake_host_start(h);
+	fake_host_settle(h);
+	cr_assert_eq(h->d.nr_leases, 3, "%u leases", h->d.nr_leases);
+	for (int i = 0; i < 3; i++) {
+		char nic[8];
+
+		snprintf(nic, sizeof(nic), "nic%d", i);
+		succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", nic));
+	}
+	unchanged();
+	end();
+}
+
 Test(attach_crash, another_boot_leaves_nothing_of_a_hot_lease)
 {
 	begin(2);
