@@ -34,7 +34,7 @@ void attach_unbusy(struct lease *l);
 
 /* What guests report. */
 void attach_guest_up(struct daemon *d, const char *guest);
-/* Its VMM is in another state now: whoever waits for it to connect looks again. */
+/* Its VMM is in another state now, or has ended: whoever waits to know whether it runs looks again. */
 void attach_vmm_changed(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);
 /* The interface of a PF, or another one, has or has not a link now. */

@@ -20,21 +20,34 @@
 #define DRIVE_POLL_US 10000
 
 /*
- * A VMM that is just being connected to: the operator has made its guest known this moment, or gangwayd has just started. One that
- * listens says hello at once, unless it is busy starting its guest.
+ * How long it may take to know whether a VMM runs. One that is just being connected to (the operator has made its guest known this
+ * moment, gangwayd has just started, the connection was lost) says hello at once if it listens, unless it is busy starting its guest;
+ * one that has closed its socket has ended soon.
  */
-#define VMM_HELLO_US 3000000
+#define VMM_SETTLE_US 3000000
 
 static void op_timer_off(struct op *op)
 {
 	op->timer = sd_event_source_disable_unref(op->timer);
 }
 
-static bool is_connecting(struct op *op)
+/* Is it yet to be known what @step has to know: can the VMM be asked; to take a device from it, is it there at all? */
+static bool is_unsettled(struct op *op, int (*step)(void *ctx, struct err *err))
 {
 	struct guest *g = guest_find(op->d, op->lease->guest);
 
-	return g && vmm_get_state(g->vmm) == VMM_CONNECTING;
+	if (!g)
+		return false;
+	switch (vmm_get_state(g->vmm)) {
+	case VMM_CONNECTING:
+		return true;
+	case VMM_DOWN:
+		return step == step_unplug && !guest_is_gone(g);
+	case VMM_UP:
+	case VMM_DENIED:
+		break;
+	}
+	return false;
 }
 
 static void vmm_awaited(struct op *op)
@@ -44,12 +57,12 @@ static void vmm_awaited(struct op *op)
 
 	op_timer_off(op);
 	op->awaiting_vmm = false;
-	r = step_ask_guest(op, &err);
+	r = op->vmm_awaited_by(op, &err);
 	if (r != STEP_PENDING)
 		op_step_done(op, r, &err);
 }
 
-static int on_hello_timer(sd_event_source *s, uint64_t usec, void *ctx)
+static int on_settle_timer(sd_event_source *s, uint64_t usec, void *ctx)
 {
 	(void)s;
 	(void)usec;
@@ -57,29 +70,32 @@ static int on_hello_timer(sd_event_source *s, uint64_t usec, void *ctx)
 	return 0;
 }
 
-static int await_vmm(struct op *op, struct err *err)
+/* @step, from which this is called, is called again then. */
+static int await_vmm(struct op *op, int (*step)(void *ctx, struct err *err), struct err *err)
 {
 	uint64_t now;
 	int r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
 
 	if (r >= 0)
-		r = sd_event_add_time(op->d->event, &op->timer, CLOCK_MONOTONIC, now + VMM_HELLO_US, 10000, on_hello_timer, op);
+		r = sd_event_add_time(op->d->event, &op->timer, CLOCK_MONOTONIC, now + VMM_SETTLE_US, 10000, on_settle_timer, op);
 	if (r < 0)
 		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
-	op->awaiting_vmm = op->vmm_awaited = true;
-	op->asked_us = op->d->sys->ops->now_us(op->d->sys);
+	op->awaiting_vmm = true;
+	op->vmm_awaited_by = step;
 	return STEP_PENDING;
 }
 
 void attach_vmm_changed(struct daemon *d, const char *guest)
 {
-	struct lease *l;
+	struct lease *l = TAILQ_FIRST(&d->leases);
 
-	TAILQ_FOREACH(l, &d->leases, link)
-	if (!strcmp(l->guest, guest) && l->op && l->op->awaiting_vmm) {
-		if (!is_connecting(l->op))
-			vmm_awaited(l->op);
-		return; /* a guest has one operation at a time; the lease may be gone now */
+	while (l) {
+		if (strcmp(l->guest, guest) || !l->op || !l->op->awaiting_vmm || is_unsettled(l->op, l->op->vmm_awaited_by)) {
+			l = TAILQ_NEXT(l, link);
+			continue;
+		}
+		vmm_awaited(l->op);
+		l = TAILQ_FIRST(&d->leases); /* the lease may be gone now, others with it */
 	}
 }
 
@@ -162,8 +178,10 @@ int step_ask_guest(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
-	if (!op->vmm_awaited && is_connecting(op))
-		return await_vmm(op, err);
+	if (op->vmm_awaited_by != step_ask_guest && is_unsettled(op, step_ask_guest)) {
+		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
+		return await_vmm(op, step_ask_guest, err);
+	}
 	r = need_vmm(op, &g, err);
 	if (r < 0)
 		return r;
@@ -292,9 +310,8 @@ int step_unplug(void *ctx, struct err *err)
 
 	if (!g || guest_is_gone(g))
 		return 0;
-	/* a VMM that was never seen: a prepared guest that was never started */
-	if (vmm_get_state(g->vmm) == VMM_DOWN && g->pidfd < 0)
-		return 0;
+	if (op->vmm_awaited_by != step_unplug && is_unsettled(op, step_unplug))
+		return await_vmm(op, step_unplug, err);
 	r = need_vmm(op, &g, err);
 	if (r < 0)
 		return r;

@@ -25,7 +25,7 @@ static void forget_process(struct guest *g)
 
 bool guest_is_gone(const struct guest *g)
 {
-	return vmm_get_state(g->vmm) == VMM_DOWN && g->seen_down && g->pidfd < 0;
+	return vmm_get_state(g->vmm) == VMM_DOWN && g->pidfd < 0;
 }
 
 static void check_gone(struct guest *g)
@@ -43,6 +43,7 @@ static int on_vmm_exit(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	(void)revents;
 	forget_process(g);
 	check_gone(g);
+	attach_vmm_changed(g->daemon, g->name);
 	return 0;
 }
 
@@ -68,12 +69,10 @@ static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const str
 	switch (state) {
 	case VMM_UP:
 		log_info("guest %s: its VMM is there, pid %d", g->name, (int)vmm_pid(vmm));
-		g->seen_down = false;
 		follow_process(g);
 		attach_guest_up(g->daemon, g->name);
 		break;
 	case VMM_DOWN:
-		g->seen_down = true;
 		check_gone(g);
 		break;
 	case VMM_DENIED:

@@ -23,7 +23,6 @@ struct guest {
 	/* the VMM's process: only when it has ended is a lost QMP connection the guest's end */
 	int pidfd;
 	sd_event_source *exit_source;
-	bool seen_down; /* the VMM was looked for and nobody was there */
 	bool saving; /* its row in the state database is being written or deleted: the name is not to be used meanwhile */
 };
 

@@ -44,8 +44,8 @@ struct op {
 	char bus[VMM_ID_MAX]; /* root port the VF goes into */
 	bool awaiting_guest; /* the "drive" step is under way */
 	bool awaiting_process; /* the undo of "serve" is under way */
-	bool awaiting_vmm; /* the VMM's hello is waited for */
-	bool vmm_awaited; /* it was, and once is enough */
+	bool awaiting_vmm; /* whether the VMM runs is waited for */
+	int (*vmm_awaited_by)(void *ctx, struct err *err); /* the step that does, or has: each does once */
 	sd_event_source *timer; /* of the step under way */
 	uint64_t deadline_us;
 	json_t *warnings;

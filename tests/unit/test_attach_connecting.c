@@ -83,6 +83,30 @@ Test(attach_connecting, it_ends)
 	is_refused(script, "guest.down");
 }
 
+/* The connection is lost, and that the VMM is gone is known only from the next attempt: that is waited for. */
+Test(attach_connecting, detach_right_after_the_end)
+{
+	for (int prepared = 0; prepared < 2; prepared++) {
+		begin(1);
+		if (prepared) {
+			fake_guest_die(vm1);
+			fake_host_settle(h);
+			json_decref(attach(json_pack("{s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "prepare", 1)));
+			strcpy(vm1->device, "gangway-nic0");
+			strcpy(vm1->vf, FAKE_VF0_BDF);
+			fake_guest_run(vm1);
+		} else {
+			json_decref(attach(json_pack("{s:s, s:s}", "guest", "vm1", "target", "eth0")));
+		}
+		fake_guest_die(vm1);
+		cr_assert(is_connecting("vm1"));
+		succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+		cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+		cr_assert_eq(h->d.nr_leases, 0);
+		end();
+	}
+}
+
 /* gangwayd stops while it is waited for */
 Test(attach_connecting, nobody_waits_any_more)
 {
