@@ -122,8 +122,8 @@ static json_t *qemu_args(const struct op *op)
 	snprintf(bus, sizeof(bus), PORT_PREFIX "%s", op->lease->nic);
 	plug.bus = bus;
 	device = vmm_plug_argument(&plug);
-	/* chassis numbers are unique in a machine; those from 200 up are ours */
-	snprintf(port, sizeof(port), "pcie-root-port,id=%s,chassis=%u", bus, 200 + lease_count(op->d, op->lease->guest));
+	/* chassis numbers are unique in a machine; those over 200 are ours */
+	snprintf(port, sizeof(port), "pcie-root-port,id=%s,chassis=%u", bus, 200 + op->lease->port);
 	list = json_pack("[s, s, s, s]", "-device", port, "-device", device ? device : "");
 	free(device);
 	return list;
@@ -343,6 +343,8 @@ void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_par
 	}
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() set it, it gave 0 */
 	l->prepared = p->prepare;
+	if (p->port)
+		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
 	r = user_ids(p, l, &err);
 	op = r == 0 ? op_new(l, req) : NULL;

@@ -21,6 +21,7 @@ struct attach_params {
 	const char *user; /* prepare: who will run the VMM; NULL: the owner */
 	uid_t owner_uid;
 	gid_t owner_gid;
+	unsigned port; /* of a lease that is prepared again, 0: whichever is free */
 	unsigned wait_ms; /* for the guest's driver; 0: the configured time */
 };
 

@@ -63,6 +63,23 @@ static uid_t free_device_uid(struct daemon *d)
 	return uid;
 }
 
+/* As many as a guest has leases are never all taken. */
+static unsigned free_port(struct daemon *d, const char *guest)
+{
+	unsigned port = 1;
+	struct lease *l = TAILQ_FIRST(&d->leases);
+
+	while (l) {
+		if (l->port != port || strcmp(l->guest, guest)) {
+			l = TAILQ_NEXT(l, link);
+			continue;
+		}
+		port++;
+		l = TAILQ_FIRST(&d->leases);
+	}
+	return port;
+}
+
 int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
 	struct lease *l;
@@ -89,6 +106,7 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
 	l->device_uid = free_device_uid(d);
+	l->port = free_port(d, guest);
 	l->state = LEASE_ATTACHING;
 	l->since = time(NULL);
 	l->group_id = -1;

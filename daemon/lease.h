@@ -65,6 +65,8 @@ struct lease {
 	int group_id;
 	enum lease_via via;
 	bool prepared; /* cold: for a guest that is not started yet; stays when the guest ends */
+	unsigned
+		port; /* 1 and up, no other lease of the guest has it: numbers the root port of a prepared one, for as long as it lives */
 	struct sys_vf want; /* policy asked for */
 	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
 	gid_t owner_gid;

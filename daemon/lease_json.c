@@ -44,16 +44,16 @@ json_t *lease_to_json(const struct lease *l)
 
 json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
 {
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, s:I, "
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:i, s:o, s:i, s:i, s:I, "
 			 "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			 "record", RECORD_VERSION, "boot_id", l->boot_id, "guest", l->guest, "nic", l->nic, "state",
 			 lease_state_to_string(l->state), "pf_key", l->pf_key, "vf_index", (int)l->vf_index, "pf_name",
 			 l->pf_name, "vf_bdf", l->vf_bdf, "group_id", l->group_id, "via", lease_via_to_string(l->via), "prepared",
-			 l->prepared, "want", policy_to_record(&l->want), "owner_uid", (int)l->owner_uid, "owner_gid",
-			 (int)l->owner_gid, "device_uid", (json_int_t)l->device_uid, "undo", "valid", undo->valid, "driver",
-			 undo->binding.driver, "override", undo->binding.override, "policy", policy_to_record(&undo->policy),
-			 "touched", (int)undo->touched, "group_id", undo->group_id, "group_uid", (int)undo->group_uid,
-			 "group_gid", (int)undo->group_gid);
+			 l->prepared, "port", (int)l->port, "want", policy_to_record(&l->want), "owner_uid", (int)l->owner_uid,
+			 "owner_gid", (int)l->owner_gid, "device_uid", (json_int_t)l->device_uid, "undo", "valid", undo->valid,
+			 "driver", undo->binding.driver, "override", undo->binding.override, "policy",
+			 policy_to_record(&undo->policy), "touched", (int)undo->touched, "group_id", undo->group_id, "group_uid",
+			 (int)undo->group_uid, "group_gid", (int)undo->group_gid);
 }
 
 /* Copy a string of a record into a field that must hold it whole. */
@@ -67,7 +67,7 @@ static int take(char *to, size_t size, const char *from)
 
 struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
-	json_int_t vf_index, device_uid; /* an int would take the low half of a larger number */
+	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
 	int version, group_id, prepared, owner_uid, owner_gid, valid, touched, undo_group, undo_uid, undo_gid;
 	json_t *want, *policy;
 };
@@ -77,14 +77,14 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 	json_error_t je;
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
-			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s:o, s:i, s:i, s?I, "
+			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, "
 			   "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
-			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "want", &r->want, "owner_uid",
-			   &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "undo", "valid", &r->valid,
-			   "driver", &r->driver, "override", &r->override, "policy", &r->policy, "touched", &r->touched,
-			   "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
+			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
+			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "undo", "valid",
+			   &r->valid, "driver", &r->driver, "override", &r->override, "policy", &r->policy, "touched",
+			   &r->touched, "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
 	if (r->version != RECORD_VERSION)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",
@@ -101,7 +101,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	    take(l->undo.binding.driver, DRIVER_NAME_MAX, r->driver) < 0 ||
 	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || strchr(r->driver, '/') ||
 	    strchr(r->override, '/') || bdf_parse(r->vf_bdf, bdf) < 0 || lease_via_from_string(r->via, &l->via) < 0 ||
-	    lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 || r->vf_index >= SYS_VF_MAX ||
+	    lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 || r->vf_index >= SYS_VF_MAX || r->port < 0 ||
+	    r->port > LIMIT_LEASES_PER_GUEST ||
 	    (r->device_uid && (r->device_uid < DEVICE_UID_MIN || r->device_uid > DEVICE_UID_MAX)))
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
@@ -111,6 +112,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	l->vf_index = (unsigned)r->vf_index;
 	l->group_id = r->group_id;
 	l->prepared = r->prepared;
+	if (r->port) /* a record of an older gangwayd has none: lease_new() gave one */
+		l->port = (unsigned)r->port;
 	l->owner_uid = (uid_t)r->owner_uid;
 	l->owner_gid = (gid_t)r->owner_gid;
 	l->device_uid = (uid_t)r->device_uid;

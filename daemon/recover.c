@@ -191,6 +191,7 @@ static void prepare_again(struct lease *l, struct again_list *list)
 		.prepare = true,
 		.owner_uid = l->owner_uid,
 		.owner_gid = l->owner_gid,
+		.port = l->port,
 	};
 	STAILQ_INSERT_TAIL(list, a, link);
 	log_info("lease %s: the host has booted anew: preparing %s again", l->id, a->target);

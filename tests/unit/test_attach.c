@@ -232,6 +232,46 @@ Test(attach, the_longest_name)
 	end();
 }
 
+static unsigned chassis_of(const char *nic)
+{
+	json_t *a = attach(json_pack("{s:s, s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "nic", nic, "prepare", 1));
+	const char *port = json_string_value(json_array_get(member(a, "qemu_args"), 1)), *chassis = strstr(port, ",chassis=");
+	unsigned n = chassis ? (unsigned)atoi(chassis + strlen(",chassis=")) : 0;
+
+	json_decref(a);
+	return n;
+}
+
+/* What a guest is started with stays good whatever comes and goes: a chassis number is given to one port alone. */
+Test(attach, prepared_ports_have_numbers_of_their_own)
+{
+	static const char *const nics[] = { "a", "b", "c" };
+	unsigned a, b;
+
+	begin(3);
+	fake_guest_die(vm1);
+	fake_host_settle(h);
+	before_again();
+	cr_assert_eq(chassis_of("a"), 201);
+	b = chassis_of("b");
+	succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", "a"));
+	a = chassis_of("a");
+	cr_assert_neq(a, b);
+	succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", "a"));
+	/* and after a restart */
+	fake_host_stop(h);
+	fake_host_start(h);
+	fake_host_settle(h);
+	a = chassis_of("a");
+	cr_assert_neq(a, b);
+	b = chassis_of("c");
+	cr_assert_neq(a, b);
+	for (size_t i = 0; i < sizeof(nics) / sizeof(nics[0]); i++)
+		succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", nics[i]));
+	unchanged();
+	end();
+}
+
 Test(attach, prepared_for_a_user)
 {
 	char owner[64];

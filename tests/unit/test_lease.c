@@ -218,6 +218,7 @@ static json_t *a_record(void)
 	l->owner_uid = 4294967294u;
 	l->owner_gid = 65534;
 	l->device_uid = 4294967294u;
+	l->port = LIMIT_LEASES_PER_GUEST;
 	j = lease_to_record(l, &undo);
 	cr_assert(j);
 	lease_free(l);
@@ -242,6 +243,7 @@ Test(lease, record_there_and_back)
 	cr_assert(l->prepared);
 	cr_assert_eq(l->owner_uid, 4294967294u);
 	cr_assert_eq(l->device_uid, 4294967294u);
+	cr_assert_eq(l->port, LIMIT_LEASES_PER_GUEST);
 	cr_assert(l->undo.valid);
 	cr_assert_str_eq(l->undo.binding.driver, "igbvf");
 	cr_assert_eq(l->undo.touched, (unsigned)(SYS_VF_MAC | SYS_VF_VLAN));
@@ -265,14 +267,16 @@ static void must_refuse(const json_t *j, const char *what)
 	cr_assert_eq(d.nr_leases, 0, "%s", what);
 }
 
-Test(lease, a_record_without_device_uid)
+Test(lease, a_record_of_an_older_gangwayd)
 {
 	json_t *j = a_record();
 	struct lease *l;
 
 	json_object_del(j, "device_uid");
+	json_object_del(j, "port");
 	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
 	cr_assert_eq(l->device_uid, 0);
+	cr_assert_eq(l->port, 1, "the first that is free");
 	json_decref(j);
 }
 
@@ -286,7 +290,7 @@ static void damage_each(json_t *good, json_t *object, const char *prefix)
 
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
 		json_object_del(object, key);
-		if (strcmp(key, "device_uid")) /* a gangwayd before this one did not write it */
+		if (strcmp(key, "device_uid") && strcmp(key, "port")) /* a gangwayd before this one did not write them */
 			must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
 		must_refuse(good, what);
@@ -330,6 +334,9 @@ Test(lease, a_record_out_of_range)
 		{ "device_uid", "1000" },
 		{ "device_uid", "4294967295" },
 		{ "device_uid", "4295032832" },
+		{ "port", "-1" },
+		{ "port", "17" },
+		{ "port", "4294967297" },
 		{ "vf_index", "256" },
 		{ "vf_index", "4294967297" },
 		{ "boot_id", "\"0123456789012345678901234567890123456789\"" },
