@@ -19,6 +19,7 @@ static void job_free(struct nic_job *j)
 	free(j->vfs);
 	free(j->pfs);
 	json_decref(j->record);
+	json_decref(j->record_after);
 	free(j);
 }
 

@@ -143,6 +143,9 @@ static int set_policy(struct nic_job *j)
 	if (r < 0)
 		return r;
 	r = policy_apply(j->d->sys, j->pfs, vf->index, &j->policy, &j->err);
+	if (r == 0 && j->record_after)
+		r = db_put_lease(j->d->db, j->lease->id, j->record_after, &j->err);
+	j->applied = r == 0;
 	if (r == 0)
 		return sriov_vf_get(j->d->sys, bdf, vf, j->pfs, &j->err);
 	if (policy_restore(j->d->sys, j->pfs, vf->index, &vf->policy, j->policy.fields, &undo) < 0)
@@ -156,7 +159,7 @@ static void policy_was_set(int r, void *arg)
 	struct nic_job *j = arg;
 	struct lease *l = j->lease;
 
-	if (l && r == 0)
+	if (l && j->applied)
 		policy_merge(&l->want, &j->policy);
 	nic_job_done(r, j);
 	if (l)
@@ -178,7 +181,7 @@ static int vf_busy(struct nic_job *j, const struct lease *l)
 static int claim_vf(struct nic_job *j)
 {
 	const char *bdf = j->vfs->vf->bdf;
-	struct lease *l = lease_of_vf(j->d, bdf);
+	struct lease *l = lease_of_vf(j->d, bdf), after;
 
 	if (l ? l->op || l->busy : vf_is_held(j->d, bdf))
 		return vf_busy(j, l);
@@ -191,7 +194,10 @@ static int claim_vf(struct nic_job *j)
 	/* in memory as on disk, and whatever comes of it: what was not changed after all is put back to what it is */
 	l->undo.touched |= j->policy.fields;
 	j->record = lease_to_record(l, &l->undo);
-	if (!j->record)
+	after = *l;
+	policy_merge(&after.want, &j->policy);
+	j->record_after = lease_to_record(&after, &l->undo);
+	if (!j->record || !j->record_after)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
 	l->busy = "its policy is being changed";
 	j->lease = l;

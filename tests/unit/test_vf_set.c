@@ -53,6 +53,48 @@ Test(vf_set, a_refusal_of_half_of_it_with_a_lease)
 	end();
 }
 
+static void boot(const char *id)
+{
+	struct sys *sys = fake_sys(h->fake);
+
+	fake_host_stop(h);
+	if (strcmp(h->boot_id, id)) {
+		cr_assert_eq(sys->ops->write_file(sys, "/sys/bus/pci/devices/" FAKE_PF_BDF "/sriov_numvfs", "0"), 0);
+		cr_assert_eq(sys->ops->write_file(sys, "/sys/bus/pci/devices/" FAKE_PF_BDF "/sriov_numvfs", "2"), 0);
+	}
+	h->boot_id = id;
+	fake_host_start(h);
+	fake_host_settle(h);
+	cr_assert_eq(h->d.nr_leases, 1);
+}
+
+/* What was set on a lease is the lease's: the next gangwayd knows it, and gives a prepared one the same after a boot. */
+Test(vf_set, the_next_gangwayd_knows_it)
+{
+	begin(2);
+	fake_guest_die(vm1);
+	fake_host_settle(h);
+	before_again();
+	json_decref(attach(json_pack("{s:s, s:s, s:b, s:{s:s}}", "guest", "vm1", "target", "eth0/vf0", "prepare", 1, "policy",
+				     "max_tx_rate", "50")));
+	succeed("vf.set", vlan());
+	for (int i = 0; i < 2; i++) {
+		boot(i ? "boot-2" : h->boot_id);
+		cr_assert_str_eq(text_now("policy.vlan"), "7");
+		cr_assert_str_eq(text_now("policy.max_tx_rate"), "50");
+		cr_assert_eq(fake_vf(h->fake, "eth0", 0)->vlan, 7);
+	}
+	/* a refusal is not remembered */
+	fake_refuse_vf_fields(h->fake, "eth0", SYS_VF_MAC, "no");
+	fail("sriov.vf-set-refused", EOPNOTSUPP, "vf.set", mac_and_vlan());
+	fake_refuse_vf_fields(h->fake, "eth0", 0, NULL);
+	boot(h->boot_id);
+	cr_assert_str_eq(text_now("policy.mac"), "(null)");
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	end();
+}
+
 /* --- what meets it --- */
 
 static bool is_busy(void *arg)
