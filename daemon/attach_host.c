@@ -28,11 +28,11 @@
 /* A worker must not look at the list of leases: it gets a copy of what it needs of it. */
 int op_copy_leased(struct op *op, struct err *err)
 {
-	const struct vf_hold *held;
+	const struct hold *held;
 	struct lease *l;
 	size_t n = 0, nr_held = 0;
 
-	LIST_FOREACH(held, &op->d->vf_holds, link)
+	LIST_FOREACH(held, &op->d->holds, link)
 	nr_held++;
 	free(op->leased);
 	op->leased = calloc(op->d->nr_leases + nr_held + 1, sizeof(*op->leased));
@@ -41,10 +41,10 @@ int op_copy_leased(struct op *op, struct err *err)
 	TAILQ_FOREACH(l, &op->d->leases, link)
 	if (l->vf_bdf[0])
 		memcpy(op->leased[n++], l->vf_bdf, BDF_LEN);
-	LIST_FOREACH(held, &op->d->vf_holds, link)
+	LIST_FOREACH(held, &op->d->holds, link)
 	memcpy(op->leased[n++], held->bdf, BDF_LEN);
 	op->nr_leased = n;
-	op->nr_vf_sets = op->d->nr_vf_sets;
+	op->nr_changes = op->d->nr_changes;
 	return 0;
 }
 
@@ -117,7 +117,7 @@ static int take_vf(struct op *op, struct err *err)
 		err_hint(err, "`gangway pf show %s` shows when that is over", op->target);
 		return -EBUSY;
 	}
-	if (vf_is_held(op->d, op->vf.bdf)) {
+	if (bdf_is_held(op->d, op->vf.bdf)) {
 		err_set(err, -EBUSY, "sriov.busy", "VF %s: its policy is being changed", op->vf.bdf);
 		err_hint(err, "wait for the answer to that, then again");
 		return -EBUSY;
@@ -153,11 +153,11 @@ int step_reserve(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	/* vf.set has ended since the VF was looked at: the policy that was read, and is to be put back, is of before */
-	bool old = op->nr_vf_sets != op->d->nr_vf_sets;
+	bool old = op->nr_changes != op->d->nr_changes;
 	int r = old ? 0 : take_vf(op, err);
 
 	/* any VF will do, and another attach or vf.set has just taken this one: the next, then */
-	if (old || (r < 0 && op->any_vf && (lease_of_vf(op->d, op->vf.bdf) || vf_is_held(op->d, op->vf.bdf)))) {
+	if (old || (r < 0 && op->any_vf && (lease_of_vf(op->d, op->vf.bdf) || bdf_is_held(op->d, op->vf.bdf)))) {
 		r = op_copy_leased(op, err);
 		if (r == 0)
 			r = work_submit(op->d->pool, find_again, found_again, op);

@@ -38,7 +38,7 @@ void nic_job_done(int r, void *job)
 		j->d->nr_numvfs--;
 	if (j->holds) {
 		LIST_REMOVE(&j->hold, link);
-		j->d->nr_vf_sets++;
+		j->d->nr_changes++;
 	}
 	if (r < 0)
 		ctl_fail(j->req, &j->err);

@@ -72,24 +72,44 @@ static int set_numvfs(struct nic_job *j)
 	return r < 0 ? r : nic_find_their_vfs(j);
 }
 
-/* Before the number of VFs is changed: all of the PF's go away with it, so nobody may have one. */
-static void numvfs_checked(int r, void *arg)
+/* Until the job has ended, nobody else changes or attaches what is called @bdf. */
+static void hold_bdf(struct nic_job *j, const char *bdf)
 {
-	struct nic_job *j = arg;
+	snprintf(j->hold.bdf, sizeof(j->hold.bdf), "%s", bdf);
+	LIST_INSERT_HEAD(&j->d->holds, &j->hold, link);
+	j->holds = true;
+}
+
+/* Before the number of VFs is changed: all of the PF's go away with it, so nobody may have one. */
+static int claim_pf(struct nic_job *j)
+{
 	char held[256] = "";
 	struct lease *l;
 	size_t n = 0;
 
-	if (r == 0) {
-		TAILQ_FOREACH(l, &j->d->leases, link)
-		if (!strcmp(l->pf_key, j->pfs->key) && n < sizeof(held))
-			n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "", l->id);
-		if (n) {
-			err_set(&j->err, -EBUSY, "sriov.vfs-leased", "PF %s: its VFs are held by leases: %s", j->name, held);
-			err_hint(&j->err, "changing their number takes all VFs away: `gangway detach` these first");
-			r = -EBUSY;
-		}
+	TAILQ_FOREACH(l, &j->d->leases, link)
+	if (!strcmp(l->pf_key, j->pfs->key) && n < sizeof(held))
+		n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "", l->id);
+	if (n) {
+		err_set(&j->err, -EBUSY, "sriov.vfs-leased", "PF %s: its VFs are held by leases: %s", j->name, held);
+		err_hint(&j->err, "changing their number takes all VFs away: `gangway detach` these first");
+		return -EBUSY;
 	}
+	if (bdf_is_held(j->d, j->pfs->bdf)) {
+		err_set(&j->err, -EBUSY, "sriov.busy", "PF %s: the number of its VFs is being changed", j->name);
+		err_hint(&j->err, "wait for the answer to that, then again");
+		return -EBUSY;
+	}
+	hold_bdf(j, j->pfs->bdf);
+	return 0;
+}
+
+static void numvfs_checked(int r, void *arg)
+{
+	struct nic_job *j = arg;
+
+	if (r == 0)
+		r = claim_pf(j);
 	if (r < 0) {
 		nic_job_done(r, j);
 		return;
@@ -183,12 +203,10 @@ static int claim_vf(struct nic_job *j)
 	const char *bdf = j->vfs->vf->bdf;
 	struct lease *l = lease_of_vf(j->d, bdf), after;
 
-	if (l ? l->op || l->busy : vf_is_held(j->d, bdf))
+	if (l ? l->op || l->busy : bdf_is_held(j->d, bdf))
 		return vf_busy(j, l);
 	if (!l) {
-		memcpy(j->hold.bdf, bdf, sizeof(j->hold.bdf));
-		LIST_INSERT_HEAD(&j->d->vf_holds, &j->hold, link);
-		j->holds = true;
+		hold_bdf(j, bdf);
 		return 0;
 	}
 	/* in memory as on disk, and whatever comes of it: what was not changed after all is put back to what it is */

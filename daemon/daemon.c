@@ -17,12 +17,12 @@
 #include "sriov_watch.h"
 #include "work.h"
 
-bool vf_is_held(const struct daemon *d, const char *vf_bdf)
+bool bdf_is_held(const struct daemon *d, const char *bdf)
 {
-	const struct vf_hold *held;
+	const struct hold *held;
 
-	LIST_FOREACH(held, &d->vf_holds, link)
-	if (!strcmp(held->bdf, vf_bdf))
+	LIST_FOREACH(held, &d->holds, link)
+	if (!strcmp(held->bdf, bdf))
 		return true;
 	return false;
 }

@@ -20,13 +20,13 @@ struct sriov_watch;
 struct sys;
 struct work_pool;
 
-/* A VF without a lease whose policy vf.set is changing. */
-struct vf_hold {
-	LIST_ENTRY(vf_hold) link;
+/* A VF without a lease whose policy vf.set is changing, or a PF whose VFs pf.set is. */
+struct hold {
+	LIST_ENTRY(hold) link;
 	char bdf[16];
 };
 
-LIST_HEAD(vf_hold_list, vf_hold);
+LIST_HEAD(hold_list, hold);
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(lease_list, lease);
 
@@ -45,13 +45,13 @@ struct daemon {
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
-	struct vf_hold_list vf_holds; /* no attach reserves one of these */
-	unsigned nr_vf_sets; /* vf.set that have ended on VFs without a lease: what was read of a VF before that is old */
+	struct hold_list holds; /* no attach reserves one of these, and nobody else changes them */
+	unsigned nr_changes; /* holds that have ended: what was read of a VF before that is old */
 	bool stopping; /* operations under way are dropped where they are, nothing is begun any more */
 };
 
-/* Is the policy of this VF, which has no lease, being changed? */
-bool vf_is_held(const struct daemon *d, const char *vf_bdf);
+/* Is this VF, which has no lease, or this PF being changed? */
+bool bdf_is_held(const struct daemon *d, const char *bdf);
 
 /*
  * One gangwayd for a runtime directory, whatever its state database: holds @runtime_dir/lock until *ret_fd, the caller's, is closed.

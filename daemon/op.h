@@ -26,9 +26,9 @@ struct op {
 	struct sriov_pf pf;
 	struct sriov_vf vf;
 	bool any_vf; /* the target is a PF */
-	char (*leased)[BDF_LEN]; /* VFs with a lease or held by vf.set, as of when the worker was started */
+	char (*leased)[BDF_LEN]; /* VFs with a lease or held by a call, as of when the worker was started */
 	size_t nr_leased;
-	unsigned nr_vf_sets; /* of the daemon, as of then */
+	unsigned nr_changes; /* of the daemon, as of then */
 	struct err found_err;
 	struct lease_undo undo;
 	struct vdev *vdev;

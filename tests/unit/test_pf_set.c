@@ -39,6 +39,31 @@ Test(pf_set, an_interface_in_use)
 	end();
 }
 
+/* Two at once would write their numbers into each other's: one comes after the other, or is told. */
+Test(pf_set, two_at_once)
+{
+	unsigned busy = 0;
+
+	for (int i = 0; i < 40; i++) {
+		json_int_t ids[2];
+
+		begin(2);
+		for (int k = 0; k < 2; k++)
+			ids[k] = fake_host_send(h, "pf.set", vfs(k ? 3 : 4));
+		for (int k = 0; k < 2; k++) {
+			json_t *a = fake_host_wait(h, ids[k]);
+
+			cr_assert(member(a, "result") || !strcmp(text_of(a, "error.data.code"), "sriov.busy"), "round %d: %s", i,
+				  text_of(a, "error.message"));
+			busy += !member(a, "result");
+			json_decref(a);
+		}
+		succeed("pf.set", vfs(2));
+		end();
+	}
+	cr_log_info("%u were told", busy);
+}
+
 /* As libvirt's or a QEMU that was started by hand. */
 Test(pf_set, a_group_that_somebody_has_open)
 {

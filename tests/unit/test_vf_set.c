@@ -158,7 +158,7 @@ Test(vf_set, the_guest_ends_meanwhile)
 static bool is_held(void *arg)
 {
 	(void)arg;
-	return vf_is_held(&h->d, FAKE_VF0_BDF);
+	return bdf_is_held(&h->d, FAKE_VF0_BDF);
 }
 
 Test(vf_set, attach_meanwhile)
