@@ -123,6 +123,7 @@ enum exit_code err_exit_code(int num)
 	case -EBUSY:
 	case -EEXIST:
 	case -EALREADY:
+	case -EADDRINUSE:
 		return EXIT_BUSY;
 	case -EPERM:
 	case -EACCES:

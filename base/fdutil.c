@@ -106,40 +106,6 @@ static int unix_addr(const char *path, struct sockaddr_un *ret)
 	return 0;
 }
 
-int fd_listen_unix(const char *path, int type, mode_t mode)
-{
-	struct sockaddr_un addr;
-	struct stat st;
-	mode_t old;
-	int fd, r;
-
-	r = unix_addr(path, &addr);
-	if (r < 0)
-		return r;
-	if (lstat(path, &st) == 0) {
-		if (!S_ISSOCK(st.st_mode))
-			return -EEXIST;
-		if (unlink(path) < 0)
-			return -errno;
-	}
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	/* nobody may connect between bind and chmod: created closed, opened after */
-	old = umask(0177);
-	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	umask(old);
-	if (r == 0 && (chmod(path, mode) < 0 || listen(fd, 64) < 0)) {
-		r = -errno;
-		unlink(path);
-	}
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
 int fd_connect_unix(const char *path, int type)
 {
 	struct sockaddr_un addr;
@@ -153,6 +119,55 @@ int fd_connect_unix(const char *path, int type)
 		return -errno;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* A socket that was left behind goes; one that somebody listens to is his. */
+static int remove_old(const char *path, int type)
+{
+	struct stat st;
+	int r;
+
+	if (lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	r = fd_connect_unix(path, type);
+	if (r >= 0)
+		close(r);
+	if (r >= 0 || r == -EAGAIN || r == -EPROTOTYPE) /* it listens, has a full backlog, or listens with another type */
+		return -EADDRINUSE;
+	if (r != -ECONNREFUSED && r != -ENOENT)
+		return r;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int fd_listen_unix(const char *path, int type, mode_t mode)
+{
+	struct sockaddr_un addr;
+	mode_t old;
+	int fd, r;
+
+	r = unix_addr(path, &addr);
+	if (r == 0)
+		r = remove_old(path, type);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* nobody may connect between bind and chmod: created closed, opened after */
+	old = umask(0177);
+	r = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	umask(old);
+	if (r == 0 && (chmod(path, mode) < 0 || listen(fd, 64) < 0)) {
+		r = -errno;
+		unlink(path);
+	}
+	if (r < 0) {
 		close(fd);
 		return r;
 	}

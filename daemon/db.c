@@ -72,7 +72,8 @@ static int take_lock(struct db *db, struct err *err)
 		return err_set(err, -errno, "db.failed", "%s: %s", path, strerror(errno));
 	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		err_set(err, -EBUSY, "db.locked", "%s: another gangwayd uses this state", db->path);
-		err_hint(err, "one gangwayd a host; `gangway version` tells its pid");
+		err_hint(err,
+			 "`gangway version` tells its pid; a second one needs a --runtime, a --socket and a --state of its own");
 		return -EBUSY;
 	}
 	return 0;

@@ -78,19 +78,31 @@ int devproc_make_dirs(const char *runtime_dir, struct err *err)
 	return r;
 }
 
+static int listen_at(const char *path, int type, int *ret, struct err *err)
+{
+	int fd = fd_listen_unix(path, type, 0600);
+
+	if (fd >= 0) {
+		*ret = fd;
+		return 0;
+	}
+	err_set(err, fd, "devproc.socket", "%s: %s", path, strerror(-fd));
+	if (fd == -EADDRINUSE)
+		err_hint(err, "an earlier process of this VF still runs, `ss -xlp` names it: end it once no guest has the VF");
+	return fd;
+}
+
 static int make_sockets(const struct devproc_config *config, const struct devproc_paths *paths, int src[SRC_NUM], struct err *err)
 {
 	int r;
 
 	r = devproc_make_dirs(config->runtime_dir, err);
+	if (r == 0)
+		r = listen_at(paths->ctl, SOCK_SEQPACKET, &src[SRC_CTL], err);
+	if (r == 0)
+		r = listen_at(paths->vuser, SOCK_STREAM, &src[SRC_VUSER], err);
 	if (r < 0)
 		return r;
-	src[SRC_CTL] = fd_listen_unix(paths->ctl, SOCK_SEQPACKET, 0600);
-	if (src[SRC_CTL] < 0)
-		return err_set(err, src[SRC_CTL], "devproc.socket", "%s: %s", paths->ctl, strerror(-src[SRC_CTL]));
-	src[SRC_VUSER] = fd_listen_unix(paths->vuser, SOCK_STREAM, 0600);
-	if (src[SRC_VUSER] < 0)
-		return err_set(err, src[SRC_VUSER], "devproc.socket", "%s: %s", paths->vuser, strerror(-src[SRC_VUSER]));
 	if (lchown(paths->vuser, config->socket_uid, config->socket_gid) < 0)
 		return err_set(err, -errno, "devproc.socket", "%s: give it to %u:%u: %s", paths->vuser, config->socket_uid,
 			       config->socket_gid, strerror(errno));

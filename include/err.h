@@ -59,7 +59,7 @@ void err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(pri
 void err_hint(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * The exit code that belongs to negative errno @num: -ENOENT/-ENODEV/-ESRCH/-ENXIO 3, -EBUSY/-EEXIST/-EALREADY 5,
+ * The exit code that belongs to negative errno @num: -ENOENT/-ENODEV/-ESRCH/-ENXIO 3, -EBUSY/-EEXIST/-EALREADY/-EADDRINUSE 5,
  * -EPERM/-EACCES 6, -ETIMEDOUT 7, -ECONNREFUSED/-ENOTCONN 4, anything else 1.
  */
 enum exit_code err_exit_code(int num);

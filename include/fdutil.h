@@ -29,8 +29,8 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t max_fds, size_
 
 #define FD_MSG_MAX 16
 
-/* Listening Unix socket (SOCK_CLOEXEC | SOCK_NONBLOCK) of @type at @path with @mode; an old socket there is removed, anything
- * else there is -EEXIST. Returns the fd or a negative errno. */
+/* Listening Unix socket (SOCK_CLOEXEC | SOCK_NONBLOCK) of @type at @path with @mode; an old socket there is removed, one
+ * that somebody listens to is -EADDRINUSE, anything else there is -EEXIST. Returns the fd or a negative errno. */
 int fd_listen_unix(const char *path, int type, mode_t mode);
 
 /* Connecting, non-blocking, close-on-exec Unix socket; returns the fd or a negative errno (-EAGAIN: the backlog is full). */

@@ -15,6 +15,35 @@ static const char *hint_of(json_t *j)
 	return hint;
 }
 
+/* Another gangwayd's, whatever its runtime directory: it goes on being heard. What a dead one left is taken over. */
+Test(ctl, a_socket_that_somebody_listens_to)
+{
+	static const struct ctl_method none[] = { { NULL, true, NULL } };
+	struct ctl *ctl = NULL;
+	char old[sizeof(dir) + 8];
+	struct client *c;
+	struct err err;
+
+	start(false);
+	cr_assert_eq(ctl_new(&d, none, 0, &ctl, &err), -EADDRINUSE);
+	cr_assert_str_eq(err.code, "ctl.socket");
+	cr_assert(strstr(err.hint, "another gangwayd"), "%s", err.hint);
+	c = join();
+	say_text(c, ECHO(1));
+	hear_result(c, 1);
+	leave(c);
+	snprintf(old, sizeof(old), "%s/old", dir);
+	for (int i = 0; i < 2; i++) {
+		int fd = fd_listen_unix(old, i ? SOCK_STREAM : SOCK_SEQPACKET, 0600);
+
+		cr_assert_geq(fd, 0, "%s", strerror(-fd));
+		cr_assert_eq(fd_listen_unix(old, SOCK_STREAM, 0600), -EADDRINUSE);
+		close(fd);
+	}
+	unlink(old);
+	stop();
+}
+
 Test(ctl, a_line_in_pieces)
 {
 	static const char text[] = ECHO(7);

@@ -81,3 +81,30 @@ Test(err, bytes_that_are_no_text)
 		check_text(err.msg, "prefix");
 	}
 }
+
+Test(err, exit_codes)
+{
+	static const struct {
+		int num, code;
+	} rows[] = {
+		{ 0, EXIT_OK },
+		{ -ENOENT, EXIT_NOT_FOUND },
+		{ -ENODEV, EXIT_NOT_FOUND },
+		{ -ESRCH, EXIT_NOT_FOUND },
+		{ -ENXIO, EXIT_NOT_FOUND },
+		{ -EBUSY, EXIT_BUSY },
+		{ -EEXIST, EXIT_BUSY },
+		{ -EALREADY, EXIT_BUSY },
+		{ -EADDRINUSE, EXIT_BUSY },
+		{ -EPERM, EXIT_DENIED },
+		{ -EACCES, EXIT_DENIED },
+		{ -ETIMEDOUT, EXIT_TIMEOUT },
+		{ -ECONNREFUSED, EXIT_UNREACHABLE },
+		{ -ENOTCONN, EXIT_UNREACHABLE },
+		{ -EINVAL, EXIT_FAILED },
+		{ -EIO, EXIT_FAILED },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_assert_eq((int)err_exit_code(rows[i].num), rows[i].code, "%d", rows[i].num);
+}
