@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,6 +139,18 @@ static int linux_stat(struct sys *sys, const char *path, struct stat *ret)
 	return lstat(full, ret) < 0 ? -errno : 0;
 }
 
+static int linux_fd_type(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev)
+{
+	struct statx stx;
+
+	(void)sys;
+	if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &stx) < 0)
+		return -errno;
+	*ret_type = stx.stx_mode & S_IFMT;
+	*ret_rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor);
+	return 0;
+}
+
 static int linux_chown(struct sys *sys, const char *path, uid_t uid, gid_t gid)
 {
 	char full[PATH_MAX];
@@ -217,6 +230,7 @@ static const struct sys_ops linux_ops = {
 	.chown = linux_chown,
 	.open = linux_open,
 	.close = linux_close,
+	.fd_type = linux_fd_type,
 	.ioctl = linux_ioctl,
 	.pread = linux_pread,
 	.pwrite = linux_pwrite,

@@ -9,6 +9,7 @@
 #include "devproc.h"
 #include "log.h"
 #include "op.h"
+#include "sys.h"
 #include "vdev.h"
 
 static struct devproc_config config_of(const struct lease *l, uint64_t ram_bytes)
@@ -107,6 +108,47 @@ int step_unserve(void *ctx, struct err *err)
 	return STEP_PENDING;
 }
 
+static int bad_fd(const struct lease *l, const char *what, struct err *err)
+{
+	return err_set(err, -EPROTO, "devproc.bad-fds", "lease %s: what its device process gave back is not %s", l->id, what);
+}
+
+/*
+ * A process that a guest has taken over gives back what it likes, a file of somebody's FUSE that never answers included: so nothing is
+ * asked of a descriptor before the kernel itself has said that it is VFIO's. A device has no node, its name no path can have.
+ */
+static int check_fds(const struct lease *l, const struct vdev_fds *fds, struct err *err)
+{
+	const int with_node[] = { fds->container, fds->group };
+	struct sys *sys = l->daemon->sys;
+	char path[64], name[64];
+	struct stat node;
+	mode_t type;
+	dev_t rdev;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "/dev/vfio/vfio");
+		if (i)
+			snprintf(path, sizeof(path), "/dev/vfio/%d", l->group_id);
+		if (sys->ops->stat(sys, path, &node) < 0 || sys->ops->fd_type(sys, with_node[i], &type, &rdev) < 0 ||
+		    !S_ISCHR(type) || rdev != node.st_rdev)
+			return bad_fd(l, path, err);
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fds->device);
+	if (sys->ops->readlink(sys, path, name, sizeof(name)) < 0 || strcmp(name, "anon_inode:[vfio-device]"))
+		return bad_fd(l, "a VFIO device", err);
+	return 0;
+}
+
+static void close_fds(const struct lease *l, const struct vdev_fds *fds)
+{
+	struct sys *sys = l->daemon->sys;
+
+	sys->ops->close(sys, fds->device);
+	sys->ops->close(sys, fds->group);
+	sys->ops->close(sys, fds->container);
+}
+
 int lease_adopt_process(struct lease *l, struct err *err)
 {
 	struct devproc_config config = config_of(l, 0); /* of one that runs already: how it is found */
@@ -116,7 +158,11 @@ int lease_adopt_process(struct lease *l, struct err *err)
 	r = devproc_adopt(l->daemon->event, &config, &ops, l, &fds, &l->dev, err);
 	if (r < 0)
 		return r;
-	r = vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
+	r = check_fds(l, &fds, err);
+	if (r < 0)
+		close_fds(l, &fds);
+	else
+		r = vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
 	if (r < 0)
 		l->dev = devproc_free(l->dev);
 	return r;

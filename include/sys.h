@@ -94,6 +94,9 @@ struct sys_ops {
 	/* devices; descriptors are the caller's, closed with .close */
 	int (*open)(struct sys *sys, const char *path, int flags); /* O_CLOEXEC is added; the fd */
 	int (*close)(struct sys *sys, int fd);
+	/* File type (S_IFMT of st_mode) and device number of what is behind @fd, as far as the kernel knows without asking a file system
+	 * for it, which may be a FUSE server that never answers. */
+	int (*fd_type)(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev);
 	int (*ioctl)(struct sys *sys, int fd, unsigned long request, void *arg); /* the ioctl's own result, or -errno */
 	ssize_t (*pread)(struct sys *sys, int fd, void *buf, size_t len, off_t offset);
 	ssize_t (*pwrite)(struct sys *sys, int fd, const void *buf, size_t len, off_t offset);

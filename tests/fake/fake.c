@@ -100,12 +100,16 @@ static int fake_write_file(struct sys *sys, const char *path, const char *text)
 
 static ssize_t fake_readlink(struct sys *sys, const char *path, char *buf, size_t size)
 {
+	static const char fds[] = "/proc/self/fd/";
 	struct fake *fake = (struct fake *)sys;
 	char full[PATH_MAX];
 	ssize_t n = fake_enter(fake);
+	struct stat st;
 
 	if (n < 0)
 		return n;
+	if (!strncmp(path, fds, strlen(fds)) && fake_vfio_stat(fake->vfio, atoi(path + strlen(fds)), &st) && !S_ISCHR(st.st_mode))
+		return fake_leave(fake, snprintf(buf, size, "anon_inode:[vfio-device]"));
 	n = readlink(full_path(fake, path, full), buf, size);
 	if (n < 0)
 		return fake_leave(fake, -errno);
@@ -155,8 +159,25 @@ static int fake_stat(struct sys *sys, const char *path, struct stat *ret)
 	o = find_owner(fake, path);
 	ret->st_uid = o ? o->uid : 0;
 	ret->st_gid = o ? o->gid : 0;
-	if (strncmp(path, "/dev/vfio/", 10) == 0)
+	if (strncmp(path, "/dev/vfio/", 10) == 0) {
 		ret->st_mode = (ret->st_mode & 07777) | S_IFCHR;
+		ret->st_rdev = fake_vfio_rdev(path[10] == 'v' ? -1 : atoi(path + 10));
+	}
+	return (int)fake_leave(fake, 0);
+}
+
+static int fake_fd_type(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev)
+{
+	struct fake *fake = (struct fake *)sys;
+	int r = fake_enter(fake);
+	struct stat st;
+
+	if (r < 0)
+		return r;
+	if (!fake_vfio_stat(fake->vfio, fd, &st) && fstat(fd, &st) < 0)
+		return (int)fake_leave(fake, -errno);
+	*ret_type = st.st_mode & S_IFMT;
+	*ret_rdev = st.st_rdev;
 	return (int)fake_leave(fake, 0);
 }
 
@@ -341,6 +362,7 @@ static const struct sys_ops fake_ops = {
 	.chown = fake_chown,
 	.open = fake_open,
 	.close = fake_close,
+	.fd_type = fake_fd_type,
 	.ioctl = fake_ioctl,
 	.pread = fake_pread,
 	.pwrite = fake_pwrite,

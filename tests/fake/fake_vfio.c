@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "fake_vfio_internal.h"
@@ -171,6 +172,25 @@ int fake_vfio_open(struct fake_vfio *v, const char *path, int flags)
 	o = obj_new(v, FAKE_GROUP);
 	o->group_id = (int)group;
 	return o->fds[0];
+}
+
+dev_t fake_vfio_rdev(int group)
+{
+	return group < 0 ? makedev(10, 196) : makedev(240, (unsigned)group);
+}
+
+bool fake_vfio_stat(const struct fake_vfio *v, int fd, struct stat *ret)
+{
+	const struct fake_obj *o = find(v, fd);
+
+	if (!o)
+		return false;
+	*ret = (struct stat){ .st_mode = 0600 };
+	if (o->kind != FAKE_DEVICE) {
+		ret->st_mode |= S_IFCHR;
+		ret->st_rdev = fake_vfio_rdev(o->kind == FAKE_GROUP ? o->group_id : -1);
+	}
+	return true;
 }
 
 bool fake_vfio_owns(const struct fake_vfio *v, int fd)

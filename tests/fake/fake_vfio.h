@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct fake;
@@ -16,6 +17,9 @@ void fake_vfio_free(struct fake_vfio *v);
 /* "/dev/vfio/vfio" or "/dev/vfio/N": a new real descriptor (a memfd or eventfd stands behind it, so that it can be passed and polled)
  * or -errno. -ENOTSUP: not a VFIO path, the caller handles it. */
 int fake_vfio_open(struct fake_vfio *v, const char *path, int flags);
+/* What fstat() says of it: container and group are character devices, a device is an anonymous inode. False: not one of ours. */
+bool fake_vfio_stat(const struct fake_vfio *v, int fd, struct stat *ret);
+dev_t fake_vfio_rdev(int group); /* of /dev/vfio/N, -1: of /dev/vfio/vfio */
 bool fake_vfio_owns(const struct fake_vfio *v, int fd);
 int fake_vfio_close(struct fake_vfio *v, int fd);
 int fake_vfio_ioctl(struct fake_vfio *v, int fd, unsigned long request, void *arg);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A vfio-user lease and its process, which is this program again: what it is given, and what becomes of the lease by what it says. */
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -53,7 +55,7 @@ static void script_write(const char *name, const char *text)
 
 static void serve_script(int argc, char **argv)
 {
-	const int vfio[3] = { DEVICE_FD_CONTAINER, DEVICE_FD_GROUP, DEVICE_FD_DEVICE };
+	const int vfio[] = { DEVICE_FD_CONTAINER, DEVICE_FD_GROUP, DEVICE_FD_DEVICE, DEVICE_FD_CONTAINER, DEVICE_FD_GROUP };
 	struct sockaddr_un a = { 0 };
 	socklen_t len = sizeof(a);
 	char text[4096] = "", op[512];
@@ -83,7 +85,8 @@ static void serve_script(int argc, char **argv)
 					snprintf(rest, sizeof(rest), "%s", hole + 7);
 					snprintf(hole, sizeof(text) - (size_t)(hole - text), "\"pid\":%d%s", (int)getpid(), rest);
 				}
-				fd_send(conn, text, strlen(text), vfio, 3);
+				hole = strstr(text, "\"turn\":");
+				fd_send(conn, text, strlen(text), vfio + (hole ? hole[7] - '0' : 0), 3);
 			} else if (n) {
 				fd_send(conn, text, n, NULL, 0);
 			}
@@ -167,8 +170,9 @@ Test(attach_serve, what_the_process_is_given)
 #define STATUS(degraded)                                                                                                         \
 	"{\"vuser_state\":\"idle\",\"nr_messages\":1,\"nr_rejected\":0,\"nr_clients\":0,\"dma_ranges\":0,\"dma_bytes\":0,"       \
 	"\"vectors_armed\":0,\"bus_master\":false,\"degraded\":" degraded ",\"last_error\":\"\"}"
-#define HELLO                                                                                                                    \
-	"{\"op\":\"hello\",\"version\":1,\"pid\":0,\"id\":\"0000-3b-10.0\",\"bdf\":\"" FAKE_VF0_BDF                              \
+#define HELLO "{" HELLO_REST
+#define HELLO_REST                                                                                                               \
+	"\"op\":\"hello\",\"version\":1,\"pid\":0,\"id\":\"0000-3b-10.0\",\"bdf\":\"" FAKE_VF0_BDF                               \
 	"\",\"status\":" STATUS("false") "}"
 
 /* --- adopted after a restart --- */
@@ -264,7 +268,57 @@ Test(attach_serve, a_process_that_talks_nonsense_may_still_run)
 /* It answers, and what it sends is no VFIO (any more). */
 Test(attach_serve, a_process_with_other_descriptors_may_still_run)
 {
-	not_adopted(HELLO, "vfio.bad-fds", false);
+	not_adopted(HELLO, "devproc.bad-fds", false);
+}
+
+/* The real kernel, with what there is on any host. */
+Test(attach_serve, what_the_kernel_says_of_descriptors)
+{
+	struct sys *sys = sys_linux_new("");
+	char link[64], path[64];
+	mode_t type;
+	dev_t rdev;
+	int fd;
+
+	fd = sys->ops->open(sys, "/dev/null", O_RDONLY);
+	cr_assert_eq(sys->ops->fd_type(sys, fd, &type, &rdev), 0);
+	cr_assert(S_ISCHR(type));
+	cr_assert_eq(rdev, makedev(1, 3));
+	close(fd);
+	cr_assert_eq(sys->ops->fd_type(sys, fd, &type, &rdev), -EBADF);
+	fd = eventfd(0, EFD_CLOEXEC);
+	cr_assert_eq(sys->ops->fd_type(sys, fd, &type, &rdev), 0);
+	cr_assert_not(S_ISCHR(type));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	cr_assert_geq(sys->ops->readlink(sys, path, link, sizeof(link)), 0);
+	cr_assert_str_eq(link, "anon_inode:[eventfd]");
+	close(fd);
+	sys_linux_free(sys);
+}
+
+/* All three are VFIO's, and none is what it is said to be. */
+Test(attach_serve, a_process_with_descriptors_in_another_order)
+{
+	static const char *const hellos[] = { "{\"turn\":1," HELLO_REST, "{\"turn\":2," HELLO_REST };
+
+	for (size_t i = 0; i < sizeof(hellos) / sizeof(hellos[0]); i++) {
+		struct lease *l = prepare();
+		struct vdev_fds fds;
+		pid_t pid;
+
+		hold(l, &fds);
+		pid = devproc_get_status(l->dev)->pid;
+		script_write("hello", hellos[i]);
+		l = restart();
+		cr_assert_str_eq(l->error.code, "devproc.bad-fds", "%s: %s", l->error.code, l->error.msg);
+		cr_assert(!l->dev && !l->vdev);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		drop(&fds);
+		succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+		unchanged();
+		finish();
+	}
 }
 
 /* --- what it says --- */
