@@ -95,12 +95,16 @@ static int on_error(struct sockaddr_nl *from, struct nlmsgerr *e, void *arg)
 	return NL_STOP;
 }
 
-static int open_socket(struct nl_sock **ret)
+/* A socket for requests about @ifname. -ENODEV: no interface has such a name. */
+static int open_socket(const char *ifname, struct nl_sock **ret)
 {
 	struct timeval timeout = { .tv_sec = ANSWER_TIMEOUT_S };
-	struct nl_sock *sk = nl_socket_alloc();
+	struct nl_sock *sk;
 	int one = 1, fd, r;
 
+	if (strlen(ifname) >= IF_NAMESIZE)
+		return -ENODEV;
+	sk = nl_socket_alloc();
 	if (!sk)
 		return -ENOMEM;
 	r = nl_connect(sk, NETLINK_ROUTE);
@@ -223,9 +227,7 @@ int sys_linux_link_get(struct sys *sys, const char *ifname, struct sys_link *ret
 	int r;
 
 	(void)sys;
-	if (strlen(ifname) >= IF_NAMESIZE)
-		return -ENODEV;
-	r = open_socket(&sk);
+	r = open_socket(ifname, &sk);
 	if (r < 0)
 		return r;
 	r = get_link(sk, ifname, RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS, &x);
@@ -266,9 +268,7 @@ int sys_linux_vf_list(struct sys *sys, const char *ifname, struct sys_vf *ret, s
 	int r;
 
 	(void)sys;
-	if (strlen(ifname) >= IF_NAMESIZE)
-		return -ENODEV;
-	r = open_socket(&sk);
+	r = open_socket(ifname, &sk);
 	if (r < 0)
 		return r;
 	/* without statistics 256 VFs stay below the 64 kB an attribute can hold */
@@ -300,9 +300,9 @@ int sys_linux_vf_set(struct sys *sys, const char *ifname, unsigned vf, const str
 	int r;
 
 	(void)sys;
-	if (strlen(ifname) >= IF_NAMESIZE)
-		return err_set(err, -ENODEV, "sriov.vf-set-refused", "vf %.16s.../vf%u: no such interface", ifname, vf);
-	r = open_socket(&sk);
+	r = open_socket(ifname, &sk);
+	if (r == -ENODEV)
+		return err_set(err, r, "sriov.vf-set-refused", "vf %.16s.../vf%u: no such interface", ifname, vf);
 	if (r < 0)
 		return err_set(err, r, "sriov.netlink", "vf %s/vf%u: no netlink socket: %s", ifname, vf, strerror(-r));
 	for (unsigned field = SYS_VF_MAC; r == 0 && field <= SYS_VF_RATE; field <<= 1) {
