@@ -347,7 +347,7 @@ unsigned irq_nr_armed(const struct irq *irq)
 
 	for (unsigned i = 0; i <= VFIO_PCI_MSIX_IRQ_INDEX && i < irq->nr_indexes; i++)
 		for (unsigned v = 0; v < irq->indexes[i].nr; v++)
-			n += irq->indexes[i].fds[v] >= 0;
+			n += irq_is_armed(irq, i, v);
 	return n;
 }
 
