@@ -265,11 +265,6 @@ const struct devproc_status *devproc_get_status(const struct devproc *p)
 	return &p->status;
 }
 
-int devproc_poll(struct devproc *p)
-{
-	return devproc_send(p, "{\"op\":\"status\"}");
-}
-
 static int on_stop_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct devproc *p = userdata;

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "../../daemon/devproc_internal.h"
 #include "attach_test.h"
 #include "device_proto.h"
 #include "devproc.h"
@@ -332,7 +333,7 @@ static bool has_error(void *arg)
 static void says(const char *status, bool error)
 {
 	script_write("status", status);
-	cr_assert_eq(devproc_poll(lease_find(&h->d, "vm1", NULL)->dev), 0);
+	cr_assert_eq(devproc_send(lease_find(&h->d, "vm1", NULL)->dev, "{\"op\":\"status\"}"), 0);
 	cr_assert(fake_host_until(h, has_error, &error, 5000), "%s: %s", status, lease_find(&h->d, "vm1", NULL)->error.msg);
 }
 

@@ -293,7 +293,7 @@ Test(devproc, adopt_and_stop)
 	cr_assert_eq(vmm_ask(sock, VUSER_DMA_MAP, &(struct vuser_dma_map_req){ .argsz = 32, .flags = 3, .size = 1 << 20 }, 32,
 			     &memory, 1),
 		     0);
-	cr_assert_eq(devproc_poll(seen.proc), 0);
+	cr_assert_eq(devproc_send(seen.proc, "{\"op\":\"status\"}"), 0);
 	for (int i = 0; i < 40 && devproc_get_status(seen.proc)->dma_bytes == 0; i++)
 		sd_event_run(event, 50000);
 	cr_assert_eq(devproc_get_status(seen.proc)->dma_bytes, 1 << 20);
