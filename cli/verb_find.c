@@ -62,7 +62,8 @@ static int nearer(const char *typed, const char *name, unsigned int *best)
 {
 	unsigned int d = distance(typed, name);
 
-	if (d > strlen(name) / 3 + 1 || d >= *best)
+	/* who mistypes more than once begins right all the same; else it is another word (bench is no detach) */
+	if (d > strlen(name) / 3 + 1 || (d > 1 && typed[0] != name[0]) || d >= *best)
 		return 0;
 	*best = d;
 	return 1;

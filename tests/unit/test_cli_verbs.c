@@ -99,7 +99,8 @@ Test(cli_verbs, nearest)
 	} rows[] = {
 		{ { "pf", "lst" }, "pf list" },	      { { "vf", "lits" }, "vf list" }, { { "guest", "ad" }, "guest add" },
 		{ { "gest", "list" }, "guest list" }, { { "staus", NULL }, "status" }, { { "dettach", "vm1" }, "detach" },
-		{ { "xyzzy", "plugh" }, NULL },
+		{ { "xyzzy", "plugh" }, NULL },	      { { "bench", NULL }, NULL },     { { "vatch", "vm1" }, NULL },
+		{ { "ttach", "vm1" }, "attach" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
