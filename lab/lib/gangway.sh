@@ -4,8 +4,8 @@
 #   gw ARG...                     run gangway, its output and status as they are; noted in /log/commands.log
 #   gwj ARG...                    the same with JSON output
 #   gw_field FILTER ARG...        one value of the JSON output, by a jq filter
-#   gw_error STATUS CODE ARG...   succeed if the command is refused: that exit status (one of those, "1|5"), an error of
-#                                 that code (a regular expression), a message and a hint
+#   gw_error STATUS CODE ARG...   succeed if the command is refused: that exit status, an error of that code (a regular
+#                                 expression), a message and a hint
 #   leases [GUEST]                how many leases there are, or GUEST has
 #   lease_field GUEST FILTER      a field of a guest's lease
 
@@ -40,7 +40,7 @@ gw_error() {
 	local want=$1 code=$2 status=0 out; shift 2
 	out=$(gwj "$@") || status=$?
 	echo "$out"
-	[[ $status =~ ^($want)$ ]] || { echo "exit status $status, wanted $want"; return 1; }
+	[[ $status -eq $want ]] || { echo "exit status $status, wanted $want"; return 1; }
 	jq -e --arg code "^($code)\$" '.error | (.code | test($code)) and (.message | length > 0) and (.hint | length > 0)' <<<"$out" ||
 		{ echo "wanted the code $code, a message and a hint"; return 1; }
 }
