@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ctl_client.h"
+#include "ctl_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -212,4 +212,26 @@ int ctl_client_new(struct ctl *ctl, sd_event *event, int fd, bool may_write, str
 	LIST_INIT(&c->reqs);
 	*ret = c;
 	return 0;
+}
+
+struct ctl_client *ctl_client_free(struct ctl_client *c)
+{
+	struct ctl_req *req;
+
+	if (!c)
+		return NULL;
+	while ((req = LIST_FIRST(&c->reqs))) {
+		LIST_REMOVE(req, link);
+		req->client = NULL;
+	}
+	LIST_REMOVE(c, link);
+	c->ctl->nr_clients--;
+	sd_event_source_disable_unref(c->idle);
+	sd_event_source_disable_unref(c->more);
+	sd_event_source_disable_unref(c->io);
+	close(c->fd);
+	free(c->in);
+	free(c->out);
+	free(c);
+	return NULL;
 }

@@ -44,7 +44,7 @@ void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable);
 /* One that says nothing more, and to whom there is nothing left to be said, is let go: soon, by the loop. */
 void ctl_client_settle(struct ctl_client *c);
 
-/* ctl.c: a whole line has come; @line is NUL-terminated in place. */
+/* ctl_call.c: a whole line has come; @line is NUL-terminated in place. */
 void ctl_dispatch(struct ctl_client *c, char *line, size_t len);
 /* A line that is too long, or was not finished in time. */
 void ctl_reject(struct ctl_client *c, const char *what);
