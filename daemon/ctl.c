@@ -21,12 +21,36 @@
 /* for how long a connection that there is no descriptor for is left alone: its being there wakes the loop all the time */
 #define ACCEPT_AGAIN_US 200000
 
+/* The supplementary groups of the peer, the caller's; NULL: not known, and *ret_nr is 0. */
+static gid_t *peer_groups(int fd, size_t *ret_nr)
+{
+	socklen_t len = 64 * sizeof(gid_t);
+	gid_t *groups = NULL;
+
+	*ret_nr = 0;
+	for (int try = 0; try < 2; try++) {
+		gid_t *more = realloc(groups, len);
+
+		if (!more)
+			break;
+		groups = more;
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {
+			*ret_nr = len / sizeof(gid_t);
+			return groups;
+		}
+		if (errno != ERANGE) /* else the kernel has written the length it needs */
+			break;
+	}
+	free(groups);
+	return NULL;
+}
+
 /* Is the peer root, or in the group by its primary or a supplementary membership? */
 static bool in_group(const struct ctl *ctl, int fd, const struct ucred *cred)
 {
-	gid_t *groups;
-	socklen_t len = 64 * sizeof(gid_t);
 	bool found = false;
+	gid_t *groups;
+	size_t nr;
 
 	if (cred->uid == 0 || cred->uid == geteuid())
 		return true;
@@ -34,22 +58,36 @@ static bool in_group(const struct ctl *ctl, int fd, const struct ucred *cred)
 		return false;
 	if (cred->gid == ctl->gid)
 		return true;
-	groups = malloc(len);
-	if (groups && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0 && errno == ERANGE) {
-		gid_t *more = realloc(groups, len); /* the kernel has written the length it needs */
-
-		if (more) {
-			groups = more;
-			if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
-				len = 0;
-		} else {
-			len = 0;
-		}
-	}
-	for (size_t i = 0; groups && i < len / sizeof(gid_t); i++)
+	groups = peer_groups(fd, &nr);
+	for (size_t i = 0; i < nr; i++)
 		found = found || groups[i] == ctl->gid;
 	free(groups);
 	return found;
+}
+
+/* A client that is not let in is told why, as far as that is possible without waiting. */
+static void refuse(struct ctl *ctl, int conn, bool full)
+{
+	struct err err;
+	json_t *msg;
+	char *text;
+
+	if (full) {
+		err_set(&err, -EBUSY, "ctl.too-many", "too many clients");
+		err_hint(&err, "end one of them: ss -xp shows who they are");
+	} else {
+		err_set(&err, -EPERM, "ctl.denied", "not permitted");
+		err_hint(&err, "usermod -aG %s USER, then log in again", ctl->d->config.group);
+	}
+	msg = ctl_error_message(NULL, CTL_ERR_FAILED, &err);
+	text = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
+	/* best effort: a fresh socket has room for it */
+	if (!text || send(conn, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ||
+	    send(conn, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("control: a refused client did not take the answer, ignoring");
+	free(text);
+	json_decref(msg);
+	close(conn);
 }
 
 static int on_accept_again(sd_event_source *s, uint64_t usec, void *ctx)
@@ -98,19 +136,7 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	/* the half of the places is kept for those who may do something */
 	full = ctl->nr_clients >= (may_write ? LIMIT_CTL_CLIENTS : LIMIT_CTL_CLIENTS / 2);
 	if (full || (!may_write && !ctl->d->config.read_only_all)) {
-		static const char too_many[] =
-			"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"too many clients\",\"data\":"
-			"{\"code\":\"ctl.too-many\",\"errno\":16,\"message\":\"too many clients\",\"hint\":\"end one of them: ss "
-			"-xp shows who they are\"}}}\n";
-		static const char denied[] =
-			"{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"not permitted\",\"data\":"
-			"{\"code\":\"ctl.denied\",\"errno\":1,\"message\":\"not permitted\",\"hint\":\"\"}}}\n";
-		const char *text = full ? too_many : denied;
-
-		/* best effort: a fresh socket has room for it */
-		if (send(conn, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-			log_debug("control: a refused client did not take the answer, ignoring");
-		close(conn);
+		refuse(ctl, conn, full);
 		return 0;
 	}
 	if (ctl_client_new(ctl, ctl->d->event, conn, may_write, &c) < 0) {

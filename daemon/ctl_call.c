@@ -166,12 +166,14 @@ static const struct ctl_method *check_request(struct ctl_client *c, const json_t
 	if (!version || strcmp(version, "2.0") || !name || (id && !json_is_integer(id) && !json_is_string(id)) ||
 	    (params && !json_is_object(params))) {
 		err_set(err, -EINVAL, "ctl.bad-request", "no JSON-RPC 2.0 request {jsonrpc, id, method, params}");
+		err_hint(err, "one JSON object a line: docs/control-protocol.md");
 		return NULL;
 	}
 	m = find_method(c->ctl, name);
 	if (!m) {
 		*ret_code = CTL_ERR_METHOD;
 		err_set(err, -EINVAL, "ctl.unknown-method", "there is no method \"%.60s\"", name);
+		err_hint(err, "docs/control-protocol.md lists them; `gangway version` tells the daemon's version");
 		return NULL;
 	}
 	*ret_code = CTL_ERR_FAILED;
