@@ -240,7 +240,7 @@ int devproc_start(sd_event *event, const struct devproc_config *config, const st
 		r = devproc_send(p, "{\"op\":\"status\"}");
 	/* its sockets went with it, before we came to connect */
 	if (r == -ECONNREFUSED || r == -EPIPE || r == -ECONNRESET)
-		err_set(err, r, "devproc.start-failed", "lease %s: its device process ended at once (see its log)", p->id);
+		r = err_set(err, -EIO, "devproc.start-failed", "lease %s: its device process ended at once (see its log)", p->id);
 	else if (r < 0)
 		err_set(err, r, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-r));
 	if (r < 0) {

@@ -35,7 +35,7 @@ static const struct {
 	{ "no such host device", -ENODEV, "vmm.no-host-device", "", "the VF is gone: see gangway vf list" },
 	{ "is not a valid device model name", -EOPNOTSUPP, "vmm.no-device-type", "",
 	  "this QEMU is too old or built without it: see gangway doctor" },
-	{ "Failed to connect to", -ECONNREFUSED, "vmm.vfio-user-connect", "",
+	{ "Failed to connect to", -EIO, "vmm.vfio-user-connect", "",
 	  "the VMM must be able to reach the vfio-user socket: same mount namespace, write permission" },
 	{ "Permission denied", -EACCES, "vmm.vfio-access", "",
 	  "QEMU may not open the VFIO group: give its user the file in /dev/vfio (owner or ACL), and its cgroup the device" },

@@ -93,7 +93,7 @@ static const struct refusal refusals[] = {
 	{ "Duplicate device ID 'vf0'", "vmm.duplicate-id", -EEXIST, true },
 	{ "Duplicate ID 'vf0' for device", "vmm.duplicate-id", -EEXIST, true },
 	{ "'vfio-user-pci' is not a valid device model name", "vmm.no-device-type", -EOPNOTSUPP, true },
-	{ "Failed to connect to '/run/gangway/vf0.sock': Permission denied", "vmm.vfio-user-connect", -ECONNREFUSED, true },
+	{ "Failed to connect to '/run/gangway/vf0.sock': Permission denied", "vmm.vfio-user-connect", -EIO, true },
 	{ "device_add not allowed while migrating", "vmm.migrating", -EBUSY, true },
 	{ "Something never heard of", "vmm.refused", -EIO, false },
 };
