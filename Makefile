@@ -102,7 +102,11 @@ check-asan:
 	$(Q)$(MAKE) --no-print-directory O=$(O)/asan OPT='-O1 -g' SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer' check-fast
 
 # the figures, each beside its peer in the same run
-bench:
+bench: $(BENCHES)
+	$(call say,BENCH,the interval map beside a sorted array)
+	$(Q)$(O)/tests/bench/bench_map
+	$(call say,BENCH,the answer to DMA_MAP on a kernel that is slowed down)
+	$(Q)$(O)/tests/bench/bench_answer
 	$(Q)lab/run baseline
 
 # what lab/run takes along: gangway installed, and the programs that measure

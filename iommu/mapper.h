@@ -25,7 +25,7 @@ struct map_job {
 	struct iommu_backend_map map;
 	bool over; /* the owner's: it has the job back, and the result is known */
 	bool busy; /* the mapper's, under its lock: a thread is at it */
-	atomic_bool cancelled;
+	atomic_bool cancelled; /* set by the owner, who takes it back later: it need not be done */
 	int result; /* 0: mapped; -ECANCELED: taken back in time; else why not */
 };
 

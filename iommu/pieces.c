@@ -161,11 +161,20 @@ static int unmap_run(struct iommu *m, struct piece *low, uint64_t last, bool *mi
 	return 0;
 }
 
+/* So that the threads do not begin with the next piece while the one before is taken back. What has @begun may be left alone. */
+static void cancel(struct iommu *m, uint64_t first, uint64_t last, bool begun)
+{
+	for (struct piece *p = piece_from(m, first); p && p->node.first <= last; p = piece_next(m, p))
+		if (!p->job.over && (begun || !mapper_has_begun(m->mapper, &p->job)))
+			p->job.cancelled = true;
+}
+
 /* For good: whatever is in [@first, @last]. */
 static int drop(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch)
 {
 	int r = 0;
 
+	cancel(m, first, last, true);
 	for (struct piece *p = piece_from(m, first), *next; p && p->node.first <= last; p = next) {
 		struct piece *high = p;
 		uint64_t end;
@@ -205,10 +214,11 @@ int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch
 
 	if (!m->quiet)
 		return drop(m, first, last, mismatch);
+	cancel(m, first, last, false);
 	for (struct piece *p = piece_from(m, first), *next; p && p->node.first <= last; p = next) {
 		next = piece_next(m, p);
-		/* what no thread has begun is worth nothing yet */
-		if (!p->job.over && !mapper_has_begun(m->mapper, &p->job))
+		/* what no thread had begun is worth nothing yet */
+		if (p->job.cancelled)
 			take_back(m, p);
 		if (p->job.over && p->job.result < 0)
 			forget(m, p);

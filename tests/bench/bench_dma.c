@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bench_dma BDF [MIB [SECTIONS [ROUNDS]]]: what the checks and the account of iommu/ cost. The same memory is mapped for the device and
- * unmapped by a bare loop of the two ioctls and through iommu_map()/iommu_unmap(), in turn; medians and their ratio as one JSON object.
- * The VF is to be bound to vfio-pci. Needs root.
+ * bench_dma BDF [MIB [SECTIONS [ROUNDS]]]: guest memory into the IOMMU and out again, by a bare loop of the two ioctls and by
+ * iommu_map()/iommu_unmap(), in turn; medians as JSON. The VF is to be bound to vfio-pci. Needs root.
+ *   hot      memory that is there already: what the checks and the account cost. With threads, as gangway-device has it, and without
+ *   cold     memory that nobody has touched yet: GiB/s with 1 thread and with 2, beside the kernel's own faulting while it pins
+ *   answer   how long the VMM waits for its answer, for 4 GiB
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +23,9 @@
 #include "vdev.h"
 
 #define ROUNDS_MAX 101
+#define COLD_ROUNDS 5
 #define IOVA_BASE UINT64_C(0x100000000)
+#define ANSWER_BYTES (UINT64_C(4) << 30)
 
 struct bench {
 	struct sys *sys;
@@ -36,9 +41,29 @@ static void die(const char *what, int r, const struct err *err)
 	exit(1);
 }
 
-static uint64_t bare(struct bench *b)
+static uint64_t now_us(struct bench *b)
 {
-	uint64_t t0 = b->sys->ops->now_us(b->sys);
+	return b->sys->ops->now_us(b->sys);
+}
+
+static int memory(uint64_t bytes, bool hot)
+{
+	int fd = memfd_create("bench", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0 || (hot && fallocate(fd, 0, 0, (off_t)bytes) < 0))
+		die("memfd", -errno, NULL);
+	return fd;
+}
+
+/* --- one round: microseconds until all is mapped, and then until all is unmapped --- */
+
+struct times {
+	uint64_t map, both;
+};
+
+static struct times bare(struct bench *b)
+{
+	uint64_t t0 = now_us(b), t1;
 	void *mem[64];
 
 	for (unsigned i = 0; i < b->nr_sections; i++) {
@@ -54,6 +79,7 @@ static uint64_t bare(struct bench *b)
 		if (ioctl(b->container, VFIO_IOMMU_MAP_DMA, &map) < 0)
 			die("VFIO_IOMMU_MAP_DMA", -errno, NULL);
 	}
+	t1 = now_us(b);
 	for (unsigned i = 0; i < b->nr_sections; i++) {
 		struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap),
 							    .iova = IOVA_BASE + i * b->section,
@@ -63,32 +89,72 @@ static uint64_t bare(struct bench *b)
 			die("VFIO_IOMMU_UNMAP_DMA", -errno, NULL);
 		munmap(mem[i], b->section);
 	}
-	return b->sys->ops->now_us(b->sys) - t0;
+	return (struct times){ t1 - t0, now_us(b) - t0 };
 }
 
-static uint64_t ours(struct bench *b)
+static void map_section(struct bench *b, unsigned i, uint64_t size)
 {
-	uint64_t t0 = b->sys->ops->now_us(b->sys);
+	struct iommu_map_request req = { .iova = IOVA_BASE + i * size,
+					 .size = size,
+					 .offset = i * size,
+					 .prot = IOMMU_PROT_READ | IOMMU_PROT_WRITE,
+					 .fd = fcntl(b->memfd, F_DUPFD_CLOEXEC, 3) };
 	struct err err;
-	int r;
+	int r = iommu_map(b->iommu, &req, &err);
 
-	for (unsigned i = 0; i < b->nr_sections; i++) {
-		struct iommu_map_request req = { .iova = IOVA_BASE + i * b->section,
-						 .size = b->section,
-						 .offset = i * b->section,
-						 .prot = IOMMU_PROT_READ | IOMMU_PROT_WRITE,
-						 .fd = fcntl(b->memfd, F_DUPFD_CLOEXEC, 3) };
+	if (r < 0)
+		die("iommu_map", r, &err);
+}
 
-		r = iommu_map(b->iommu, &req, &err);
+static void settle(struct bench *b)
+{
+	struct pollfd p = { .fd = iommu_fd(b->iommu), .events = POLLIN };
+	struct iommu_stats stats;
+	struct err err;
+
+	for (;;) {
+		int r = iommu_process(b->iommu, &err);
+
 		if (r < 0)
-			die("iommu_map", r, &err);
+			die("iommu_process", r, &err);
+		iommu_get_stats(b->iommu, &stats);
+		if (!stats.bytes_pending)
+			return;
+		if (poll(&p, 1, -1) < 0)
+			die("poll", -errno, NULL);
 	}
+}
+
+static struct times ours(struct bench *b)
+{
+	uint64_t t0 = now_us(b), t1;
+	struct err err;
+
+	for (unsigned i = 0; i < b->nr_sections; i++)
+		map_section(b, i, b->section);
+	settle(b);
+	t1 = now_us(b);
 	for (unsigned i = 0; i < b->nr_sections; i++) {
-		r = iommu_unmap(b->iommu, IOVA_BASE + i * b->section, b->section, NULL, &err);
+		int r = iommu_unmap(b->iommu, IOVA_BASE + i * b->section, b->section, NULL, &err);
+
 		if (r < 0)
 			die("iommu_unmap", r, &err);
 	}
-	return b->sys->ops->now_us(b->sys) - t0;
+	return (struct times){ t1 - t0, now_us(b) - t0 };
+}
+
+/* --- what is measured --- */
+
+static void use_threads(struct bench *b, unsigned nr)
+{
+	struct iommu_config config = { .name = "bench", .fd = b->container, .nr_threads = nr };
+	struct err err;
+	int r;
+
+	b->iommu = iommu_free(b->iommu);
+	r = iommu_new(b->sys, &iommu_type1, &config, &b->iommu, &err);
+	if (r < 0)
+		die("iommu_new", r, &err);
 }
 
 static int by_value(const void *a, const void *b)
@@ -104,13 +170,73 @@ static uint64_t median(uint64_t *v, unsigned n)
 	return v[n / 2];
 }
 
+/* ours / bare, of mapping and unmapping */
+static double hot(struct bench *b, unsigned nr_threads, unsigned rounds)
+{
+	uint64_t t_bare[ROUNDS_MAX], t_ours[ROUNDS_MAX];
+
+	use_threads(b, nr_threads);
+	b->memfd = memory(b->section * b->nr_sections, true);
+	bare(b);
+	ours(b); /* both once for nothing: page tables, caches */
+	for (unsigned i = 0; i < rounds; i++) {
+		t_bare[i] = bare(b).both;
+		t_ours[i] = ours(b).both;
+	}
+	close(b->memfd);
+	return (double)median(t_ours, rounds) / (double)median(t_bare, rounds);
+}
+
+/* GiB/s from untouched memory to mapped; 0 threads: the bare ioctl */
+static double cold_once(struct bench *b, unsigned nr_threads)
+{
+	uint64_t us;
+
+	use_threads(b, nr_threads);
+	b->memfd = memory(b->section * b->nr_sections, false);
+	us = nr_threads ? ours(b).map : bare(b).map;
+	close(b->memfd);
+	return (double)(b->section * b->nr_sections) / (1 << 30) / ((double)us / 1e6);
+}
+
+static void cold(struct bench *b, double ret[3])
+{
+	uint64_t kib[3][COLD_ROUNDS];
+
+	for (unsigned i = 0; i < COLD_ROUNDS; i++)
+		for (unsigned k = 0; k < 3; k++)
+			kib[k][i] = (uint64_t)(cold_once(b, k) * (1 << 20));
+	for (unsigned k = 0; k < 3; k++)
+		ret[k] = (double)median(kib[k], COLD_ROUNDS) / (1 << 20);
+}
+
+/* Milliseconds until iommu_map() has answered, the worst of some. What has been mapped by then is given up again. */
+static double answer(struct bench *b)
+{
+	uint64_t worst = 0;
+	struct err err;
+
+	use_threads(b, 2);
+	b->memfd = memory(ANSWER_BYTES, false);
+	for (unsigned i = 0; i < COLD_ROUNDS; i++) {
+		uint64_t t0 = now_us(b), t;
+
+		map_section(b, 0, ANSWER_BYTES);
+		t = now_us(b) - t0;
+		worst = t > worst ? t : worst;
+		if (iommu_unmap(b->iommu, IOVA_BASE, ANSWER_BYTES, NULL, &err) < 0)
+			die("iommu_unmap", err.num, &err);
+	}
+	close(b->memfd);
+	return (double)worst / 1e3;
+}
+
 int main(int argc, char **argv)
 {
-	uint64_t t_bare[ROUNDS_MAX], t_ours[ROUNDS_MAX], m_bare, m_ours;
 	uint64_t bytes = (argc > 2 ? strtoull(argv[2], NULL, 10) : 256) << 20;
 	struct bench b = { .nr_sections = argc > 3 ? (unsigned)atoi(argv[3]) : 4 };
 	unsigned rounds = argc > 4 ? (unsigned)atoi(argv[4]) : 11;
-	struct iommu_config config = { .name = "bench" };
+	double ratio[2], rate[3];
 	struct vdev *vdev;
 	struct err err;
 	int r;
@@ -124,25 +250,14 @@ int main(int argc, char **argv)
 	r = b.sys ? vdev_open(b.sys, argv[1], &vdev, &err) : -ENOMEM;
 	if (r < 0)
 		die(argv[1], r, &err);
-	b.container = config.fd = vdev_get_fds(vdev).container;
-	r = iommu_new(b.sys, &iommu_type1, &config, &b.iommu, &err);
-	if (r < 0)
-		die("iommu_new", r, &err);
-	b.memfd = memfd_create("bench", MFD_CLOEXEC);
-	if (b.memfd < 0 || ftruncate(b.memfd, (off_t)bytes) < 0 || fallocate(b.memfd, 0, 0, (off_t)bytes) < 0)
-		die("memfd", -errno, NULL);
-	bare(&b);
-	ours(&b); /* both once for nothing: page tables, caches */
-	for (unsigned i = 0; i < rounds; i++) {
-		t_bare[i] = bare(&b);
-		t_ours[i] = ours(&b);
-	}
-	m_bare = median(t_bare, rounds);
-	m_ours = median(t_ours, rounds);
-	printf("{\"mib\":%u,\"sections\":%u,\"rounds\":%u,\"bare_us\":%llu,\"ours_us\":%llu,\"ratio\":%.4f}\n",
-	       (unsigned)(bytes >> 20), b.nr_sections, rounds, (unsigned long long)m_bare, (unsigned long long)m_ours,
-	       (double)m_ours / (double)m_bare);
-	close(b.memfd);
+	b.container = vdev_get_fds(vdev).container;
+	ratio[0] = hot(&b, 0, rounds);
+	ratio[1] = hot(&b, 2, rounds);
+	cold(&b, rate);
+	printf("{\"mib\":%u,\"sections\":%u,\"rounds\":%u,\"ratio\":%.4f,\"ratio_threads\":%.4f,\"cold_kernel\":%.3f,\"cold_1\":%"
+	       ".3f,"
+	       "\"cold_2\":%.3f,\"answer_ms\":%.2f}\n",
+	       (unsigned)(bytes >> 20), b.nr_sections, rounds, ratio[0], ratio[1], rate[0], rate[1], rate[2], answer(&b));
 	iommu_free(b.iommu);
 	vdev_close(vdev);
 	sys_linux_free(b.sys);
