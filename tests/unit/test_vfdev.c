@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* When the function may do DMA: what the guest wants, what holds it back, and what reaches the hardware's command register. */
+#include <semaphore.h>
+
+#include "device_peer.h"
+
+static struct vfdev dev;
+static struct err err;
+static sem_t gate; /* one step of faulting in for each post */
+static int guest_fd;
+
+static int gated_populate(struct sys *sys, void *addr, size_t len, bool write)
+{
+	(void)sys;
+	(void)addr;
+	(void)len;
+	(void)write;
+	while (sem_wait(&gate) < 0)
+		;
+	return 0;
+}
+
+static void setup(void)
+{
+	struct vdev_fds fds = { .container = dup(0), .group = dup(0), .device = dup(0) };
+	struct sys *sys = canned_sys();
+
+	memset(canned_config, 0, sizeof(canned_config));
+	sem_init(&gate, 0, 0);
+	canned_ops.populate = gated_populate;
+	cr_assert_eq(vfdev_init(&dev, sys, PEER_BDF, fds, 64 << 20, 1, &err), 0, "%s", err.msg);
+	vfdev_ops.on_client(&dev, true);
+	guest_fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	cr_assert(guest_fd >= 0 && ftruncate(guest_fd, 64 << 20) == 0);
+}
+
+static void teardown(void)
+{
+	for (int i = 0; i < 64; i++)
+		sem_post(&gate);
+	vfdev_done(&dev);
+	close(guest_fd);
+	sem_destroy(&gate);
+}
+
+TestSuite(vfdev, .init = setup, .fini = teardown);
+
+/* A step at most each: one post lets it land. */
+static int map(uint64_t iova)
+{
+	struct vuser_dma_map m = { .iova = iova, .size = 8 << 20, .readable = true, .writable = true };
+
+	return vfdev_ops.dma_map(&dev, &m, dup(guest_fd));
+}
+
+static void land(void)
+{
+	struct pollfd p = { .fd = iommu_fd(dev.iommu), .events = POLLIN };
+
+	sem_post(&gate);
+	cr_assert_eq(poll(&p, 1, 5000), 1);
+	vfdev_process(&dev);
+}
+
+static void guest_writes(uint16_t command)
+{
+	cr_assert_eq(vfdev_ops.region_write(&dev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, 2), 2);
+}
+
+static uint16_t guest_reads(void)
+{
+	uint16_t command = 0;
+
+	cr_assert_eq(vfdev_ops.region_read(&dev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, 2), 2);
+	return command;
+}
+
+static uint16_t hardware(void)
+{
+	return (uint16_t)(canned_config[PCI_COMMAND] | canned_config[PCI_COMMAND + 1] << 8);
+}
+
+#define BOTH (PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER)
+
+Test(vfdev, withheld_until_all_has_landed)
+{
+	cr_assert_eq(map(0), 0);
+	cr_assert_eq(map(1 << 30), 0);
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert_eq(guest_reads(), BOTH, "the guest is not told");
+	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
+	land();
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY, "one is still on its way");
+	land();
+	cr_assert_eq(hardware(), BOTH);
+	cr_assert_eq(dev.held, 0);
+	cr_assert(vfdev_bus_master(&dev));
+}
+
+Test(vfdev, memory_that_comes_later_holds_it_back_again)
+{
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), BOTH);
+	cr_assert_eq(map(1 << 30), 0);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert_eq(guest_reads(), BOTH);
+	guest_writes(PCI_COMMAND_MEMORY);
+	land();
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY, "the guest has changed its mind");
+	cr_assert_eq(guest_reads(), PCI_COMMAND_MEMORY);
+}
+
+Test(vfdev, given_up_while_pending)
+{
+	uint64_t done;
+
+	cr_assert_eq(map(0), 0);
+	guest_writes(BOTH);
+	cr_assert_eq(map(1 << 30), 0);
+	land();
+	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
+	sem_post(&gate); /* the thread may be at it: it is waited for */
+	cr_assert_eq(vfdev_ops.dma_unmap(&dev, 1 << 30, 8 << 20, &done), 0);
+	vfdev_process(&dev);
+	cr_assert_eq(hardware(), BOTH, "what was pending is no more");
+}
+
+Test(vfdev, a_refused_map_takes_it_away)
+{
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(map(0), -EEXIST);
+	cr_assert_eq(dev.held, VFDEV_HOLD_DEGRADED);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert_eq(guest_reads(), BOTH);
+	vfdev_ops.on_client(&dev, false);
+	cr_assert_eq(hardware() & PCI_COMMAND_MASTER, 0);
+	vfdev_ops.on_client(&dev, true);
+	cr_assert_eq(guest_reads() & PCI_COMMAND_MASTER, 0, "another client starts without");
+	cr_assert_eq(dev.held, 0);
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), BOTH);
+}
+
+Test(vfdev, quarantine_outlives_the_client)
+{
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), BOTH);
+	vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, true);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	vfdev_ops.on_client(&dev, false);
+	vfdev_ops.on_client(&dev, true);
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, false);
+	cr_assert_eq(hardware(), BOTH);
+}
+
+/* The bit in writes of all shapes; what is beside it goes through. */
+Test(vfdev, config_writes_of_all_shapes)
+{
+	static const struct {
+		uint64_t offset;
+		size_t len;
+		bool covers;
+	} rows[] = { { 0, 4, false }, { 4, 1, true }, { 4, 2, true },  { 4, 4, true },	  { 5, 1, false },
+		     { 6, 2, false }, { 3, 2, true }, { 0, 8, true },  { 0, 64, true },	  { 0, 256, true },
+		     { 2, 2, false }, { 1, 4, true }, { 4, 60, true }, { 64, 64, false }, { 0, 5, true } };
+	uint8_t in[256], out[256];
+
+	vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, true);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(canned_config, 0, sizeof(canned_config));
+		guest_writes(0);
+		memset(in, 0xff, sizeof(in));
+		cr_assert_eq(vfdev_ops.region_write(&dev, VFIO_PCI_CONFIG_REGION_INDEX, rows[i].offset, in, rows[i].len),
+			     (ssize_t)rows[i].len);
+		for (size_t at = 0; at < sizeof(canned_config); at++) {
+			uint8_t want = at >= rows[i].offset && at < rows[i].offset + rows[i].len ? 0xff : 0;
+
+			if (at == PCI_COMMAND)
+				want &= (uint8_t)~PCI_COMMAND_MASTER;
+			cr_assert_eq(canned_config[at], want, "row %zu, byte %zu: %#x", i, at, canned_config[at]);
+		}
+		cr_assert_eq(vfdev_ops.region_read(&dev, VFIO_PCI_CONFIG_REGION_INDEX, rows[i].offset, out, rows[i].len),
+			     (ssize_t)rows[i].len);
+		cr_assert_eq(memcmp(in, out, rows[i].len), 0, "row %zu: reads back what was written", i);
+		cr_assert_eq(dev.wants_master, rows[i].covers, "row %zu", i);
+	}
+}
+
+/* What the VMM has unmapped while the function was quiet is out of the IOMMU before the bit is on. */
+static unsigned nr_unmaps;
+static int noting_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
+{
+	if (request == VFIO_IOMMU_UNMAP_DMA) {
+		cr_assert_eq(hardware() & PCI_COMMAND_MASTER, 0);
+		nr_unmaps++;
+	}
+	return canned_ioctl(sys, fd, request, arg);
+}
+
+Test(vfdev, nothing_parked_when_it_may_do_dma)
+{
+	uint64_t done;
+
+	canned_ops.ioctl = noting_ioctl;
+	cr_assert_eq(map(0), 0);
+	land();
+	cr_assert_eq(vfdev_ops.dma_unmap(&dev, 0, 8 << 20, &done), 0);
+	cr_assert_eq(done, 8 << 20);
+	cr_assert_eq(nr_unmaps, 0);
+	guest_writes(BOTH);
+	cr_assert_eq(nr_unmaps, 1);
+	cr_assert_eq(hardware(), BOTH);
+	canned_ops.ioctl = canned_ioctl;
+}
+
+static int failing_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
+{
+	return request == VFIO_IOMMU_UNMAP_DMA ? -EIO : canned_ioctl(sys, fd, request, arg);
+}
+
+Test(vfdev, what_cannot_be_unmapped_keeps_it_off)
+{
+	uint64_t done;
+
+	cr_assert_eq(map(0), 0);
+	land();
+	cr_assert_eq(vfdev_ops.dma_unmap(&dev, 0, 8 << 20, &done), 0);
+	canned_ops.ioctl = failing_ioctl;
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert_eq(dev.held, VFDEV_HOLD_DEGRADED);
+	cr_assert_str_eq(dev.last.code, "iommu.unmap-failed");
+	canned_ops.ioctl = canned_ioctl;
+}
