@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The real kernel: link notifications and uevents as they come. No libnl: a plain datagram per event, and never a wait. */
+/* The real kernel: link notifications, uevents and its log as they come. No libnl: a plain datagram per event, and never a wait. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -13,6 +14,21 @@
 #define UEVENT_GROUP_KERNEL 1 /* lib/kobject_uevent.c; udev's own is 2 */
 #define WATCH_RCVBUF (4 << 20) /* creating 256 VFs is a burst of over a thousand events */
 #define SKIP_MAX 64 /* datagrams without interest that one read passes over */
+#define KMSG_RECORD 8192 /* CONSOLE_EXT_LOG_MAX: no record is longer */
+
+static int open_kmsg(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	if (lseek(fd, 0, SEEK_END) >= 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
 
 int sys_linux_watch_open(struct sys *sys, enum sys_watch which)
 {
@@ -21,6 +37,8 @@ int sys_linux_watch_open(struct sys *sys, enum sys_watch which)
 	int fd, size = WATCH_RCVBUF, one = 1;
 
 	(void)sys;
+	if (which == SYS_WATCH_KMSG)
+		return open_kmsg();
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, link ? NETLINK_ROUTE : NETLINK_KOBJECT_UEVENT);
 	if (fd < 0)
 		return -errno;
@@ -52,6 +70,19 @@ static bool from_kernel(struct msghdr *mh, const struct sockaddr_nl *from)
 	return false;
 }
 
+/* One read is one record. EPIPE: the oldest ones were overwritten before they were read. */
+static int read_kmsg(int fd, struct sys_event *ret)
+{
+	char buf[KMSG_RECORD];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	if (n < 0)
+		return errno == EPIPE ? -ENOBUFS : -errno;
+	*ret = (struct sys_event){ .kind = SYS_EVENT_KMSG };
+	memcpy(ret->record, buf, (size_t)n < sizeof(ret->record) ? (size_t)n : sizeof(ret->record) - 1);
+	return 0;
+}
+
 int sys_linux_watch_read(struct sys *sys, int fd, struct sys_event *ret)
 {
 	int protocol = 0;
@@ -59,7 +90,7 @@ int sys_linux_watch_read(struct sys *sys, int fd, struct sys_event *ret)
 
 	(void)sys;
 	if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) < 0)
-		return -errno;
+		return errno == ENOTSOCK ? read_kmsg(fd, ret) : -errno;
 	for (int i = 0; i < SKIP_MAX; i++) {
 		_Alignas(struct nlmsghdr) char buf[16384];
 		_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct ucred))];

@@ -68,9 +68,12 @@ struct sys_vf {
 enum sys_watch {
 	SYS_WATCH_LINK, /* rtnetlink: interfaces come, go, up, down */
 	SYS_WATCH_UEVENT, /* PCI functions and their interfaces come, go, are bound and unbound */
+	SYS_WATCH_KMSG, /* the kernel's log, from now on */
 };
 
-enum sys_event_kind { SYS_EVENT_LINK, SYS_EVENT_PCI };
+enum sys_event_kind { SYS_EVENT_LINK, SYS_EVENT_PCI, SYS_EVENT_KMSG };
+
+#define SYS_KMSG_MAX 1024 /* bytes kept of a record of the log: what it says stands in front */
 
 /* Something changed on the host. It says what to look at again, not how it is now: by the time it is read that may be old. */
 struct sys_event {
@@ -80,6 +83,7 @@ struct sys_event {
 	unsigned ifindex; /* SYS_EVENT_LINK */
 	bool up, carrier; /* SYS_EVENT_LINK from SYS_WATCH_LINK */
 	char bdf[16]; /* the PCI function, "" unknown (SYS_WATCH_LINK does not say) */
+	char record[SYS_KMSG_MAX]; /* SYS_EVENT_KMSG: as /dev/kmsg gives it, cut to fit, NUL-terminated */
 };
 
 struct sys_ops {

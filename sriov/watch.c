@@ -54,6 +54,8 @@ static void report(struct sriov_watch *w, const struct sys_event *ev, enum sys_w
 		else
 			c.kind = SRIOV_CHANGE_FUNCTION;
 		break;
+	case SYS_EVENT_KMSG: /* not watched here */
+		return;
 	}
 	w->ops->changed(w->arg, &c);
 }

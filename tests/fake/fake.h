@@ -50,6 +50,9 @@ void fake_vf_in_reset(struct fake *fake, const char *pf_ifname, unsigned n);
 void fake_refuse_numvfs(struct fake *fake, const char *pf_bdf, int num);
 /* Tell those who watch of the interface as it is now, or (NULL) that they lost events. Binding and VFs tell by themselves. */
 void fake_emit_link(struct fake *fake, const char *ifname);
+/* The kernel logs @text (facility 0); NULL: records were lost. A raw record: any bytes after the priority. */
+void fake_log(struct fake *fake, const char *text);
+void fake_log_record(struct fake *fake, const char *record);
 void fake_set_memlock(struct fake *fake, uint64_t bytes);
 void fake_slow_populate(struct fake *fake,
 			unsigned us); /* faulting in takes so long a call, and is not really done; 0: as it is */

@@ -270,3 +270,27 @@ void fake_emit_link(struct fake *fake, const char *ifname)
 	}
 	pthread_mutex_unlock(&fake->lock);
 }
+
+void fake_log_record(struct fake *fake, const char *record)
+{
+	struct sys_event ev = { .kind = SYS_EVENT_KMSG };
+
+	snprintf(ev.record, sizeof(ev.record), "%s", record);
+	pthread_mutex_lock(&fake->lock);
+	fake_emit(fake, SYS_WATCH_KMSG, &ev);
+	pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_log(struct fake *fake, const char *text)
+{
+	char record[SYS_KMSG_MAX];
+
+	if (text) {
+		snprintf(record, sizeof(record), "3,1201,5140900,-;%s\n", text);
+		fake_log_record(fake, record);
+		return;
+	}
+	pthread_mutex_lock(&fake->lock);
+	emit_bytes(fake, SYS_WATCH_KMSG, "", 1);
+	pthread_mutex_unlock(&fake->lock);
+}
