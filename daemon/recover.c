@@ -90,6 +90,8 @@ static void on_has_device(void *ctx, int r, const struct err *err)
 		end_lease(l, "tried again");
 	else if (r == 1 && (l->state == LEASE_PREPARED || l->state == LEASE_ATTACHING))
 		lease_attached(l, l->prepared ? "the guest started with the VF" : "the guest has the VF");
+	else if (r == 1 && l->state == LEASE_ATTACHED && l->leg == LEG_NONE) /* its record was written anew after attach */
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
 	free(q);
 }
 

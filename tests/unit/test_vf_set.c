@@ -95,6 +95,29 @@ Test(vf_set, the_next_gangwayd_knows_it)
 	end();
 }
 
+static bool carries(void *arg)
+{
+	struct lease *l = TAILQ_FIRST(&h->d.leases);
+
+	(void)arg;
+	return l && l->leg == LEG_PASSTHROUGH;
+}
+
+/* The record that is written anew says "attached": the next gangwayd has the leg all the same. */
+Test(vf_set, the_leg_after_a_restart)
+{
+	begin(2);
+	json_decref(attach(guest_and_target()));
+	succeed("vf.set", vlan());
+	fake_host_stop(h);
+	fake_host_start(h);
+	cr_assert(fake_host_until(h, carries, NULL, 5000));
+	cr_assert_str_eq(text_now("state"), "attached");
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	end();
+}
+
 /* --- what meets it --- */
 
 static bool is_busy(void *arg)
