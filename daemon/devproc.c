@@ -265,6 +265,16 @@ const struct devproc_status *devproc_get_status(const struct devproc *p)
 	return &p->status;
 }
 
+int devproc_quarantine(struct devproc *p, bool on)
+{
+	return devproc_send(p, on ? "{\"op\":\"quarantine\",\"on\":true}" : "{\"op\":\"quarantine\",\"on\":false}");
+}
+
+bool devproc_is_quarantined(const struct devproc_status *s)
+{
+	return strstr(s->held, "quarantine") != NULL; /* no word has another in it */
+}
+
 static int on_stop_timer(sd_event_source *source, uint64_t usec, void *userdata)
 {
 	struct devproc *p = userdata;

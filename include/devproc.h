@@ -66,6 +66,10 @@ int devproc_adopt(sd_event *event, const struct devproc_config *config, const st
 /* Path of the vfio-user socket, for the VMM. */
 const char *devproc_socket_path(const struct devproc *proc);
 const struct devproc_status *devproc_get_status(const struct devproc *proc);
+/* Withhold bus mastering from the VF, or no longer; on_status follows. Again is fine: it is looked at again. */
+int devproc_quarantine(struct devproc *proc, bool on);
+/* Does it say that it is? */
+bool devproc_is_quarantined(const struct devproc_status *status);
 /* End it (asked first, killed after 5 s), remove its sockets; on_gone is called with "stopped", or, 5 s after the killing, DEVPROC_NOT_DEAD. */
 void devproc_stop(struct devproc *proc);
 /* Forget it without ending it (gangwayd stops, leases stay). */

@@ -79,6 +79,17 @@ static char *error_text(const char *message)
 	return dump(json_pack("{s:s, s:s}", "op", "error", "message", message));
 }
 
+static char *quarantine(struct devctl *ctl, const json_t *root)
+{
+	const json_t *on = json_object_get(root, "on");
+
+	if (!json_is_boolean(on))
+		return error_text("quarantine needs \"on\", true or false");
+	ctl->quarantine = json_is_true(on);
+	ctl->has_quarantine = true;
+	return dump(json_pack("{s:s}", "op", "quarantine"));
+}
+
 char *devctl_answer(struct devctl *ctl, const char *text, size_t len, const struct devctl_status *status, bool *ret_send_fds)
 {
 	json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
@@ -97,6 +108,8 @@ char *devctl_answer(struct devctl *ctl, const char *text, size_t len, const stru
 	} else if (!strcmp(op, "stop")) {
 		ctl->stop = true;
 		answer = dump(json_pack("{s:s}", "op", "stop"));
+	} else if (!strcmp(op, "quarantine")) {
+		answer = quarantine(ctl, root);
 	} else {
 		answer = error_text("unknown op");
 	}

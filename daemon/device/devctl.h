@@ -37,6 +37,7 @@ struct devctl {
 	char last[4096]; /* digest of the last status told unasked, to see a change */
 	uint64_t told_ms; /* when */
 	bool stop; /* a client has asked for the end */
+	bool has_quarantine, quarantine; /* a client has asked for this; has_quarantine is the server's to take back */
 };
 
 void devctl_init(struct devctl *ctl, int listen_fd, const char *id, const char *bdf, const int vfio_fds[3]);

@@ -6,7 +6,8 @@
  *   -> {"op":"hello"}   <- {"op":"hello","version":1,"pid":N,"id":"...","bdf":"...","status":{...}} and, by SCM_RIGHTS, container, group, device
  *   -> {"op":"status"}  <- {"op":"status","status":{...}}
  *   -> {"op":"stop"}    <- {"op":"stop"}, then the end of the process
- * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings or "degraded" have changed.
+ *   -> {"op":"quarantine","on":true}  <- {"op":"quarantine"}; the VF's bus mastering is withheld until it is said to be off; said again, done again
+ * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings, "degraded" or "held" have changed.
  * Anything else is answered {"op":"error","message":"..."}.
  */
 #ifndef GANGWAY_DEVICE_PROTO_H

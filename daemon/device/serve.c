@@ -104,6 +104,9 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		get_status(vuser, dev, &status);
 		if (devctl_process(ctl, &fds[SLOT_CTL], &status) < 0)
 			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
+		if (ctl->has_quarantine)
+			vfdev_hold(dev, VFDEV_HOLD_QUARANTINE, ctl->quarantine);
+		ctl->has_quarantine = false;
 	}
 	dev->quiet = false; /* a VMM that left earlier may have used the device's descriptor since */
 	return 0;

@@ -99,8 +99,10 @@ void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on)
 {
 	unsigned held = on ? dev->held | why : dev->held & ~(unsigned)why;
 
-	if (held == dev->held)
+	if (held == dev->held && !(on && why == VFDEV_HOLD_QUARANTINE))
 		return;
+	if (held == dev->held) /* gangwayd says it again: the VMM may have written past us */
+		read_command(dev);
 	dev->held = held;
 	apply_master(dev);
 }

@@ -47,7 +47,7 @@ int vfdev_init(struct vfdev *dev, struct sys *sys, const char *bdf, struct vdev_
 void vfdev_done(struct vfdev *dev);
 /* No DMA, no interrupt, no state of the last client: bus master off, vectors disarmed, reset, everything unmapped. */
 void vfdev_quiesce(struct vfdev *dev);
-/* Hold the function back, or not any more: while any bit is set, its bus master bit is off in the hardware. */
+/* Hold the function back, or not any more: while any bit is set, its bus master bit is off in the hardware. QUARANTINE again: looked at again. */
 void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on);
 /* Memory has been mapped meanwhile, or something parked is due: when iommu_fd() is readable and after iommu_timeout_ms(). */
 void vfdev_process(struct vfdev *dev);

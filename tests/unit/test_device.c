@@ -139,6 +139,63 @@ Test(device, a_guest_comes_and_goes)
 	close(memory);
 }
 
+/* Reads until a status has as many reasons to hold the bus master bit. */
+static bool told_held(size_t nr)
+{
+	json_t *msg;
+
+	while ((msg = ctl_read(ctl_sock, NULL, NULL))) {
+		json_t *held = json_object_get(json_object_get(msg, "status"), "held");
+		bool hit = json_is_array(held) && json_array_size(held) == nr;
+
+		if (hit && nr)
+			cr_assert_str_eq(json_string_value(json_array_get(held, 0)), "quarantine");
+		json_decref(msg);
+		if (hit)
+			return true;
+	}
+	return false;
+}
+
+Test(device, quarantine_is_asked_for_and_told)
+{
+	static const char on[] = "{\"op\":\"quarantine\",\"on\":true}", off[] = "{\"op\":\"quarantine\",\"on\":false}";
+	int sock = vmm_connect(peer.vuser);
+
+	cr_assert(sock >= 0);
+	cr_assert(told_held(0));
+	cr_assert_eq(fd_send(ctl_sock, on, strlen(on), NULL, 0), strlen(on));
+	cr_assert(told_held(1));
+	cr_assert_eq(write_command(sock, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 0);
+	cr_assert_eq(fd_send(ctl_sock, off, strlen(off), NULL, 0), strlen(off));
+	cr_assert(told("bus_master", 1), "only now");
+	close(sock);
+}
+
+/* Past the process, by the device's own descriptor: said again, it is done again. */
+Test(device, quarantine_said_again)
+{
+	struct vdev_fds fds = { .container = dup(0), .group = dup(0), .device = dup(0) };
+	uint16_t command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	struct vfdev dev;
+	struct err err;
+
+	memset(canned_config, 0, sizeof(canned_config));
+	cr_assert_eq(vfdev_init(&dev, canned_sys(), PEER_BDF, fds, 64 << 20, 0, &err), 0, "%s", err.msg);
+	vfdev_ops.region_write(&dev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, sizeof(command));
+	cr_assert_eq(canned_config[PCI_COMMAND], command);
+	for (int i = 0; i < 2; i++) {
+		vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, true);
+		cr_assert_eq(canned_config[PCI_COMMAND], PCI_COMMAND_MEMORY);
+		canned_config[PCI_COMMAND] |= PCI_COMMAND_MASTER;
+	}
+	vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, true);
+	vfdev_hold(&dev, VFDEV_HOLD_QUARANTINE, false);
+	cr_assert_eq(canned_config[PCI_COMMAND], command, "as the guest has left it");
+	vfdev_done(&dev);
+	cr_assert_eq(canned_config[PCI_COMMAND], PCI_COMMAND_MEMORY);
+}
+
 Test(device, a_second_vmm_is_refused)
 {
 	int first = vmm_connect(peer.vuser), memory = guest_memory();
@@ -350,6 +407,9 @@ Test(device, hostile_control_requests)
 		"\xff\xfe",
 		"{\"op\":\"stop\"",
 		"{\"op\":null}",
+		"{\"op\":\"quarantine\"}",
+		"{\"op\":\"quarantine\",\"on\":1}",
+		"{\"op\":\"quarantine\",\"on\":null}",
 	};
 	json_t *msg;
 

@@ -474,6 +474,7 @@ static int decode(const char *text, struct devproc_msg *ret)
 	"{\"op\":\"status\",\"status\":{\"vuser_state\":" state ",\"nr_messages\":" messages                                     \
 	",\"nr_rejected\":0,\"nr_clients\":0,\"dma_ranges\":" ranges ",\"dma_bytes\":0,\"vectors_armed\":" vectors               \
 	",\"bus_master\":" master ",\"degraded\":false,\"last_error\":" last "}}"
+#define HELD(held) S("\"idle\"", "1", "1", "1", "true,\"held\":" held, "\"\"")
 
 Test(devproc, decoder)
 {
@@ -496,6 +497,11 @@ Test(devproc, decoder)
 		S("\"idle\"", "1", "1", "65537", "true", "\"\""),
 		S("\"idle\"", "1", "1", "1", "1", "\"\""),
 		S("\"idle\"", "1", "1", "1", "true", "null"),
+		HELD("true"),
+		HELD("{}"),
+		HELD("[1]"),
+		HELD("[\"boredom\"]"),
+		HELD("[\"pending\",\"pending\",\"pending\",\"pending\"]"),
 		"{\"op\":\"status\",\"op\":\"stop\"}",
 		"{\"op\":\"stop\"",
 	};
@@ -519,6 +525,13 @@ Test(devproc, decoder)
 	cr_assert(msg.has_status && msg.status.bus_master && msg.status.vectors_armed == 65536);
 	cr_assert_eq(msg.status.nr_messages, 9007199254740993);
 	cr_assert_str_eq(msg.status.last_error, "bad ?[31m ?", "nothing that a terminal obeys");
+	cr_assert_not(devproc_is_quarantined(&msg.status), "an older process does not say");
+	cr_assert_eq(decode(HELD("[\"pending\",\"degraded\"]"), &msg), 0);
+	cr_assert_not(devproc_is_quarantined(&msg.status));
+	cr_assert_eq(decode(HELD("[\"degraded\",\"quarantine\"]"), &msg), 0);
+	cr_assert(devproc_is_quarantined(&msg.status));
+	cr_assert_eq(decode("{\"op\":\"quarantine\"}", &msg), 0);
+	cr_assert_not(msg.has_status);
 	cr_assert_eq(decode("{\"op\":\"stop\"}", &msg), 0);
 	cr_assert_eq(msg.op, DEVPROC_OP_STOP);
 }
