@@ -25,4 +25,7 @@ void cli_view_event(FILE *out, json_t *event); /* one line */
 /* The table of `status` alone, with the lines that explain; nothing if there are no leases. */
 void cli_view_leases(FILE *out, json_t *leases);
 
+/* An object's "faults" in a line; "-" where it has none. For a column. */
+char *cli_fmt_faults(json_t *obj, const char *key);
+
 #endif

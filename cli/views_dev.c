@@ -205,6 +205,7 @@ void cli_view_vf(FILE *out, json_t *result)
 		{ .head = "min_tx_rate", .key = "min_tx_rate" },
 		{ .head = "max_tx_rate", .key = "max_tx_rate" },
 		{ .head = "lease", .key = "lease", .fmt = vf_lease },
+		{ .head = "faults", .key = "faults", .fmt = cli_fmt_faults },
 	};
 
 	cli_render_fields(out, cols, CLI_NR(cols), json_object_get(result, "vf"));

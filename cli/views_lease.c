@@ -73,9 +73,45 @@ static void explain_device(FILE *out, json_t *lease)
 			gib(device, "dma_bytes") - gib(device, "dma_pending"), gib(device, "dma_bytes"), gib(device, "dma_rate"));
 	if (strstr(held, "degraded"))
 		fprintf(out, "%s: the VF does no DMA: a part of the guest's memory is not mapped\n", id);
-	if (strstr(held, "quarantine"))
-		fprintf(out, "%s: the VF does no DMA: it is in quarantine\n", id);
 	free(id);
+}
+
+/* "12, last 2026-11-22 14:53:01: dma write at 0x1000: PTE Write access is not set" */
+char *cli_fmt_faults(json_t *obj, const char *key)
+{
+	json_t *faults = json_object_get(obj, key), *last = json_object_get(faults, "last");
+	char *count = cli_cell(faults, "count"), *text;
+	char *when = cli_fmt_time(last, "time"), *direction = cli_cell(last, "direction"), *address = cli_cell(last, "address");
+	char *kind = cli_cell(last, "kind"), *reason = cli_cell(last, "reason");
+	bool at = strcmp(address, "-") != 0;
+
+	if (!json_is_object(last))
+		text = cli_text("%s", count);
+	else
+		text = cli_text("%s, last %s: %s%s%s%s%s%s%s", count, when, kind, strcmp(direction, "-") != 0 ? " " : "",
+				strcmp(direction, "-") != 0 ? direction : "", at ? " at " : "", at ? address : "",
+				strcmp(reason, "-") != 0 ? ": " : "", strcmp(reason, "-") != 0 ? reason : "");
+	free(count);
+	free(when);
+	free(direction);
+	free(address);
+	free(kind);
+	free(reason);
+	return text;
+}
+
+/* News only where there are some. */
+static void explain_faults(FILE *out, json_t *lease)
+{
+	char *id, *text;
+
+	if (json_integer_value(json_object_get(json_object_get(lease, "faults"), "count")) <= 0)
+		return;
+	id = cli_cell(lease, "id");
+	text = cli_fmt_faults(lease, "faults");
+	fprintf(out, "%s: faults of its VF: %s\n", id, text);
+	free(id);
+	free(text);
 }
 
 void cli_view_leases(FILE *out, json_t *leases)
@@ -98,6 +134,7 @@ void cli_view_leases(FILE *out, json_t *leases)
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
 		explain_device(out, lease);
+		explain_faults(out, lease);
 	}
 }
 
