@@ -7,6 +7,7 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "devproc.h"
+#include "faults.h"
 #include "log.h"
 #include "op.h"
 #include "sys.h"
@@ -41,6 +42,7 @@ static void on_status(void *ctx, const struct devproc_status *s)
 		/* the mappings with the hole went with the client that had made them */
 		err_clear(&l->error);
 	}
+	quarantine_seen(l, devproc_is_quarantined(s));
 	ctl_event(l->daemon->ctl, "device", l->id,
 		  json_pack("{s:s, s:i, s:b, s:s, s:b, s:I, s:I, s:I}", "client", s->vuser_state, "vectors",
 			    (int)s->vectors_armed, "bus_master", s->bus_master, "held", s->held, "degraded", s->degraded,
@@ -165,5 +167,7 @@ int lease_adopt_process(struct lease *l, struct err *err)
 		r = vdev_from_fds(l->daemon->sys, l->vf_bdf, fds, &l->vdev, err);
 	if (r < 0)
 		l->dev = devproc_free(l->dev);
+	else
+		quarantine_seen(l, devproc_is_quarantined(devproc_get_status(l->dev)));
 	return r;
 }

@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "ctl_proto.h"
 #include "daemon.h"
+#include "faults.h"
 #include "guests.h"
 #include "lease.h"
 #include "policy_json.h"
@@ -33,8 +34,9 @@ bool call_params(struct ctl_req *req, const json_t *params, const char *fmt, ...
 
 static json_t *daemon_to_json(struct daemon *d)
 {
-	return json_pack("{s:s, s:i, s:I}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
-			 (json_int_t)((d->sys->ops->now_us(d->sys) - d->started_us) / 1000000));
+	return json_pack("{s:s, s:i, s:I, s:o}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
+			 (json_int_t)((d->sys->ops->now_us(d->sys) - d->started_us) / 1000000), "faults",
+			 faults_host_to_json(d->faults));
 }
 
 static void call_version(struct daemon *d, struct ctl_req *req, const json_t *params)

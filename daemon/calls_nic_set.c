@@ -192,7 +192,8 @@ static int vf_busy(struct nic_job *j, const struct lease *l)
 		err_set(&j->err, -EBUSY, "lease.busy", "VF %s: its lease %s is being %s", j->name, l->id,
 			l->op->detach ? "detached" : "attached");
 	else
-		err_set(&j->err, -EBUSY, l ? "lease.busy" : "sriov.busy", "VF %s: its policy is being changed", j->name);
+		err_set(&j->err, -EBUSY, l ? "lease.busy" : "sriov.busy", "VF %s: %s", j->name,
+			l && l->busy ? l->busy : "its policy is being changed");
 	err_hint(&j->err, l ? "`gangway status` shows when that is over" : "wait for the answer to that, then again");
 	return -EBUSY;
 }

@@ -37,33 +37,43 @@ static int set_name(struct config *c, size_t offset, size_t size, const char *va
 	return 0;
 }
 
-static int set_ms(struct config *c, size_t offset, size_t size, const char *value)
+static int set_number(struct config *c, size_t offset, const char *value, unsigned long min, unsigned long max)
 {
 	unsigned long v;
 	char *end;
 
-	(void)size;
 	errno = 0;
 	v = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9' || v < 100 || v > 600000)
+	if (errno || *end || value[0] < '0' || value[0] > '9' || v < min || v > max)
 		return -EINVAL;
 	*(unsigned *)((char *)c + offset) = (unsigned)v;
 	return 0;
 }
 
+static int set_ms(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 100, 600000);
+}
+
 /* The whole range is above what a distribution gives to anybody, 16-bit numbers and nobody included, and ends below (uid_t)-1. */
 static int set_uid_first(struct config *c, size_t offset, size_t size, const char *value)
 {
-	unsigned long v;
-	char *end;
-
 	(void)size;
-	errno = 0;
-	v = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9' || v < DEVICE_UID_MIN || v > DEVICE_UID_MAX - (LIMIT_LEASES - 1))
-		return -EINVAL;
-	*(unsigned *)((char *)c + offset) = (unsigned)v;
-	return 0;
+	return set_number(c, offset, value, DEVICE_UID_MIN, DEVICE_UID_MAX - (LIMIT_LEASES - 1));
+}
+
+static int set_faults(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 1000000);
+}
+
+/* Not below the 5 s after which the kernel tells how many faults it has left out: their time is not known any better. */
+static int set_fault_window(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 5, 3600);
 }
 
 static int set_read_only(struct config *c, size_t offset, size_t size, const char *value)
@@ -106,6 +116,8 @@ static const struct key keys[] = {
 	KEY(device_uid_first, set_uid_first, "a user number, 65536 to 4294966271"),
 	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
 	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
+	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
+	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
 };
 
 void config_defaults(struct config *c)
@@ -120,6 +132,8 @@ void config_defaults(struct config *c)
 		.device_uid_first = 1879100000,
 		.unplug_timeout_ms = 20000,
 		.guest_timeout_ms = 10000,
+		.fault_limit = 1000,
+		.fault_window = 10,
 	};
 }
 

@@ -11,6 +11,7 @@
 #include "attach.h"
 #include "ctl.h"
 #include "err.h"
+#include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
 #include "lease.h"
@@ -58,6 +59,7 @@ void daemon_stop(struct daemon *d)
 	d->ctl = ctl_free(d->ctl);
 	sriov_watch_free(d->watch);
 	d->watch = NULL;
+	d->faults = faults_free(d->faults);
 	d->pool = work_pool_free(d->pool);
 	/* cancels what the VMMs were asked: the operations hear of it, and leave it at that */
 	while ((g = TAILQ_FIRST(&d->guests)))

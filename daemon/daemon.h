@@ -14,6 +14,7 @@ struct ctl;
 struct db;
 struct devproc;
 struct err;
+struct faults;
 struct guest;
 struct lease;
 struct sriov_watch;
@@ -42,6 +43,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	struct faults *faults; /* NULL: the kernel's log cannot be read */
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */

@@ -12,6 +12,7 @@
 #include "calls.h"
 #include "daemon.h"
 #include "err.h"
+#include "faults.h"
 #include "guests.h"
 #include "sriov.h"
 #include "vmm.h"
@@ -238,12 +239,28 @@ static void check_guests(struct checkup *c)
 	}
 }
 
+/* Of functions that have a lease `status` tells. */
+static void check_faults(struct checkup *c)
+{
+	uint64_t nr = faults_of_others(c->d->faults);
+
+	if (!c->d->faults)
+		find(c, "faults", "warn", "restart gangwayd as root on the host itself; its log says why",
+		     "the kernel's log cannot be read: IOMMU faults of VFs are not seen");
+	else if (nr)
+		find(c, "faults", "warn", "dmesg | grep -E 'DMAR|AMD-Vi|smmu|PCIe Bus Error' names the functions",
+		     "%" PRIu64 " IOMMU faults and PCIe errors of functions without a lease since gangwayd started", nr);
+	else
+		find(c, "faults", "ok", "", "none of functions without a lease since gangwayd started");
+}
+
 static void done(int r, void *arg)
 {
 	struct checkup *c = arg;
 
 	(void)r;
 	check_guests(c);
+	check_faults(c);
 	ctl_reply(c->req, json_pack("{s:b, s:o}", "ok", c->ok, "findings", c->findings));
 	free(c);
 }

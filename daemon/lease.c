@@ -149,6 +149,9 @@ void lease_set_state(struct lease *l, enum lease_state to, const char *why)
 
 void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason)
 {
+	/* whatever else has ended, a VF in quarantine does not carry */
+	if (l->faults.quarantined && leg == LEG_PASSTHROUGH && reason == REASON_NONE)
+		reason = REASON_VF_FAULT;
 	if (l->leg == leg && l->reason == reason)
 		return;
 	l->leg = leg;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "err.h"
+#include "faults.h"
 #include "gangway_limits.h"
 #include "lease_fsm.h"
 #include "sriov.h"
@@ -79,7 +80,8 @@ struct lease {
 	char end_why[64]; /* it has to end once it is not busy any more, and why; "": it has not */
 	struct vdev *vdev; /* vfio-user: our duplicates of the VFIO descriptors */
 	struct devproc *dev; /* vfio-user: its process */
-	struct err error; /* why it is failed or degraded */
+	struct err error; /* why it is failed, degraded or quarantined */
+	struct lease_faults faults;
 };
 
 /* A new lease in LEASE_ATTACHING, in the daemon's list. Errors: lease.exists, lease.too-many, ... */

@@ -19,6 +19,7 @@
 #include "db.h"
 #include "devproc.h"
 #include "err.h"
+#include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
 #include "lease.h"
@@ -211,6 +212,8 @@ static int start(struct daemon *d, int *ret_lock, struct err *err)
 		return err_set(err, -EIO, "daemon.no-boot-id", "no boot id: is /proc mounted?");
 	if (sriov_watch_new(d->sys, d->event, &watch_ops, d, &d->watch, err) < 0)
 		log_warn("%s: changes of links and devices are not followed, ignoring", err->msg);
+	if (faults_new(d, &d->faults, err) < 0)
+		log_warn("%s: faults of VFs are not seen, ignoring", err->msg);
 	r = db_each_guest(d->db, on_guest_row, d, err);
 	if (r == 0)
 		r = attach_recover(d, err);

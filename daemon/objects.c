@@ -6,6 +6,7 @@
 
 #include "daemon.h"
 #include "err.h"
+#include "faults.h"
 #include "lease.h"
 #include "policy_json.h"
 #include "sriov.h"
@@ -73,7 +74,9 @@ json_t *vf_to_json(struct daemon *d, const struct sriov_pf *pf, const struct sri
 		      text_or_null(vf->override), "group", vf->group_id >= 0 ? json_integer(vf->group_id) : json_null(),
 		      "numa_node", vf->numa_node, "ifname", text_or_null(vf->ifname), "lease", l ? l->id : NULL, "free",
 		      !l && !why.num, "why_not_free", l ? "leased" : (why.num ? why.msg : NULL));
-	if (j)
+	if (j) {
+		json_object_set_new(j, "faults", l ? faults_to_json(l) : json_null());
 		add_policy(j, &vf->policy);
+	}
 	return j;
 }

@@ -24,4 +24,9 @@
 #define LIMIT_VUSER_FDS 8 /* descriptors in one vfio-user message */
 #define LIMIT_DMA_RANGES 65535 /* live mappings: type1's own dma_entry_limit default */
 
+/* Of one lease's faults in FAULT_WINDOW_SEC: a storm is thousands a second, and tells no more than its first lines. */
+#define LIMIT_FAULT_LINES 5 /* lines in the log, and one that sums up the rest */
+#define LIMIT_FAULT_EVENTS 10 /* events to monitors, and one that sums up the rest */
+#define FAULT_WINDOW_SEC 10 /* twice what the kernel's own limit takes: one of its sums is in each */
+
 #endif

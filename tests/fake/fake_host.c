@@ -14,6 +14,7 @@
 #include "ctl.h"
 #include "db.h"
 #include "fake_internal.h"
+#include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
 #include "lease.h"
@@ -64,6 +65,11 @@ static void on_event(struct fake_host *h, const json_t *params)
 	const char *from, *to;
 
 	h->nr_events++;
+	if (!strcmp(json_string_value(json_object_get(params, "event")), "fault")) {
+		h->nr_faults++;
+		json_decref(h->last_fault);
+		h->last_fault = json_deep_copy(params);
+	}
 	if (json_unpack((json_t *)params, "{s:s, s:s}", "from", &from, "to", &to) == 0)
 		snprintf(h->events + strlen(h->events), sizeof(h->events) - strlen(h->events), "%s>%s ", from, to);
 }
@@ -214,6 +220,8 @@ void fake_host_start(struct fake_host *h)
 	if (r == 0)
 		r = work_pool_new(h->event, &d->pool);
 	if (r == 0)
+		r = faults_new(d, &d->faults, &err);
+	if (r == 0)
 		r = db_each_guest(d->db, on_guest_row, d, &err);
 	if (r == 0)
 		r = attach_recover(d, &err);
@@ -276,6 +284,7 @@ void fake_host_free(struct fake_host *h)
 	rmdir(h->dir);
 	sd_event_unref(h->event);
 	json_decref(h->answers);
+	json_decref(h->last_fault);
 	free(h->in);
 	fake_free(h->fake);
 	free(h);

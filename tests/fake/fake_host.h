@@ -62,7 +62,8 @@ struct fake_host {
 	size_t nr_in;
 	json_int_t last_id;
 	json_t *answers; /* by id, as text */
-	unsigned nr_progress, nr_events;
+	unsigned nr_progress, nr_events, nr_faults;
+	json_t *last_fault; /* parameters of the last event "fault" */
 	char events[8192]; /* "event from>to\n" of leases */
 };
 

@@ -28,7 +28,7 @@ static void check(const struct config *c)
 	check_string(c->group, sizeof(c->group), false);
 	if (c->unplug_timeout_ms < 100 || c->unplug_timeout_ms > 600000 || c->device_uid_first < 65536 ||
 	    c->device_uid_first > UINT32_MAX - 1024 || c->guest_timeout_ms < 100 || c->guest_timeout_ms > 600000 ||
-	    (unsigned)c->log_level > LOG_LVL_DEBUG)
+	    c->fault_limit > 1000000 || c->fault_window < 5 || c->fault_window > 3600 || (unsigned)c->log_level > LOG_LVL_DEBUG)
 		abort();
 }
 

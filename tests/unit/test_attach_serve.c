@@ -78,6 +78,8 @@ static void serve_script(int argc, char **argv)
 			op[n] = '\0';
 			if (strstr(op, "stop"))
 				_exit(0);
+			if (strstr(op, "quarantine"))
+				script_write("quarantine", op);
 			n = script_read(strstr(op, "hello") ? "hello" : "status", text, sizeof(text));
 			if (strstr(op, "hello") && n) { /* its pid is for it to say */
 				char *hole = strstr(text, "\"pid\":0"), rest[4096];
@@ -353,6 +355,62 @@ Test(attach_serve, degraded_comes_and_goes)
 	says("{\"op\":\"status\",\"status\":" STATUS("false") "}", true);
 	fake_host_settle(h);
 	cr_assert_str_eq(l->error.code, "test.other");
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+	finish();
+}
+
+/* --- faults of its VF --- */
+
+#define HELD                                                                                                                     \
+	"{\"vuser_state\":\"idle\",\"nr_messages\":1,\"nr_rejected\":0,\"nr_clients\":0,\"dma_ranges\":0,\"dma_bytes\":0,"       \
+	"\"vectors_armed\":0,\"bus_master\":true,\"degraded\":false,\"held\":[\"quarantine\"],\"last_error\":\"\"}"
+
+static bool was_asked(void *arg)
+{
+	(void)arg;
+	return script_read("quarantine", (char[16]){ 0 }, 16) > 0;
+}
+
+static void faults(unsigned nr)
+{
+	while (nr--)
+		fake_log(h->fake,
+			 "vfio-pci " FAKE_VF0_BDF ": AMD-Vi: Event logged [IO_PAGE_FAULT domain=0x1 address=0x1000 flags=0x20]");
+	fake_host_settle(h);
+}
+
+/* Its process is asked, and again when the VF faults on; the next gangwayd hears of it from the process. */
+Test(attach_serve, quarantined_by_its_process)
+{
+	struct lease *l = prepare();
+	struct vdev_fds fds;
+	char op[64];
+
+	h->d.config.fault_limit = 20;
+	script_write("status", "{\"op\":\"status\",\"status\":" HELD "}");
+	faults(20);
+	cr_assert_not(l->faults.quarantined);
+	faults(1);
+	cr_assert(l->faults.quarantined);
+	cr_assert_str_eq(l->error.code, "vf.quarantined");
+	cr_assert(fake_host_until(h, was_asked, NULL, 5000));
+	script_read("quarantine", op, sizeof(op));
+	cr_assert_str_eq(op, "{\"op\":\"quarantine\",\"on\":true}");
+	script_write("quarantine", "");
+	fake_advance(h->fake, 2000000);
+	faults(1);
+	cr_assert(fake_host_until(h, was_asked, NULL, 5000), "again");
+
+	hold(l, &fds);
+	script_write("hello", "{\"op\":\"hello\",\"version\":1,\"pid\":0,\"id\":\"0000-3b-10.0\",\"bdf\":\"" FAKE_VF0_BDF
+			      "\",\"status\":" HELD "}");
+	l = restart();
+	cr_assert(l->faults.quarantined);
+	cr_assert_str_eq(l->error.code, "vf.quarantined");
+	cr_assert_eq(l->faults.nr, 0);
+	cr_assert_str_eq(text_now("reason"), "vf-fault");
+	drop(&fds);
 	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
 	unchanged();
 	finish();

@@ -53,6 +53,8 @@ Test(config, defaults)
 	cr_assert_eq(config.unplug_timeout_ms, 20000);
 	cr_assert_eq(config.guest_timeout_ms, 10000);
 	cr_assert_eq(config.device_uid_first, 1879100000);
+	cr_assert_eq(config.fault_limit, 1000);
+	cr_assert_eq(config.fault_window, 10);
 }
 
 static const struct {
@@ -110,6 +112,16 @@ static const struct {
 	{ "guest_timeout_ms", "600000", true },
 	{ "guest_timeout_ms", "99", false },
 	{ "guest_timeout_ms", "600001", false },
+	{ "fault_limit", "0", true }, /* never */
+	{ "fault_limit", "1000000", true },
+	{ "fault_limit", "1000001", false },
+	{ "fault_limit", "-1", false },
+	{ "fault_limit", "", false },
+	{ "fault_window", "5", true },
+	{ "fault_window", "3600", true },
+	{ "fault_window", "4", false },
+	{ "fault_window", "3601", false },
+	{ "fault_window", "10s", false },
 };
 
 Test(config, values)

@@ -280,6 +280,22 @@ Test(lease, a_record_of_an_older_gangwayd)
 	json_decref(j);
 }
 
+Test(lease, a_record_of_a_quarantined_lease)
+{
+	json_t *j = a_record();
+	struct lease *l;
+
+	json_object_set_new(j, "quarantined", json_true());
+	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
+	cr_assert(l->faults.due, "to be seen to");
+	cr_assert_not(l->faults.quarantined);
+	lease_free(l);
+	json_object_del(j, "quarantined");
+	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
+	cr_assert_not(l->faults.due);
+	json_decref(j);
+}
+
 static void damage_each(json_t *good, json_t *object, const char *prefix)
 {
 	json_t *whole = json_copy(object), *value;
@@ -290,7 +306,8 @@ static void damage_each(json_t *good, json_t *object, const char *prefix)
 
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
 		json_object_del(object, key);
-		if (strcmp(key, "device_uid") && strcmp(key, "port")) /* a gangwayd before this one did not write them */
+		if (strcmp(key, "device_uid") && strcmp(key, "port") &&
+		    strcmp(key, "quarantined")) /* one before this did not write them */
 			must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
 		must_refuse(good, what);
