@@ -64,11 +64,8 @@ static uint64_t size_of(const struct piece *p)
 	return p->node.last - p->node.first + 1;
 }
 
-static void memory_unref(struct iommu *m, struct piece *p)
+static void memory_unref(struct iommu *m, struct memory *memory)
 {
-	struct memory *memory = p->memory;
-
-	p->memory = NULL;
 	if (!memory || --memory->refs)
 		return;
 	if (memory->map)
@@ -82,7 +79,8 @@ static void book(struct iommu *m, struct piece *p)
 {
 	int r = p->job.result;
 
-	memory_unref(m, p);
+	memory_unref(m, p->memory);
+	p->memory = NULL;
 	m->stats.bytes_pending -= size_of(p);
 	if (r == 0) {
 		m->stats.bytes_mapped_total += size_of(p);
@@ -287,13 +285,13 @@ static void forget_fresh(struct iommu *m, const struct range *range)
 	}
 }
 
-/* Add what the range still needs, *@nr_fresh of them; parked pieces in the way of it are unmapped. */
-static int plan(struct iommu *m, const struct range *range, unsigned *nr_fresh, struct err *err)
+/* Add the pieces that the range still needs; parked pieces in the way of it are unmapped. */
+static int plan(struct iommu *m, const struct range *range, bool *needs_memory, struct err *err)
 {
 	uint64_t last = range->node.last;
 	bool large = is_large(range->node.first, last), mismatch = false;
 
-	*nr_fresh = 0;
+	*needs_memory = false;
 	for (uint64_t at = range->node.first, end;; at = end + 1) {
 		struct piece *p = piece_from(m, at);
 		int r = 0;
@@ -308,7 +306,7 @@ static int plan(struct iommu *m, const struct range *range, unsigned *nr_fresh, 
 					       strerror(-r));
 			}
 			r = add_fresh(m, at, end, range);
-			++*nr_fresh;
+			*needs_memory = true;
 		}
 		if (r < 0)
 			return err_set(err, r, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", at);
@@ -337,14 +335,14 @@ static int map_file(struct iommu *m, const struct range *range, int fd, struct m
 }
 
 /* What the backend maps from: our mapping of the file, or the file. */
-static int memory_new(struct iommu *m, const struct range *range, int fd, unsigned refs, struct memory **ret, struct err *err)
+static int memory_new(struct iommu *m, const struct range *range, int fd, struct memory **ret, struct err *err)
 {
 	struct memory *memory = calloc(1, sizeof(*memory));
 	int r = 0;
 
 	if (!memory)
 		return err_set(err, -ENOMEM, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", range->node.first);
-	memory->refs = refs;
+	memory->refs = 1;
 	memory->fd = -1;
 	if (m->backend->needs_hva)
 		r = map_file(m, range, fd, memory);
@@ -373,6 +371,7 @@ static void submit(struct iommu *m, const struct range *range, struct memory *me
 			continue;
 		p->fresh = false;
 		p->memory = memory;
+		memory->refs++;
 		p->job.map.hva = memory->hva ? memory->hva + (p->node.first - range->node.first) : NULL;
 		p->job.map.fd = memory->fd;
 		m->stats.nr_entries++;
@@ -406,12 +405,12 @@ int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *e
 	uint64_t size = range->node.last - range->node.first + 1;
 	struct memory *memory = NULL;
 	bool mismatch = false;
-	unsigned nr_fresh;
+	bool needs_memory;
 	int r;
 
-	r = plan(m, range, &nr_fresh, err);
-	if (r == 0 && nr_fresh)
-		r = memory_new(m, range, fd, nr_fresh, &memory, err);
+	r = plan(m, range, &needs_memory, err);
+	if (r == 0 && needs_memory)
+		r = memory_new(m, range, fd, &memory, err);
 	if (r < 0) {
 		forget_fresh(m, range);
 		return r;
@@ -422,6 +421,7 @@ int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *e
 		pieces_unpark(m, UINT64_MAX, &mismatch);
 	if (memory)
 		submit(m, range, memory);
+	memory_unref(m, memory);
 	return settle(m, range, err);
 }
 

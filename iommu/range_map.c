@@ -139,7 +139,7 @@ static void move_tail(struct range_tree *to, struct range_tree *t, unsigned from
 
 	memcpy(&to->last[to->nr], &t->last[from], n * sizeof(t->last[0]));
 	memcpy(&to->first[to->nr], &t->first[from], n * sizeof(t->first[0]));
-	memcpy(&to->child[to->nr], &t->child[from], n * sizeof(t->child[0]));
+	memcpy(&to->child[to->nr], &t->child[from], n * sizeof(struct range_tree *));
 	to->nr += n;
 	t->nr = from;
 	clear(t, from + n);
@@ -357,7 +357,7 @@ void range_map_remove(struct range_map *map, struct range_node *node)
 	close_gap(t, search(t, node->last));
 	map->nr--;
 	for (unsigned level = map->height - 1; level > 0 && t->nr < THIN; level--) {
-		t = path.node[level - 1];
+		t = path.node[level - 1]; /* NOLINT(clang-analyzer-core.uninitialized.Assign): descend() has filled it */
 		thicken(t, path.at[level - 1]);
 	}
 	shrink(map);
