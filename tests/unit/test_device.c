@@ -139,6 +139,42 @@ Test(device, a_guest_comes_and_goes)
 	close(memory);
 }
 
+/* Processor time the process has had, in clock ticks. */
+static unsigned long ticks(void)
+{
+	char path[64], text[1024] = "";
+	unsigned long user = 0, system = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)peer.pid);
+	f = fopen(path, "re");
+	cr_assert(f && fgets(text, sizeof(text), f) && !fclose(f));
+	cr_assert_eq(sscanf(strrchr(text, ')'), ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+	return user + system;
+}
+
+/* Memory has landed, some is parked and then gone: nobody turns in circles. */
+Test(device, sleeps_when_there_is_nothing_to_do)
+{
+	int memory = guest_memory(), sock = vmm_connect(peer.vuser);
+	struct vuser_dma_unmap_req unmap = { .argsz = sizeof(unmap), .address = 1 << 30, .size = 8 << 20 };
+	unsigned long before;
+
+	cr_assert_eq(dma_map(sock, 0, 8 << 20, memory), 0);
+	cr_assert_eq(dma_map(sock, 1 << 30, 8 << 20, memory), 0);
+	cr_assert_eq(vmm_ask(sock, VUSER_DMA_UNMAP, &unmap, sizeof(unmap), NULL, 0), 0);
+	cr_assert(told("dma_pending", 0));
+	before = ticks();
+	usleep(1500000); /* what is parked is parked for a second */
+	cr_assert_leq(ticks() - before, 5, "%lu ticks of 150", ticks() - before);
+	cr_assert_eq(write_command(sock, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER), 0);
+	before = ticks();
+	usleep(500000);
+	cr_assert_leq(ticks() - before, 5);
+	close(sock);
+	close(memory);
+}
+
 /* Reads until a status has as many reasons to hold the bus master bit. */
 static bool told_held(size_t nr)
 {
