@@ -49,7 +49,8 @@ struct iommu_range {
 	bool sealed; /* its file cannot shrink (F_SEAL_SHRINK) */
 	uint64_t page_size; /* of the backing: 4096, or the huge page's */
 	uint64_t offset; /* in the fd it came with */
-	uint64_t pinned; /* bytes of it that are in the IOMMU, and thus resident; the rest is on its way, or failed */
+	uint64_t pinned; /* bytes of it that are in the IOMMU, and thus resident */
+	uint64_t pending; /* bytes of it that are on their way; what is neither has failed */
 };
 
 struct iommu_stats {

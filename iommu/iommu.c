@@ -342,7 +342,8 @@ bool iommu_next_range(const struct iommu *m, uint64_t from, struct iommu_range *
 		.sealed = range->backing.sealed,
 		.page_size = range->backing.page_size,
 		.offset = range->offset,
-		.pinned = range->backed ? pieces_landed(m, range->node.first, range->node.last) : 0,
 	};
+	if (range->backed)
+		pieces_count(m, range->node.first, range->node.last, &ret->pinned, &ret->pending);
 	return true;
 }

@@ -425,13 +425,18 @@ int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *e
 	return settle(m, range, err);
 }
 
-uint64_t pieces_landed(const struct iommu *m, uint64_t first, uint64_t last)
+void pieces_count(const struct iommu *m, uint64_t first, uint64_t last, uint64_t *ret_landed, uint64_t *ret_pending)
 {
-	uint64_t bytes = 0;
+	uint64_t landed = 0, pending = 0;
 
-	for (struct piece *p = piece_from(m, first); p && p->node.first <= last; p = piece_next(m, p))
-		bytes += p->job.over && p->job.result == 0 ? size_of(p) : 0;
-	return bytes;
+	for (struct piece *p = piece_from(m, first); p && p->node.first <= last; p = piece_next(m, p)) {
+		if (!p->job.over)
+			pending += size_of(p);
+		else if (p->job.result == 0)
+			landed += size_of(p);
+	}
+	*ret_landed = landed;
+	*ret_pending = pending;
 }
 
 void pieces_free(struct iommu *m)

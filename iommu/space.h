@@ -76,7 +76,8 @@ int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch
 /* Out of the IOMMU with what was parked before @before_us. */
 int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch);
 void pieces_reap(struct iommu *m); /* book what the mapper has done */
-uint64_t pieces_landed(const struct iommu *m, uint64_t first, uint64_t last); /* bytes in the IOMMU */
+/* Bytes in [@first, @last] that are in the IOMMU, and those on their way. */
+void pieces_count(const struct iommu *m, uint64_t first, uint64_t last, uint64_t *ret_landed, uint64_t *ret_pending);
 void pieces_free(struct iommu *m); /* the objects alone */
 
 #endif

@@ -137,8 +137,10 @@ Test(pieces, a_range_knows_how_much_of_it_is_pinned)
 	cr_assert_eq(map(GIB, 32 * MIB, 32 * MIB, RW), 0);
 	cr_assert(iommu_next_range(iommu, 0, &r));
 	cr_assert_eq(r.pinned, 32 * MIB);
+	cr_assert_eq(r.pending, 0);
 	cr_assert(iommu_next_range(iommu, GIB, &r));
 	cr_assert_eq(r.pinned, 0);
+	cr_assert_eq(r.pending, 32 * MIB);
 	cr_assert_eq(settle(), 0);
 	cr_assert(iommu_next_range(iommu, GIB, &r));
 	cr_assert_eq(r.pinned, 32 * MIB);
@@ -196,6 +198,7 @@ Test(pieces, the_kernel_refuses_later)
 /* The file is shortened between the check and the pinning: EFAULT, where a look at the memory would be SIGBUS. */
 Test(pieces, the_file_is_shortened)
 {
+	struct iommu_range r;
 	int fd;
 
 	start(1, 0);
@@ -208,6 +211,8 @@ Test(pieces, the_file_is_shortened)
 	cr_assert_eq(settle(), -EFAULT);
 	cr_assert(stats().degraded);
 	cr_assert_null(dma(GIB, true));
+	cr_assert(iommu_next_range(iommu, GIB, &r));
+	cr_assert_eq(r.pinned + r.pending, 0, "neither: it has failed");
 	close(fd);
 	stop();
 }
