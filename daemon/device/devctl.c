@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "devctl_dma.h"
 #include "device_proto.h"
 #include "fdutil.h"
 #include "log.h"
@@ -105,6 +106,10 @@ char *devctl_answer(struct devctl *ctl, const char *text, size_t len, const stru
 					(int)getpid(), "id", ctl->id, "bdf", ctl->bdf, "status", status_json(status)));
 	} else if (!strcmp(op, "status")) {
 		answer = status_text(status);
+	} else if (!strcmp(op, "dma")) {
+		answer = devctl_dma_answer(ctl->iommu, root);
+		if (!answer)
+			answer = error_text("no DMA address space from there");
 	} else if (!strcmp(op, "stop")) {
 		ctl->stop = true;
 		answer = dump(json_pack("{s:s}", "op", "stop"));

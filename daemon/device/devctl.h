@@ -13,6 +13,8 @@
 #include <sys/types.h>
 
 #define DEVCTL_CLIENTS 4
+struct iommu;
+
 #define DEVCTL_STATUS_MS 100 /* unasked status messages are at least this far apart */
 
 /* What status tells. */
@@ -33,6 +35,7 @@ struct devctl {
 	const char *id, *bdf;
 	int listen_fd; /* not ours */
 	int vfio_fds[3]; /* sent with hello; not ours */
+	const struct iommu *iommu; /* what "dma" tells of; not ours. NULL: there is none yet */
 	int clients[DEVCTL_CLIENTS]; /* -1: free */
 	char last[4096]; /* digest of the last status told unasked, to see a change */
 	uint64_t told_ms; /* when */

@@ -7,6 +7,8 @@
  *   -> {"op":"status"}  <- {"op":"status","status":{...}}
  *   -> {"op":"stop"}    <- {"op":"stop"}, then the end of the process
  *   -> {"op":"quarantine","on":true}  <- {"op":"quarantine"}; the VF's bus mastering is withheld until it is said to be off; said again, done again
+ *   -> {"op":"dma","from":"0x...","tag":N}  <- {"op":"dma","tag":N,"ranges":[RANGE,...],"next":"0x..."|null,"totals":{...}}: the DMA address
+ *      space, DEVICE_DMA_RANGES of its ranges at a time: devctl_dma.c
  * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings, "degraded" or "held" have changed.
  * Anything else is answered {"op":"error","message":"..."}.
  */
@@ -18,6 +20,9 @@
 #define DEVICE_PROTO_VERSION 1
 #define DEVICE_PROTO_MAX 4096 /* bytes of a datagram, either way */
 #define DEVICE_PROTO_FDS 3 /* container, group, device, in this order */
+
+/* RANGEs in an answer to "dma": one takes 180 bytes at the most, what is around them 320, so that 20 always fit a datagram. */
+#define DEVICE_DMA_RANGES 20
 
 /* What may be mapped and locked above guest RAM, bytes: ROMs and video memory are backed by descriptors, too, where QEMU is told to
  * (-machine aux-ram-share=on). */

@@ -70,6 +70,7 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 	struct devctl_status status;
 	uint64_t accept_from = 0;
 
+	ctl->iommu = dev->iommu;
 	while (!ctl->stop) {
 		uint64_t now = now_ms(dev);
 		bool paused = now < accept_from;
@@ -108,6 +109,7 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 			vfdev_hold(dev, VFDEV_HOLD_QUARANTINE, ctl->quarantine);
 		ctl->has_quarantine = false;
 	}
+	ctl->iommu = NULL;
 	dev->quiet = false; /* a VMM that left earlier may have used the device's descriptor since */
 	return 0;
 }
