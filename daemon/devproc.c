@@ -31,6 +31,7 @@ struct devproc *devproc_free(struct devproc *p)
 {
 	if (!p)
 		return NULL;
+	devproc_asks_lost(p);
 	sd_event_source_disable_unref(p->ctl_source);
 	sd_event_source_disable_unref(p->pid_source);
 	sd_event_source_disable_unref(p->stop_source);
@@ -87,6 +88,7 @@ static void kill_it(struct devproc *p, const char *why)
 	sd_event_source_disable_unref(p->ctl_source);
 	p->ctl_source = NULL;
 	fd_close(&p->ctl_fd);
+	devproc_asks_lost(p);
 	/* on_pid() follows; a process that is gone already has made the pidfd readable */
 	pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
 	sd_event_source_disable_unref(p->stop_source);
@@ -127,6 +129,7 @@ static int on_pid(sd_event_source *source, int fd, uint32_t revents, void *userd
 	else if (p->why)
 		why = p->why;
 	p->gone = true;
+	devproc_asks_lost(p);
 	p->ops->on_gone(p->ctx, why); /* may free @p */
 	return 0;
 }
@@ -178,6 +181,10 @@ static int on_ctl(sd_event_source *source, int fd, uint32_t revents, void *userd
 		if (r > 0 && msg.has_status) {
 			devproc_set_status(p, &msg);
 			fresh = true;
+		}
+		if (r > 0 && devproc_answered(p, &msg) < 0) {
+			log_warn("lease %s: the device process answered another question", p->id);
+			r = -EPROTO;
 		}
 	}
 	if (r < 0)

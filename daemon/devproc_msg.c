@@ -116,7 +116,7 @@ static int decode(json_t *root, const char *id, const char *bdf, struct devproc_
 {
 	static const char *const names[] = {
 		[DEVPROC_OP_HELLO] = "hello",		[DEVPROC_OP_STATUS] = "status", [DEVPROC_OP_STOP] = "stop",
-		[DEVPROC_OP_QUARANTINE] = "quarantine", [DEVPROC_OP_ERROR] = "error",
+		[DEVPROC_OP_QUARANTINE] = "quarantine", [DEVPROC_OP_DMA] = "dma",	[DEVPROC_OP_ERROR] = "error",
 	};
 	const char *op = json_string_value(json_object_get(root, "op"));
 	struct devproc_msg msg = { 0 };
@@ -137,6 +137,8 @@ static int decode(json_t *root, const char *id, const char *bdf, struct devproc_
 		if (!take_status(json_object_get(root, "status"), &msg.status))
 			r = bad(err, "valid status");
 	}
+	if (msg.op == DEVPROC_OP_DMA && !devproc_take_dma(root, &msg.tag, &msg.dma))
+		r = bad(err, "valid DMA address space");
 	if (r == 0)
 		*ret = msg;
 	return r;
