@@ -23,6 +23,9 @@ void call_vf_list(struct daemon *d, struct ctl_req *req, const json_t *params);
 void call_vf_show(struct daemon *d, struct ctl_req *req, const json_t *params);
 void call_vf_set(struct daemon *d, struct ctl_req *req, const json_t *params);
 
+/* calls_dma.c */
+void call_vf_dma(struct daemon *d, struct ctl_req *req, const json_t *params);
+
 /* calls_guest.c */
 void call_guest_add(struct daemon *d, struct ctl_req *req, const json_t *params);
 void call_guest_list(struct daemon *d, struct ctl_req *req, const json_t *params);

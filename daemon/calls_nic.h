@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What pf.* and vf.* have in common: a job that looks, or changes, on a worker, and is answered in the loop. Private to calls_nic*.c. */
+/* What pf.* and vf.* have in common: a job that looks, or changes, on a worker, and is answered in the loop. Private to calls_nic*.c and calls_dma.c. */
 #ifndef GANGWAY_CALLS_NIC_H
 #define GANGWAY_CALLS_NIC_H
 
@@ -15,7 +15,7 @@ struct lease;
 
 struct nic_job {
 	struct daemon *d;
-	struct ctl_req *req;
+	struct ctl_req *req; /* NULL: answered elsewhere */
 	char name[128];
 	int (*run)(struct nic_job *j);
 	json_t *(*render)(struct nic_job *j);
@@ -29,6 +29,7 @@ struct nic_job {
 	} * vfs;
 	/* wanted */
 	unsigned numvfs;
+	uint64_t from; /* vf.dma: address */
 	struct sys_vf policy;
 	json_t *record; /* of the lease that has the VF, with the new fields among those to be put back */
 	json_t *record_after; /* the same with the new policy as the lease's own */
