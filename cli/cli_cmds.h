@@ -27,6 +27,9 @@ int cli_cmd_vf_list(struct cli *cli, const struct cli_args *args);
 int cli_cmd_vf_set(struct cli *cli, const struct cli_args *args);
 int cli_cmd_vf_show(struct cli *cli, const struct cli_args *args);
 
+/* `vf show VF --dma` */
+int cli_show_dma(struct cli *cli, const char *vf);
+
 /* What `gangway` alone says: the commands one needs first. */
 void cli_help_short(FILE *out);
 

@@ -12,6 +12,7 @@ void cli_view_pf(FILE *out, json_t *result);
 void cli_view_pf_set(FILE *out, json_t *result);
 void cli_view_vfs(FILE *out, json_t *result);
 void cli_view_vf(FILE *out, json_t *result);
+void cli_view_dma(FILE *out, json_t *result);
 void cli_view_guests(FILE *out, json_t *result);
 void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);

@@ -89,8 +89,11 @@ int cli_cmd_vf_list(struct cli *cli, const struct cli_args *args)
 
 int cli_cmd_vf_show(struct cli *cli, const struct cli_args *args)
 {
-	const struct cli_request req = { .method = "vf.show", .params = one("vf", args->pos[0]), .shape = "vf{" };
+	struct cli_request req = { .method = "vf.show", .shape = "vf{" };
 
+	if (cli_args_has(args, "dma"))
+		return cli_show_dma(cli, args->pos[0]);
+	req.params = one("vf", args->pos[0]);
 	return cli_simple(cli, &req, cli_view_vf);
 }
 

@@ -43,6 +43,11 @@ static const struct cli_opt detach_opts[] = {
 	{ 0 },
 };
 
+static const struct cli_opt vf_show_opts[] = {
+	{ "dma", NULL, NULL, "print the VF's DMA address space instead, range by range (vfio-user leases)", 0 },
+	{ 0 },
+};
+
 static const struct cli_opt guest_add_opts[] = {
 	{ "qmp", "PATH", NULL, "the guest's QMP socket (QEMU: -qmp unix:PATH,server=on,wait=off)", 0 },
 	{ 0 },
@@ -84,9 +89,13 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway vf list\n"
 	  "gangway vf list eth0",
 	  cli_cmd_vf_list },
-	{ "vf show", "VF", 1, 1, NULL, "everything about one VF",
-	  "`-` stands for what the driver does not report.",
-	  "gangway vf show eth0/vf3",
+	{ "vf show", "VF", 1, 1, vf_show_opts, "everything about one VF",
+	  "`-` stands for what the driver does not report.\n"
+	  "\n"
+	  "With `--dma`: each range of addresses at which the VF reaches the guest's memory, as the VMM has mapped it; then the\n"
+	  "totals, and whether the kernel counts as many entries of the IOMMU as gangway does.",
+	  "gangway vf show eth0/vf3\n"
+	  "gangway vf show eth0/vf3 --dma",
 	  cli_cmd_vf_show },
 	{ "vf set", "VF WORD VALUE...", 3, 63, NULL, "set the policy of a VF",
 	  "The words are those of `ip link set PF vf N`: mac, vlan, qos, proto (802.1Q or 802.1ad), spoofchk and trust (on or\n"
