@@ -77,6 +77,13 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/libgangway.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(SERVER_PKGS)) -o $@
 
+# what plays a hostile guest on the emulated host: lab/run dma-guard
+DMAGUEST := $(O)/lab/dmaguest/dmaguest
+DMAGUEST_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard lab/dmaguest/*.c))
+$(DMAGUEST): $(DMAGUEST_OBJS) $(O)/libgangway.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,jansson) -o $@
+
 # programs that test scripts use
 $(O)/tests/cli/%: $(O)/tests/cli/%.o $(O)/libgangway.a
 	$(call say,LD,$@)
@@ -109,9 +116,9 @@ bench: $(BENCHES)
 	$(Q)$(O)/tests/bench/bench_answer
 	$(Q)lab/run baseline
 
-# what lab/run takes along: gangway installed, and the programs that measure
-lab-stage: install $(BENCHES)
-	$(Q)install -m 755 $(BENCHES) $(DESTDIR)$(PREFIX)/libexec/
+# what lab/run takes along: gangway installed, and the programs of the scenarios
+lab-stage: install $(BENCHES) $(DMAGUEST)
+	$(Q)install -m 755 $(BENCHES) $(DMAGUEST) $(DESTDIR)$(PREFIX)/libexec/
 
 lab:
 	$(Q)lab/run
@@ -122,7 +129,7 @@ demo: setup all
 # --- looking at the sources ---
 
 C_FILES := $(wildcard $(addsuffix /*.c,$(LIB_DIRS) daemon daemon/device cli))
-ALL_SOURCES := $(C_FILES) $(wildcard $(addsuffix /*.h,include $(LIB_DIRS) daemon daemon/device cli)) $(wildcard tests/*/*.[ch] lab/*.c)
+ALL_SOURCES := $(C_FILES) $(wildcard $(addsuffix /*.h,include $(LIB_DIRS) daemon daemon/device cli)) $(wildcard tests/*/*.[ch] lab/*.c lab/*/*.[ch])
 
 style:
 	$(call say,STYLE,clang-format)
@@ -196,4 +203,4 @@ install: all
 clean:
 	$(Q)find $(O) -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} + 2>/dev/null || true
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(addsuffix .o,$(UNIT_TESTS) $(BENCHES)))
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(DMAGUEST_OBJS) $(addsuffix .o,$(UNIT_TESTS) $(BENCHES)))
