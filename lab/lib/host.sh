@@ -5,7 +5,8 @@
 #   driver_of BDF; bind_vfio BDF; bind_back BDF DRIVER
 #   msix_count BDF        interrupts that VFIO has delivered for the device, all vectors
 #   host_snapshot FILE; host_diff FILE      write what the host is like; succeed if it is still so, else print what differs
-#   dmar_faults           number of faults the IOMMU has reported since the host booted
+#   dmar_faults           number of faults the IOMMU has reported since the host booted, as far as the kernel logged them
+#   dmar_fault_list       the DMA faults among them, each as ACCESS (Read or Write), BDF and address of the page
 
 pf=eth0
 pf_bdf() { basename "$(readlink -f "/sys/class/net/$pf/device")"; }
@@ -37,6 +38,9 @@ msix_count() {
 	awk -v dev="($1)" 'index($0, "vfio-msix[") && index($0, dev) { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts
 }
 dmar_faults() { dmesg | grep -c 'DMAR: \[' || true; }
+dmar_fault_list() {
+	dmesg | sed -nE 's/.*DMAR: \[DMA (Read|Write)[^]]*\] Request device \[([0-9a-f:.]+)\] fault addr (0x[0-9a-f]+) .*/\1 0000:\2 \3/p'
+}
 
 # Sections of the snapshot, one fact a line. What changes by itself is left out or made constant: a random MAC of a VF's
 # own driver (a new one at each bind), interface indices, process ids, kernel threads, udev's database.
