@@ -120,6 +120,7 @@ void vuser_drop(struct vuser *v, const char *why)
 	snprintf(v->last_error, sizeof(v->last_error), "%s: vfio-user client dropped: %s", v->name, why);
 	vuser_tx_drop(v);
 	vuser_rx_reset(v);
+	v->later = false;
 	fd_close(&v->conn);
 	set_state(v, VUSER_CLOSED, why);
 }
@@ -152,14 +153,14 @@ short vuser_events(const struct vuser *v)
 {
 	if (v->conn < 0)
 		return 0;
-	return v->out ? POLLIN | POLLOUT : POLLIN;
+	return (short)((v->later ? 0 : POLLIN) | (v->out ? POLLOUT : 0));
 }
 
 static void receive(struct vuser *v)
 {
 	int64_t until = vuser_now_ms(v) + BATCH_MS;
 
-	for (int i = 0; i < BATCH && v->conn >= 0 && (i == 0 || vuser_now_ms(v) < until); i++) {
+	for (int i = 0; i < BATCH && v->conn >= 0 && !v->later && (i == 0 || vuser_now_ms(v) < until); i++) {
 		int r = vuser_rx(v);
 
 		if (r < 0)
@@ -194,6 +195,9 @@ int vuser_process(struct vuser *v, short revents)
 		return -ECONNRESET;
 	if (v->out && vuser_tx_flush(v) < 0)
 		vuser_drop(v, "connection lost while answering");
+	/* its end would be seen after what it has sent, which is not read now */
+	if (v->later && (revents & (POLLHUP | POLLERR)))
+		vuser_drop(v, "connection lost while it waited for a reset");
 	/* POLLHUP and POLLERR: what the client sent before it went is still read, then its end is seen */
 	if (revents & ~POLLOUT)
 		receive(v);

@@ -60,6 +60,8 @@ struct vuser {
 	struct vuser_stats stats;
 	char why[160]; /* reason of the refusal being made */
 	char last_error[320];
+	bool later; /* an answer is put off: to this */
+	struct vuser_hdr later_hdr;
 	bool hang_up; /* close once the answer to this message is out */
 
 	struct vuser_hdr hdr;

@@ -112,6 +112,22 @@ static void note_refusal(struct vuser *v, const struct vuser_msg *m, int num)
 		 v->why[0] ? v->why : "the device said no", -num);
 }
 
+/* Answer a message that has been dealt with. */
+static void conclude(struct vuser *v, const struct vuser_msg *m, int r, struct vuser_reply *reply)
+{
+	if (r < 0) {
+		note_refusal(v, m, r);
+		*reply = (struct vuser_reply){ .fd = -1 }; /* an error is a header and nothing else */
+	}
+	r = answer(v, &m->hdr, r, reply->len, reply->fd);
+	if (r == -ENOBUFS)
+		vuser_refuse(v, r, "does not read its answers");
+	else if (r < 0)
+		vuser_refuse(v, r, "answer could not be sent: errno %d", -r);
+	if (r < 0 || v->hang_up)
+		vuser_drop(v, v->why);
+}
+
 void vuser_dispatch(struct vuser *v)
 {
 	struct vuser_msg m = { .hdr = v->hdr, .cmd = &no_cmd, .data = v->rx, .len = v->hdr.size - VUSER_HDR };
@@ -125,15 +141,23 @@ void vuser_dispatch(struct vuser *v)
 		r = m.cmd->handle(v, &m, &reply); /* NOLINT(clang-analyzer-core.CallAndMessage): validate() put a row there */
 	}
 	vuser_rx_reset(v); /* closes whatever the handler did not take */
-	if (r < 0) {
-		note_refusal(v, &m, r);
-		reply = (struct vuser_reply){ .fd = -1 }; /* an error is a header and nothing else */
+	if (r == VUSER_LATER) {
+		v->later = true;
+		v->later_hdr = m.hdr;
+		return;
 	}
-	r = answer(v, &m.hdr, r, reply.len, reply.fd);
-	if (r == -ENOBUFS)
-		vuser_refuse(v, r, "does not read its answers");
-	else if (r < 0)
-		vuser_refuse(v, r, "answer could not be sent: errno %d", -r);
-	if (r < 0 || v->hang_up)
-		vuser_drop(v, v->why);
+	conclude(v, &m, r, &reply);
+}
+
+void vuser_reset_done(struct vuser *v, int num)
+{
+	struct vuser_reply reply = { .data = v->tx + VUSER_HDR, .fd = -1 };
+	struct vuser_msg m = { .hdr = v->later_hdr };
+
+	if (!v->later)
+		return;
+	v->later = false;
+	m.cmd = vuser_cmd_find(m.hdr.cmd);
+	v->why[0] = '\0';
+	conclude(v, &m, num, &reply);
 }

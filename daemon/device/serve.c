@@ -44,6 +44,7 @@ static void get_status(const struct vuser *vuser, const struct vfdev *dev, struc
 		.degraded = dma.degraded,
 		.last_error = dev->last.num ? dev->last.msg : vuser_last_error(vuser),
 	};
+	ret->nr_files = iommu_get_files(dev->iommu, ret->files);
 }
 
 static int earlier(int a, int b)
@@ -74,12 +75,13 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 	while (!ctl->stop) {
 		uint64_t now = now_ms(dev);
 		bool paused = now < accept_from;
-		int timeout, client;
+		int timeout, client, reset;
 
 		get_status(vuser, dev, &status);
 		timeout = devctl_tell(ctl, &status, now);
 		timeout = earlier(timeout, vuser_timeout_ms(vuser));
 		timeout = earlier(timeout, iommu_timeout_ms(dev->iommu));
+		timeout = earlier(timeout, vfdev_timeout_ms(dev));
 		if (status.dma_pending)
 			timeout = earlier(timeout, PROGRESS_MS);
 		if (paused)
@@ -97,6 +99,8 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 			return -errno;
 		}
 		vfdev_process(dev);
+		if (vfdev_reset_due(dev, &reset))
+			vuser_reset_done(vuser, reset);
 		/* also when nothing has arrived: a client may have been silent too long */
 		if (client >= 0)
 			vuser_process(vuser, fds[SLOT_VUSER].revents);
@@ -105,9 +109,10 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 		get_status(vuser, dev, &status);
 		if (devctl_process(ctl, &fds[SLOT_CTL], &status) < 0)
 			accept_from = now_ms(dev) + ACCEPT_PAUSE_MS;
-		if (ctl->has_quarantine)
-			vfdev_hold(dev, VFDEV_HOLD_QUARANTINE, ctl->quarantine);
-		ctl->has_quarantine = false;
+		for (unsigned bit = 1; bit < 1u << VFDEV_NUM_HOLDS; bit <<= 1)
+			if ((ctl->hold | ctl->release) & bit)
+				vfdev_hold(dev, (enum vfdev_hold)bit, ctl->hold & bit);
+		ctl->hold = ctl->release = 0;
 	}
 	ctl->iommu = NULL;
 	dev->quiet = false; /* a VMM that left earlier may have used the device's descriptor since */

@@ -11,6 +11,7 @@
 #include "sys.h"
 
 #define LOG_WINDOW_US (60u * 1000 * 1000)
+#define RESET_WAIT_US (2u * 1000 * 1000)
 #define LOG_PER_WINDOW 20 /* lines that a client can make us log in a window; the last refusal is in status anyway */
 
 /* Standard ones, those of device_proto.h, a VMM (and one more to be refused), control clients (the same). */
@@ -52,6 +53,8 @@ const char *vfdev_hold_to_string(enum vfdev_hold bit)
 		return "degraded";
 	case VFDEV_HOLD_QUARANTINE:
 		return "quarantine";
+	case VFDEV_HOLD_SHARED:
+		return "shared";
 	}
 	return "?";
 }
@@ -257,9 +260,8 @@ static ssize_t region_write(void *ctx, unsigned index, uint64_t offset, const vo
 	return n;
 }
 
-static int reset(void *ctx)
+static int reset_now(struct vfdev *dev)
 {
-	struct vfdev *dev = ctx;
 	struct err err;
 	int r;
 
@@ -269,6 +271,44 @@ static int reset(void *ctx)
 	read_command(dev);
 	apply_master(dev);
 	return r;
+}
+
+static bool is_pending(const struct vfdev *dev)
+{
+	return dev->held & VFDEV_HOLD_PENDING;
+}
+
+/*
+ * The VMM resets the function before it shows it to the guest, whose driver would find a device that can do no DMA yet. So the reset, which
+ * takes its time anyway, waits for the memory: as long as is safe, for the VMM holds its big lock and gives up after 5 s.
+ */
+static int reset(void *ctx)
+{
+	struct vfdev *dev = ctx;
+
+	if (!is_pending(dev))
+		return reset_now(dev);
+	dev->reset_due = true;
+	dev->reset_by_us = dev->sys->ops->now_us(dev->sys) + RESET_WAIT_US;
+	return VUSER_LATER;
+}
+
+bool vfdev_reset_due(struct vfdev *dev, int *ret)
+{
+	if (!dev->reset_due || (is_pending(dev) && dev->sys->ops->now_us(dev->sys) < dev->reset_by_us))
+		return false;
+	dev->reset_due = false;
+	*ret = reset_now(dev);
+	return true;
+}
+
+int vfdev_timeout_ms(const struct vfdev *dev)
+{
+	uint64_t now = dev->sys->ops->now_us(dev->sys);
+
+	if (!dev->reset_due)
+		return -1;
+	return now >= dev->reset_by_us ? 0 : (int)((dev->reset_by_us - now) / 1000) + 1;
 }
 
 static void on_client(void *ctx, bool connected)
@@ -281,6 +321,7 @@ static void on_client(void *ctx, bool connected)
 		err_clear(&dev->last);
 		dev->quiet = false;
 	} else {
+		dev->reset_due = false;
 		vfdev_quiesce(dev);
 	}
 }

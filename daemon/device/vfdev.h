@@ -20,9 +20,10 @@ enum vfdev_hold {
 	VFDEV_HOLD_PENDING = 1 << 0, /* memory that the VMM has mapped is not in the IOMMU yet */
 	VFDEV_HOLD_DEGRADED = 1 << 1, /* and some never will be */
 	VFDEV_HOLD_QUARANTINE = 1 << 2, /* gangwayd says so */
+	VFDEV_HOLD_SHARED = 1 << 3, /* gangwayd says that some of the memory is another guest's */
 };
-const char *vfdev_hold_to_string(enum vfdev_hold bit); /* "pending", "degraded", "quarantine" */
-#define VFDEV_NUM_HOLDS 3
+const char *vfdev_hold_to_string(enum vfdev_hold bit); /* "pending", "degraded", "quarantine", "shared" */
+#define VFDEV_NUM_HOLDS 4
 
 struct vfdev {
 	struct sys *sys;
@@ -32,6 +33,8 @@ struct vfdev {
 	uint16_t command; /* PCI command register of the function */
 	bool wants_master; /* the bus master bit as the guest has set it, and reads it back */
 	unsigned held; /* enum vfdev_hold, or-ed */
+	bool reset_due; /* the VMM waits for a reset, which waits for memory */
+	uint64_t reset_by_us; /* not longer than this */
 	bool quiet; /* quiesced, and no client since */
 	struct err last; /* the last refusal since the client came; num 0: none */
 	uint64_t log_from_us; /* start of the present logging window, and lines written in it */
@@ -51,6 +54,10 @@ void vfdev_quiesce(struct vfdev *dev);
 void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on);
 /* Memory has been mapped meanwhile, or something parked is due: when iommu_fd() is readable and after iommu_timeout_ms(). */
 void vfdev_process(struct vfdev *dev);
+/* A reset that was put off and is due now: true once, and *@ret is what it gave. */
+bool vfdev_reset_due(struct vfdev *dev, int *ret);
+/* Milliseconds until that has to be asked; -1: nothing is put off. */
+int vfdev_timeout_ms(const struct vfdev *dev);
 bool vfdev_bus_master(const struct vfdev *dev); /* in the hardware */
 /* Descriptors that the process needs at the most: no client may use up those that the control socket needs. */
 unsigned vfdev_max_fds(const struct vfdev *dev);

@@ -244,3 +244,30 @@ Test(vfdev, what_cannot_be_unmapped_keeps_it_off)
 	cr_assert_str_eq(dev.last.code, "iommu.unmap-failed");
 	canned_ops.ioctl = canned_ioctl;
 }
+
+/* The guest's driver finds a function that can do DMA: the reset before it waits for the memory, but not for ever. */
+Test(vfdev, a_reset_waits_for_memory)
+{
+	int r = 77;
+
+	cr_assert_eq(vfdev_ops.reset(&dev), 0, "nothing to wait for");
+	cr_assert_eq(map(0), 0);
+	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
+	cr_assert_not(vfdev_reset_due(&dev, &r));
+	cr_assert(vfdev_timeout_ms(&dev) > 1000 && vfdev_timeout_ms(&dev) <= 2001);
+	land();
+	cr_assert(vfdev_reset_due(&dev, &r));
+	cr_assert_eq(r, 0);
+	cr_assert_not(vfdev_reset_due(&dev, &r), "once");
+	cr_assert_eq(vfdev_timeout_ms(&dev), -1);
+	cr_assert_eq(map(1 << 30), 0);
+	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
+	dev.reset_by_us = dev.sys->ops->now_us(dev.sys); /* two seconds later */
+	cr_assert_eq(vfdev_timeout_ms(&dev), 0);
+	cr_assert(vfdev_reset_due(&dev, &r), "the VMM would give up");
+	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
+	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
+	sem_post(&gate); /* the thread is waited for */
+	vfdev_ops.on_client(&dev, false);
+	cr_assert_not(vfdev_reset_due(&dev, &r), "nobody waits any more");
+}

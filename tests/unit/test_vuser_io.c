@@ -428,3 +428,54 @@ Test(vuser_io, one_client_at_a_time)
 	dev_stop(&d);
 	cr_assert_eq(count_fds(), before);
 }
+
+/* A reset that waits for something: nothing else of this client is looked at meanwhile, and it has one answer. */
+Test(vuser_io, a_reset_is_answered_later)
+{
+	struct answer a;
+	struct dev d;
+
+	dev_start_running(&d);
+	d.reset_later = true;
+	client_send(&d, 7, VUSER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	cr_assert_eq(dev_pump(&d), 0);
+	cr_assert_eq(d.nr_reset, 1);
+	client_send(&d, 8, VUSER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	cr_assert_eq(vuser_events(d.v) & POLLIN, 0);
+	cr_assert_eq(vuser_process(d.v, POLLIN), 0);
+	cr_assert_eq(client_read(&d, &a), -EAGAIN);
+	cr_assert_eq(d.nr_reset, 1, "the second has to wait");
+	d.reset_later = false;
+	vuser_reset_done(d.v, 0);
+	cr_assert_eq(client_read(&d, &a), 0);
+	cr_assert(a.hdr.id == 7 && a.hdr.error == 0);
+	vuser_reset_done(d.v, 0);
+	cr_assert_eq(client_read(&d, &a), -EAGAIN, "once");
+	cr_assert_eq(dev_pump(&d), 0);
+	cr_assert_eq(client_read(&d, &a), 0);
+	cr_assert(a.hdr.id == 8 && a.hdr.error == 0 && d.nr_reset == 2);
+	d.reset_later = true;
+	client_send(&d, 9, VUSER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	cr_assert_eq(dev_pump(&d), 0);
+	vuser_reset_done(d.v, -EIO);
+	cr_assert_eq(client_read(&d, &a), 0);
+	cr_assert(a.hdr.id == 9 && a.hdr.error == EIO);
+	assert_alive(&d);
+	dev_stop(&d);
+}
+
+Test(vuser_io, the_client_goes_while_its_reset_is_put_off)
+{
+	struct dev d;
+
+	dev_start_running(&d);
+	d.reset_later = true;
+	client_send(&d, 7, VUSER_DEVICE_RESET, 0, NULL, 0, NULL, 0);
+	cr_assert_eq(dev_pump(&d), 0);
+	close(d.sock);
+	d.sock = -1;
+	cr_assert_eq(vuser_process(d.v, POLLHUP), -ECONNRESET);
+	cr_assert_eq(d.nr_disconnect, 1);
+	vuser_reset_done(d.v, 0); /* to nobody */
+	dev_stop(&d);
+}

@@ -42,6 +42,7 @@ struct dev {
 	int sock; /* the client's end */
 	int64_t now; /* what the server takes for the time */
 	int reset_ms; /* how long a reset takes */
+	bool reset_later; /* it is put off */
 	int fail; /* errno of each op that acts, 0: they succeed */
 	int bar_fd; /* what region_info lends; -1 none */
 
@@ -216,7 +217,7 @@ static inline int dev_reset(void *ctx)
 
 	d->nr_reset++;
 	d->now += d->reset_ms;
-	return dev_act(d);
+	return d->reset_later ? VUSER_LATER : dev_act(d);
 }
 
 static inline void dev_on_client(void *ctx, bool connected)
