@@ -10,6 +10,7 @@
 #include "faults.h"
 #include "log.h"
 #include "op.h"
+#include "shared.h"
 #include "sys.h"
 #include "vdev.h"
 
@@ -43,6 +44,7 @@ static void on_status(void *ctx, const struct devproc_status *s)
 		err_clear(&l->error);
 	}
 	quarantine_seen(l, devproc_is_quarantined(s));
+	shared_check(l->daemon);
 	ctl_event(l->daemon->ctl, "device", l->id,
 		  json_pack("{s:s, s:i, s:b, s:s, s:b, s:I, s:I, s:I}", "client", s->vuser_state, "vectors",
 			    (int)s->vectors_armed, "bus_master", s->bus_master, "held", s->held, "degraded", s->degraded,
@@ -67,6 +69,7 @@ static void on_gone(void *ctx, const char *why)
 	struct err err = { 0 };
 
 	l->dev = devproc_free(l->dev);
+	shared_check(l->daemon);
 	if (undead) {
 		err_set(&err, -ETIMEDOUT, "devproc.undead", "lease %s: its gangway-device process %d does not die", l->id,
 			(int)pid);

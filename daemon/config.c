@@ -86,6 +86,16 @@ static int set_read_only(struct config *c, size_t offset, size_t size, const cha
 	return 0;
 }
 
+static int set_share_memory(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)offset;
+	(void)size;
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		return -EINVAL;
+	c->share_memory = !strcmp(value, "yes");
+	return 0;
+}
+
 static int set_log_level(struct config *c, size_t offset, size_t size, const char *value)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
@@ -116,6 +126,7 @@ static const struct key keys[] = {
 	KEY(device_uid_first, set_uid_first, "a user number, 65536 to 4294966271"),
 	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
 	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
+	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"" },
 	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
 	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
 };

@@ -21,6 +21,7 @@ struct config {
 	unsigned device_uid_first; /* each gangway-device has a uid and gid of its own: from here up, LIMIT_LEASES of them */
 	unsigned unplug_timeout_ms; /* for the guest to let a VF go */
 	unsigned guest_timeout_ms; /* for the guest's driver to start a VF */
+	bool share_memory; /* VFs of several guests may reach the same memory */
 	unsigned fault_limit; /* faults of a VF within fault_window, past which it is quarantined; 0: never */
 	unsigned fault_window; /* seconds */
 };

@@ -277,6 +277,11 @@ int devproc_quarantine(struct devproc *p, bool on)
 	return devproc_send(p, on ? "{\"op\":\"quarantine\",\"on\":true}" : "{\"op\":\"quarantine\",\"on\":false}");
 }
 
+int devproc_hold_shared(struct devproc *p, bool on)
+{
+	return devproc_send(p, on ? "{\"op\":\"shared\",\"on\":true}" : "{\"op\":\"shared\",\"on\":false}");
+}
+
 bool devproc_is_quarantined(const struct devproc_status *s)
 {
 	return strstr(s->held, "quarantine") != NULL; /* no word has another in it */

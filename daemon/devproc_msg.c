@@ -53,7 +53,7 @@ static bool take_new_u64(json_t *obj, const char *key, uint64_t *ret)
 
 static bool take_held(json_t *obj, char *buf, size_t size)
 {
-	static const char *const words[] = { "pending", "degraded", "quarantine" };
+	static const char *const words[] = { "pending", "degraded", "quarantine", "shared" };
 	json_t *list = json_object_get(obj, "held"), *v;
 	size_t i;
 
@@ -73,6 +73,29 @@ static bool take_held(json_t *obj, char *buf, size_t size)
 	return true;
 }
 
+static bool take_files(json_t *obj, struct devproc_status *ret)
+{
+	json_t *list = json_object_get(obj, "files"), *v;
+	size_t i;
+
+	if (list && (!json_is_array(list) || json_array_size(list) > DEVPROC_FILES_MAX))
+		return false;
+	json_array_foreach (list, i, v) {
+		const char *text = json_string_value(v);
+		struct devproc_file *file = &ret->files[i];
+		unsigned long long dev, ino;
+		int end = 0;
+
+		/* 16 digits are what 64 bits have; sscanf(3) would go on and wrap */
+		if (!text || strspn(text, "0123456789abcdef:") != strlen(text) ||
+		    sscanf(text, "%16llx:%16llx%n", &dev, &ino, &end) != 2 || text[end])
+			return false;
+		*file = (struct devproc_file){ dev, ino };
+	}
+	ret->nr_files = (unsigned)json_array_size(list);
+	return true;
+}
+
 static bool take_status(json_t *obj, struct devproc_status *ret)
 {
 	uint64_t vectors;
@@ -86,7 +109,8 @@ static bool take_status(json_t *obj, struct devproc_status *ret)
 	    !take_u64(obj, "dma_bytes", INT64_MAX, &ret->dma_bytes) || !take_u64(obj, "vectors_armed", 65536, &vectors) ||
 	    !take_new_u64(obj, "dma_pending", &ret->dma_pending) || !take_new_u64(obj, "dma_rate", &ret->dma_rate) ||
 	    !take_new_u64(obj, "dma_pinned_total", &ret->dma_pinned_total) || !take_held(obj, ret->held, sizeof(ret->held)) ||
-	    !take_bool(obj, "bus_master", &ret->bus_master) || !take_bool(obj, "degraded", &ret->degraded))
+	    !take_files(obj, ret) || !take_bool(obj, "bus_master", &ret->bus_master) ||
+	    !take_bool(obj, "degraded", &ret->degraded))
 		return false;
 	ret->vectors_armed = (uint32_t)vectors;
 	return true;

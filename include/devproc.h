@@ -30,6 +30,8 @@ struct devproc_config {
 	gid_t run_gid;
 };
 
+#define DEVPROC_FILES_MAX 64
+
 struct devproc_status {
 	pid_t pid;
 	char vuser_state[16]; /* vuser_state_to_string() */
@@ -40,6 +42,10 @@ struct devproc_status {
 	uint64_t dma_pinned_total; /* bytes since the process started */
 	uint32_t vectors_armed;
 	bool bus_master; /* the guest's driver has switched DMA on, and nothing holds it back */
+	struct devproc_file {
+		uint64_t dev, ino;
+	} files[DEVPROC_FILES_MAX]; /* that the guest's memory is mapped from */
+	unsigned nr_files;
 	char held[48]; /* why it is held back: words of vfdev_hold_to_string(), separated by spaces; "": it is not */
 	char last_error[256];
 	bool degraded; /* a map was refused: the device works with a hole */
@@ -68,7 +74,9 @@ const char *devproc_socket_path(const struct devproc *proc);
 const struct devproc_status *devproc_get_status(const struct devproc *proc);
 /* Withhold bus mastering from the VF, or no longer; on_status follows. Again is fine: it is looked at again. */
 int devproc_quarantine(struct devproc *proc, bool on);
-/* Does it say that it is? */
+/* The same because some of its memory is another guest's. */
+int devproc_hold_shared(struct devproc *proc, bool on);
+/* Does it say that it is (in quarantine)? */
 bool devproc_is_quarantined(const struct devproc_status *status);
 /* End it (asked first, killed after 5 s), remove its sockets; on_gone is called with "stopped", or, 5 s after the killing, DEVPROC_NOT_DEAD. */
 void devproc_stop(struct devproc *proc);

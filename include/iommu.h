@@ -89,6 +89,13 @@ int iommu_unmap(struct iommu *iommu, uint64_t iova, uint64_t size, uint64_t *ret
 /* All, as when the client has gone; a fresh client starts undegraded. What the kernel refuses to unmap stays, with the first errno. */
 int iommu_unmap_all(struct iommu *iommu, uint64_t *ret_size, struct err *err);
 
+/* Files that memory is mapped from now, each once; at most IOMMU_FILES_MAX of them. How many. */
+#define IOMMU_FILES_MAX 64
+struct iommu_file {
+	uint64_t dev, ino;
+};
+unsigned iommu_get_files(const struct iommu *iommu, struct iommu_file ret[IOMMU_FILES_MAX]);
+
 void iommu_get_stats(const struct iommu *iommu, struct iommu_stats *ret);
 /*
  * Whether the device can do DMA at all. While it cannot (quiet), ranges that are unmapped stay in the IOMMU for a second, so that what is

@@ -70,6 +70,46 @@ struct iommu *iommu_free(struct iommu *m)
 	return NULL;
 }
 
+static struct file_ref *find_file(struct iommu *m, const struct iommu_file *file)
+{
+	for (unsigned i = 0; i < IOMMU_FILES_MAX; i++)
+		if (m->files[i].refs && m->files[i].file.dev == file->dev && m->files[i].file.ino == file->ino)
+			return &m->files[i];
+	return NULL;
+}
+
+static void file_ref(struct iommu *m, const struct range *range)
+{
+	const struct iommu_file file = { range->backing.dev, range->backing.ino };
+	struct file_ref *ref = find_file(m, &file);
+
+	for (unsigned i = 0; i < IOMMU_FILES_MAX && !ref; i++)
+		if (!m->files[i].refs)
+			ref = &m->files[i];
+	if (!ref)
+		return;
+	ref->file = file;
+	ref->refs++;
+}
+
+static void file_unref(struct iommu *m, const struct range *range)
+{
+	struct file_ref *ref = find_file(m, &(struct iommu_file){ range->backing.dev, range->backing.ino });
+
+	if (ref)
+		ref->refs--;
+}
+
+unsigned iommu_get_files(const struct iommu *m, struct iommu_file ret[IOMMU_FILES_MAX])
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < IOMMU_FILES_MAX; i++)
+		if (m->files[i].refs)
+			ret[nr++] = m->files[i].file;
+	return nr;
+}
+
 static int judge(const struct iommu *m, const struct iommu_map_request *req, struct dma_backing *ret, struct err *err)
 {
 	const struct dma_limits lim = {
@@ -119,6 +159,7 @@ static int try_map(struct iommu *m, const struct iommu_map_request *req, struct 
 		return r;
 	}
 	if (range->backed) {
+		file_ref(m, range);
 		m->stats.nr_ranges++;
 		m->stats.bytes += req->size;
 	} else {
@@ -150,6 +191,7 @@ static int unmap_one(struct iommu *m, struct range *range, bool *mismatch)
 	if (r < 0)
 		return r;
 	if (range->backed) {
+		file_unref(m, range);
 		m->stats.nr_ranges--;
 		m->stats.bytes -= range->node.last - range->node.first + 1;
 	} else {

@@ -48,6 +48,12 @@ struct piece {
 
 TAILQ_HEAD(parked_list, piece);
 
+/* Files that ranges are of. One more than IOMMU_FILES_MAX is not kept: who compares them with other guests' knows the first. */
+struct file_ref {
+	struct iommu_file file;
+	unsigned refs; /* ranges; 0: free */
+};
+
 struct iommu {
 	struct sys *sys;
 	const struct iommu_backend *backend;
@@ -58,6 +64,7 @@ struct iommu {
 	struct mapper *mapper;
 	struct parked_list parked; /* the longest parked first */
 	bool quiet;
+	struct file_ref files[IOMMU_FILES_MAX];
 	struct iommu_stats stats;
 	uint64_t pending_us, pending_from; /* when memory began to be pending, and what had been populated by then */
 	struct err failure; /* of a mapping whose request was answered already; num 0: none that was not told */

@@ -51,15 +51,26 @@ static json_t *held_json(unsigned held)
 	return list;
 }
 
+/* "8:1f": device and inode number, in hexadecimal. */
+static json_t *files_json(const struct devctl_status *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < s->nr_files; i++)
+		json_array_append_new(list, json_sprintf("%llx:%llx", (unsigned long long)s->files[i].dev,
+							 (unsigned long long)s->files[i].ino));
+	return list;
+}
+
 static json_t *status_json(const struct devctl_status *s)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:o, s:o}", "vuser_state", s->vuser_state,
-			 "nr_messages", (json_int_t)s->nr_messages, "nr_rejected", (json_int_t)s->nr_rejected, "nr_clients",
-			 (json_int_t)s->nr_clients, "dma_ranges", (json_int_t)s->dma_ranges, "dma_bytes",
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:b, s:b, s:o, s:o, s:o}", "vuser_state",
+			 s->vuser_state, "nr_messages", (json_int_t)s->nr_messages, "nr_rejected", (json_int_t)s->nr_rejected,
+			 "nr_clients", (json_int_t)s->nr_clients, "dma_ranges", (json_int_t)s->dma_ranges, "dma_bytes",
 			 (json_int_t)s->dma_bytes, "dma_pending", (json_int_t)s->dma_pending, "dma_pinned_total",
 			 (json_int_t)s->dma_pinned_total, "dma_rate", (json_int_t)s->dma_rate, "vectors_armed",
 			 (int)s->vectors_armed, "bus_master", s->bus_master, "degraded", s->degraded, "held", held_json(s->held),
-			 "last_error", plain_text(s->last_error));
+			 "files", files_json(s), "last_error", plain_text(s->last_error));
 }
 
 static char *dump(json_t *root)
@@ -80,15 +91,17 @@ static char *error_text(const char *message)
 	return dump(json_pack("{s:s, s:s}", "op", "error", "message", message));
 }
 
-static char *quarantine(struct devctl *ctl, const json_t *root)
+/* {"op":"quarantine","on":true}, and "shared" alike. */
+static char *hold(struct devctl *ctl, const json_t *root, const char *op, enum vfdev_hold why)
 {
 	const json_t *on = json_object_get(root, "on");
 
 	if (!json_is_boolean(on))
-		return error_text("quarantine needs \"on\", true or false");
-	ctl->quarantine = json_is_true(on);
-	ctl->has_quarantine = true;
-	return dump(json_pack("{s:s}", "op", "quarantine"));
+		return error_text("\"on\", true or false, is missing");
+	ctl->hold &= ~(unsigned)why;
+	ctl->release &= ~(unsigned)why;
+	*(json_is_true(on) ? &ctl->hold : &ctl->release) |= why;
+	return dump(json_pack("{s:s}", "op", op));
 }
 
 char *devctl_answer(struct devctl *ctl, const char *text, size_t len, const struct devctl_status *status, bool *ret_send_fds)
@@ -114,7 +127,9 @@ char *devctl_answer(struct devctl *ctl, const char *text, size_t len, const stru
 		ctl->stop = true;
 		answer = dump(json_pack("{s:s}", "op", "stop"));
 	} else if (!strcmp(op, "quarantine")) {
-		answer = quarantine(ctl, root);
+		answer = hold(ctl, root, op, VFDEV_HOLD_QUARANTINE);
+	} else if (!strcmp(op, "shared")) {
+		answer = hold(ctl, root, op, VFDEV_HOLD_SHARED);
 	} else {
 		answer = error_text("unknown op");
 	}
@@ -178,9 +193,13 @@ int devctl_process(struct devctl *ctl, const struct pollfd *fds, const struct de
 /* What a change of is told unasked; counters alone are not. */
 static void digest(const struct devctl_status *s, char *buf, size_t size)
 {
-	snprintf(buf, size, "%s %llu %llu %llu %llu %u %d %d %u %s", s->vuser_state, (unsigned long long)s->nr_clients,
+	uint64_t files = s->nr_files;
+
+	for (unsigned i = 0; i < s->nr_files; i++)
+		files = (files ^ s->files[i].ino ^ s->files[i].dev << 32) * UINT64_C(0x100000001b3);
+	snprintf(buf, size, "%s %llu %llu %llu %llu %u %d %d %u %s %llx", s->vuser_state, (unsigned long long)s->nr_clients,
 		 (unsigned long long)s->dma_ranges, (unsigned long long)s->dma_bytes, (unsigned long long)s->dma_pending,
-		 s->vectors_armed, s->bus_master, s->degraded, s->held, s->last_error);
+		 s->vectors_armed, s->bus_master, s->degraded, s->held, s->last_error, (unsigned long long)files);
 }
 
 int devctl_tell(struct devctl *ctl, const struct devctl_status *status, uint64_t now_ms)

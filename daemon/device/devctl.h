@@ -12,8 +12,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "iommu.h"
+
 #define DEVCTL_CLIENTS 4
-struct iommu;
 
 #define DEVCTL_STATUS_MS 100 /* unasked status messages are at least this far apart */
 
@@ -25,6 +26,8 @@ struct devctl_status {
 	uint64_t dma_pending; /* bytes of them not in the IOMMU yet */
 	uint64_t dma_rate; /* bytes a second that are being faulted in; 0: none pending */
 	uint64_t dma_pinned_total; /* bytes since the start */
+	struct iommu_file files[IOMMU_FILES_MAX]; /* that memory is mapped from */
+	unsigned nr_files;
 	unsigned held; /* enum vfdev_hold, or-ed */
 	uint32_t vectors_armed;
 	bool bus_master, degraded;
@@ -40,7 +43,7 @@ struct devctl {
 	char last[4096]; /* digest of the last status told unasked, to see a change */
 	uint64_t told_ms; /* when */
 	bool stop; /* a client has asked for the end */
-	bool has_quarantine, quarantine; /* a client has asked for this; has_quarantine is the server's to take back */
+	unsigned hold, release; /* enum vfdev_hold: what a client has asked for since; the server's to take back */
 };
 
 void devctl_init(struct devctl *ctl, int listen_fd, const char *id, const char *bdf, const int vfio_fds[3]);

@@ -5,6 +5,7 @@
  * Control: SOCK_SEQPACKET, one JSON object a datagram.
  *   -> {"op":"hello"}   <- {"op":"hello","version":1,"pid":N,"id":"...","bdf":"...","status":{...}} and, by SCM_RIGHTS, container, group, device
  *   -> {"op":"status"}  <- {"op":"status","status":{...}}
+ *   -> {"op":"shared","on":true}  <- {"op":"shared"}: as quarantine, because some of its memory is another guest's
  *   -> {"op":"stop"}    <- {"op":"stop"}, then the end of the process
  *   -> {"op":"quarantine","on":true}  <- {"op":"quarantine"}; the VF's bus mastering is withheld until it is said to be off; said again, done again
  *   -> {"op":"dma","from":"0x...","tag":N}  <- {"op":"dma","tag":N,"ranges":[RANGE,...],"next":"0x..."|null,"totals":{...}}: the DMA address

@@ -112,6 +112,9 @@ static const struct {
 	{ "guest_timeout_ms", "600000", true },
 	{ "guest_timeout_ms", "99", false },
 	{ "guest_timeout_ms", "600001", false },
+	{ "share_memory", "yes", true },
+	{ "share_memory", "no", true },
+	{ "share_memory", "maybe", false },
 	{ "fault_limit", "0", true }, /* never */
 	{ "fault_limit", "1000000", true },
 	{ "fault_limit", "1000001", false },

@@ -500,3 +500,26 @@ Test(pieces, unmap_all_parks_nothing)
 	cr_assert_eq(fake_iommu_mappings(fake), 0);
 	stop();
 }
+
+Test(pieces, files_that_memory_is_of)
+{
+	struct iommu_file files[IOMMU_FILES_MAX];
+	int other;
+
+	start(0, 0);
+	other = memory(64 * MIB);
+	cr_assert_eq(iommu_get_files(iommu, files), 0);
+	cr_assert_eq(map(0, MIB, 0, RW), 0);
+	cr_assert_eq(map(MIB, MIB, MIB, RW), 0);
+	cr_assert_eq(map_fd(other, 2 * MIB, MIB, 0, RW), 0);
+	cr_assert_eq(iommu_get_files(iommu, files), 2);
+	cr_assert(files[0].ino != files[1].ino);
+	cr_assert_eq(unmap(0, MIB), 0);
+	cr_assert_eq(iommu_get_files(iommu, files), 2, "another range is of it");
+	cr_assert_eq(unmap(MIB, MIB), 0);
+	cr_assert_eq(iommu_get_files(iommu, files), 1);
+	cr_assert_eq(iommu_unmap_all(iommu, NULL, &err), 0);
+	cr_assert_eq(iommu_get_files(iommu, files), 0);
+	close(other);
+	stop();
+}
