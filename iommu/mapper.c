@@ -77,7 +77,8 @@ static int populate(struct mapper *m, struct map_job *job)
 
 static void run(struct mapper *m, struct map_job *job)
 {
-	int r = job->map.hva ? populate(m, job) : 0;
+	/* for who has no threads, pinning faults in as well */
+	int r = job->map.hva && m->nr_threads ? populate(m, job) : 0;
 
 	if (r == 0)
 		r = job->cancelled ? -ECANCELED : m->backend->map(m->sys, m->fd, &job->map);
