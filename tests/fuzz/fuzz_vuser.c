@@ -2,38 +2,19 @@
 /*
  * Fuzz the vfio-user server: the product's own receive, validation and dispatch, over a socketpair, before a device that aborts
  * when something reaches it that validation should have stopped, or when a descriptor is left over.
- *
- * The input is a row of chunks: control byte, length (16 bit, little endian), bytes.
- *   bits 0-2: descriptors to attach (0 0 0 1 1 2 8 9)   bit 3: they are memfds, else eventfds
- *   bit 4: bytes are raw stream; else one message whose header is made right (command, id, flags, then the payload), so that the
- *          fuzzer need not find message sizes
- *   bit 5: let the server work   bit 6: the client reads its answers   bit 7: 6 s pass
- * The first byte of the input: bit 0: begin with an agreed VERSION; bit 1: a socket that is soon full of answers.
+ * The form of the input: vuser_chunks.h.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "fdutil.h"
-#include "gangway_limits.h"
-#include "vuser.h"
-#include "vuser_proto.h"
+#include "vuser_chunks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define NR_REGIONS 5
 #define NR_IRQS 3
-#define MUST(x)                                                                                                                  \
-	do {                                                                                                                     \
-		if (!(x))                                                                                                        \
-			abort();                                                                                                 \
-	} while (0)
 
 struct dev {
 	int64_t now;
@@ -186,48 +167,6 @@ static const struct vuser_ops ops = {
 	.on_client = on_client,
 	.now_ms = now_ms,
 };
-
-static void drain(int sock)
-{
-	int fds[FD_MSG_MAX];
-	char buf[16384];
-	size_t nr;
-
-	while (fd_recv(sock, buf, sizeof(buf), fds, FD_MSG_MAX, &nr) > 0)
-		while (nr)
-			fd_close(&fds[--nr]);
-}
-
-/* @narrow: the server's answers soon fill the socket, so that they are queued */
-static int connect_client(struct vuser *v, bool narrow)
-{
-	int sv[2], least = 1;
-
-	MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv) == 0);
-	if (narrow)
-		MUST(setsockopt(sv[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)) == 0);
-	MUST(vuser_accept(v, sv[0]) == 0);
-	return sv[1];
-}
-
-static void send_chunk(int sock, uint8_t ctl, const uint8_t *data, size_t len, const int *fds)
-{
-	static const uint8_t nr_fds[8] = { 0, 0, 0, 1, 1, 2, 8, 9 };
-	static uint8_t msg[LIMIT_VUSER_MSG + 64];
-	struct vuser_hdr hdr = { 0 };
-
-	if (ctl & 0x10) {
-		if (len)
-			fd_send(sock, data, len, fds, nr_fds[ctl & 7]);
-		return;
-	}
-	if (len < 3 || len > LIMIT_VUSER_MSG)
-		return;
-	hdr = (struct vuser_hdr){ .cmd = data[0], .id = data[1], .flags = data[2], .size = (uint32_t)(sizeof(hdr) + len - 3) };
-	memcpy(msg, &hdr, sizeof(hdr));
-	memcpy(msg + sizeof(hdr), data + 3, len - 3);
-	fd_send(sock, msg, hdr.size, fds, nr_fds[ctl & 7]);
-}
 
 static void run(struct vuser *v, struct dev *d, const uint8_t *data, size_t size, const int *evs, const int *mems)
 {
