@@ -30,6 +30,8 @@ DEVICE_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard daemon/device/*.c))
 CLI_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard cli/*.c))
 FAKE_OBJS := $(patsubst %.c,$(O)/%.o,$(wildcard tests/fake/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAYS := $(addprefix $(O)/tests/fuzz/,$(FUZZERS))
 TEST_HELPERS := $(patsubst %.c,$(O)/%,$(wildcard tests/cli/*.c))
 PROGRAMS := $(O)/gangwayd $(O)/gangway-device $(O)/gangway
 
@@ -95,7 +97,7 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(FAKE_OBJS) $(O)/libdaemon.a $(O)/libcli
 
 # --- tests ---
 
-unit: all $(UNIT_TESTS) $(TEST_HELPERS)
+unit: all $(UNIT_TESTS) $(TEST_HELPERS) $(REPLAYS)
 
 check: setup
 	$(Q)$(MAKE) --no-print-directory style analyze unit
@@ -156,7 +158,6 @@ docs-check: all
 
 # --- fuzzing: the product's own decoders, SECONDS each ---
 
-FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_O := $(O)/fuzz
 FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
 $(FUZZ_O)/bin/%: tests/fuzz/%.c $(C_FILES) $(wildcard include/*.h)
@@ -173,6 +174,12 @@ fuzz: $(addprefix $(FUZZ_O)/bin/,$(FUZZERS))
 			$(FUZZ_O)/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} >$(FUZZ_O)/$$f.log 2>&1 || { tail -n 40 $(FUZZ_O)/$$f.log; exit 1; }; \
 		grep -E 'number_of_executed_units|average_exec_per_sec' $(FUZZ_O)/$$f.log; \
 	done
+
+# the targets without a fuzzer, run on their seeds and on what fuzzing has found: tests/fuzz_corpus.sh
+$(O)/tests/fuzz/%.o: PKG_CFLAGS += -Ivmm
+$(O)/tests/fuzz/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(O)/libdaemon.a $(O)/libgangway.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ $(call libs,$(PKGS)) -o $@
 
 setup:
 	$(Q)scripts/setup
@@ -203,4 +210,4 @@ install: all
 clean:
 	$(Q)find $(O) -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} + 2>/dev/null || true
 
--include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(DMAGUEST_OBJS) $(addsuffix .o,$(UNIT_TESTS) $(BENCHES)))
+-include $(patsubst %.o,%.d,$(LIB_OBJS) $(DAEMON_OBJS) $(DEVICE_OBJS) $(CLI_OBJS) $(FAKE_OBJS) $(DMAGUEST_OBJS) $(addsuffix .o,$(UNIT_TESTS) $(BENCHES) $(REPLAYS)))
