@@ -156,24 +156,35 @@ layers:
 docs-check: all
 	$(Q)O=$(O) bash tests/docs_sync.sh
 
-# --- fuzzing: the product's own decoders, SECONDS each ---
+# --- fuzzing: the product's own decoders, SECONDS with each fuzzer; make fuzz FUZZER=libfuzzer|afl|both TARGETS="fuzz_vuser ..." ---
 
+FUZZER ?= libfuzzer
+TARGETS ?= $(FUZZERS)
 FUZZ_O := $(O)/fuzz
-FUZZ_FLAGS := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
-$(FUZZ_O)/bin/%: tests/fuzz/%.c $(C_FILES) $(wildcard include/*.h)
-	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) O=$(FUZZ_O) OPT='-O1 -g' SAN='-fsanitize=fuzzer-no-link,address,undefined' $(FUZZ_O)/libdaemon.a $(FUZZ_O)/libgangway.a
+FUZZ_INCLUDES := -Itests/fuzz -Idaemon -Ivmm
+FUZZ_DEPS := $(C_FILES) $(wildcard include/*.h tests/fuzz/*.h)
+FUZZ_LIBS = $(1)/libdaemon.a $(1)/libgangway.a $(call libs,$(PKGS))
+FUZZ_KINDS := $(if $(filter both,$(FUZZER)),libfuzzer afl,$(FUZZER))
+
+$(FUZZ_O)/libfuzzer/bin/%: tests/fuzz/%.c $(FUZZ_DEPS)
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) O=$(FUZZ_O)/libfuzzer OPT='-O1 -g' SAN='-fsanitize=fuzzer-no-link,address,undefined' \
+		$(FUZZ_O)/libfuzzer/libdaemon.a $(FUZZ_O)/libfuzzer/libgangway.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
-	$(Q)$(CLANG) $(CPPFLAGS) $(PKG_CFLAGS) -Idaemon -Itests/fuzz -Ivmm -std=gnu11 -g -O1 $(FUZZ_FLAGS) -pthread $< $(FUZZ_O)/libdaemon.a $(FUZZ_O)/libgangway.a $(call libs,$(PKGS)) -o $@
+	$(Q)$(CLANG) $(CPPFLAGS) $(PKG_CFLAGS) $(FUZZ_INCLUDES) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -pthread \
+		$< $(call FUZZ_LIBS,$(FUZZ_O)/libfuzzer) -o $@
 
-fuzz: $(addprefix $(FUZZ_O)/bin/,$(FUZZERS))
-	$(Q)set -e; for f in $(FUZZERS); do \
-		mkdir -p $(FUZZ_O)/corpus/$$f; \
-		echo "  $$f: $(SECONDS) s"; \
-		$(FUZZ_O)/bin/$$f -max_total_time=$(SECONDS) -print_final_stats=1 -timeout=10 -rss_limit_mb=2048 -artifact_prefix=$(FUZZ_O)/ \
-			$(FUZZ_O)/corpus/$$f tests/fuzz/corpus/$${f#fuzz_} >$(FUZZ_O)/$$f.log 2>&1 || { tail -n 40 $(FUZZ_O)/$$f.log; exit 1; }; \
-		grep -E 'number_of_executed_units|average_exec_per_sec' $(FUZZ_O)/$$f.log; \
-	done
+# the same function under AFL++: its driver for libFuzzer's entry keeps the process from one input to the next
+AFL_CC ?= afl-clang-fast
+AFL_ENV := AFL_QUIET=1 AFL_USE_ASAN=1 AFL_USE_UBSAN=1
+$(FUZZ_O)/afl/bin/%: tests/fuzz/%.c $(FUZZ_DEPS)
+	$(Q)$(AFL_ENV) $(MAKE) --no-print-directory CC=$(AFL_CC) O=$(FUZZ_O)/afl OPT='-O1 -g' SAN= $(FUZZ_O)/afl/libdaemon.a $(FUZZ_O)/afl/libgangway.a
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(AFL_ENV) $(AFL_CC) $(CPPFLAGS) $(PKG_CFLAGS) $(FUZZ_INCLUDES) -std=gnu11 -g -O1 -fsanitize=fuzzer -pthread $< $(call FUZZ_LIBS,$(FUZZ_O)/afl) -o $@
+
+fuzz: $(foreach k,$(FUZZ_KINDS),$(addprefix $(FUZZ_O)/$(k)/bin/,$(TARGETS)))
+	$(Q)scripts/fuzz $(FUZZ_O) $(SECONDS) $(FUZZER) $(TARGETS)
 
 # the targets without a fuzzer, run on their seeds and on what fuzzing has found: tests/fuzz_corpus.sh
 $(O)/tests/fuzz/%.o: PKG_CFLAGS += -Ivmm
@@ -191,7 +202,7 @@ help:
 	@echo 'make check-fast build and run the tests that need no lab; check-asan: the same under sanitizers'
 	@echo 'make lab        list the scenarios of the emulated host (lab/run NAME runs one)'
 	@echo 'make bench      the figures, measured beside their peers'
-	@echo 'make fuzz       SECONDS=60 of each fuzzer'
+	@echo 'make fuzz       SECONDS=60 of each fuzz target; FUZZER=libfuzzer, afl or both; TARGETS="fuzz_vuser ..."'
 	@echo 'make style analyze layers docs-check   look at the sources'
 	@echo 'make install    DESTDIR= PREFIX=/usr'
 
