@@ -308,6 +308,34 @@ Test(ctl, a_flood_is_worked_off_in_turns)
 	stop();
 }
 
+/* Nothing here takes descriptors: those that come are gone, and the request counts. */
+Test(ctl, descriptors_are_not_taken)
+{
+	static const char text[] = ECHO(7);
+	int fds[FD_MSG_MAX], before;
+	struct client *c;
+
+	start(false);
+	c = join();
+	turn();
+	before = dup(c->fd);
+	close(before);
+	for (size_t i = 0; i < FD_MSG_MAX; i++)
+		fds[i] = c->fd;
+	for (size_t i = 0; i < strlen(text); i++) {
+		int lowest;
+
+		cr_assert_eq(fd_send(c->fd, text + i, 1, fds, FD_MSG_MAX), 1);
+		turn();
+		lowest = dup(c->fd);
+		close(lowest);
+		cr_assert_eq(lowest, before, "a descriptor was taken in");
+	}
+	hear_result(c, 7);
+	leave(c);
+	stop();
+}
+
 /* What a refused client can do about it. */
 Test(ctl, refusals_have_hints)
 {

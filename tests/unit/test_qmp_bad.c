@@ -256,3 +256,38 @@ Test(qmp, bytes_to_a_peer_that_does_not_read_are_bounded)
 	stop();
 	cr_assert_eq(all.calls, (unsigned)sent);
 }
+
+/* A VMM that talks without end gets no more of the loop than others: what is due beside it comes in between. */
+static int on_tick(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	(void)usec;
+	++*(unsigned *)ctx;
+	return sd_event_source_set_time_relative(s, 0);
+}
+
+static bool flood_is_over(void *arg)
+{
+	(void)arg;
+	return !strcmp(last_event, "END");
+}
+
+Test(qmp, a_flood_of_events_leaves_room_for_others)
+{
+	static const struct fake_qmp_step script[] = { fq_hello,
+						       fq_fill("{\"event\": \"X\"}\r\n{\"return\": {}, \"id\": 9}\r\n", 50000),
+						       fq_event("END", NULL), fq_end };
+	sd_event_source *tick = NULL;
+	unsigned ticks = 0;
+
+	start(script);
+	until_state(QMP_READY);
+	cr_assert_geq(sd_event_add_time_relative(bed.event, &tick, CLOCK_MONOTONIC, 0, 1, on_tick, &ticks), 0);
+	cr_assert_geq(sd_event_source_set_enabled(tick, SD_EVENT_ON), 0);
+	cr_assert(bed_until(&bed, flood_is_over, NULL, 30000));
+	cr_assert_eq(nr_events, 50001);
+	cr_assert_eq(qmp->nr_unsolicited, 50000);
+	cr_assert_gt(ticks, 50, "2 MB in turns of 16 KiB, and %u others", ticks);
+	cr_assert_lt(qmp->in_size, 1 << 20);
+	sd_event_source_disable_unref(tick);
+	stop();
+}
