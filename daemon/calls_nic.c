@@ -96,7 +96,7 @@ int nic_find_pf(struct nic_job *j)
 
 static int find_pfs(struct nic_job *j)
 {
-	return j->name[0] ? nic_find_pf(j) : sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->err);
+	return sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->err);
 }
 
 int nic_find_their_vfs(struct nic_job *j)
@@ -111,6 +111,13 @@ int nic_find_their_vfs(struct nic_job *j)
 			return r;
 	}
 	return 0;
+}
+
+static int find_pf_and_vfs(struct nic_job *j)
+{
+	int r = nic_find_pf(j);
+
+	return r < 0 ? r : nic_find_their_vfs(j);
 }
 
 static int find_pfs_and_vfs(struct nic_job *j)
@@ -195,15 +202,15 @@ void call_pf_show(struct daemon *d, struct ctl_req *req, const json_t *params)
 	const char *pf;
 
 	if (call_params(req, params, "{s:s !}", "pf", &pf))
-		start(d, req, pf, find_pfs_and_vfs, nic_render_pf);
+		start(d, req, pf, find_pf_and_vfs, nic_render_pf);
 }
 
 void call_vf_list(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
-	const char *pf = "";
+	const char *pf = NULL;
 
 	if (call_params(req, params, "{s?:s !}", "pf", &pf))
-		start(d, req, pf, find_pfs_and_vfs, render_vfs);
+		start(d, req, pf ? pf : "", pf ? find_pf_and_vfs : find_pfs_and_vfs, render_vfs);
 }
 
 void call_vf_show(struct daemon *d, struct ctl_req *req, const json_t *params)
