@@ -23,7 +23,15 @@ int devproc_paths_init(const struct devproc_config *config, struct devproc_paths
 int devproc_spawn(const struct devproc_config *config, const struct devproc_paths *paths, const struct vdev_fds *vfio,
 		  pid_t *ret_pid, int *ret_pidfd, struct err *err);
 
-enum devproc_op { DEVPROC_OP_HELLO, DEVPROC_OP_STATUS, DEVPROC_OP_STOP, DEVPROC_OP_QUARANTINE, DEVPROC_OP_DMA, DEVPROC_OP_ERROR };
+enum devproc_op {
+	DEVPROC_OP_HELLO,
+	DEVPROC_OP_STATUS,
+	DEVPROC_OP_STOP,
+	DEVPROC_OP_QUARANTINE,
+	DEVPROC_OP_SHARED,
+	DEVPROC_OP_DMA,
+	DEVPROC_OP_ERROR
+};
 
 struct devproc_msg {
 	enum devproc_op op;

@@ -139,8 +139,9 @@ static int decode_hello(json_t *root, const char *id, const char *bdf, struct er
 static int decode(json_t *root, const char *id, const char *bdf, struct devproc_msg *ret, struct err *err)
 {
 	static const char *const names[] = {
-		[DEVPROC_OP_HELLO] = "hello",		[DEVPROC_OP_STATUS] = "status", [DEVPROC_OP_STOP] = "stop",
-		[DEVPROC_OP_QUARANTINE] = "quarantine", [DEVPROC_OP_DMA] = "dma",	[DEVPROC_OP_ERROR] = "error",
+		[DEVPROC_OP_HELLO] = "hello",	[DEVPROC_OP_STATUS] = "status",		[DEVPROC_OP_STOP] = "stop",
+		[DEVPROC_OP_SHARED] = "shared", [DEVPROC_OP_QUARANTINE] = "quarantine", [DEVPROC_OP_DMA] = "dma",
+		[DEVPROC_OP_ERROR] = "error",
 	};
 	const char *op = json_string_value(json_object_get(root, "op"));
 	struct devproc_msg msg = { 0 };

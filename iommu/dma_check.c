@@ -7,7 +7,7 @@
  *   place     map-overlap, out-of-range, msi-window, ranges-limit
  *   account   bytes-limit
  *   backing   fd-not-memory, fd-access, fd-short
- *   entries   entries-limit
+ *   entries   entries-limit, files-limit
  *
  * A section without a descriptor is recorded, never mapped: of the place only the overlap concerns it.
  */

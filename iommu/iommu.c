@@ -78,7 +78,8 @@ static struct file_ref *find_file(struct iommu *m, const struct iommu_file *file
 	return NULL;
 }
 
-static void file_ref(struct iommu *m, const struct range *range)
+/* Each file is known, or whoever compares them with other guests' would not see it: -ENOSPC where there are too many. */
+static int file_ref(struct iommu *m, const struct range *range)
 {
 	const struct iommu_file file = { range->backing.dev, range->backing.ino };
 	struct file_ref *ref = find_file(m, &file);
@@ -87,17 +88,17 @@ static void file_ref(struct iommu *m, const struct range *range)
 		if (!m->files[i].refs)
 			ref = &m->files[i];
 	if (!ref)
-		return;
+		return -ENOSPC;
 	ref->file = file;
 	ref->refs++;
+	return 0;
 }
 
 static void file_unref(struct iommu *m, const struct range *range)
 {
 	struct file_ref *ref = find_file(m, &(struct iommu_file){ range->backing.dev, range->backing.ino });
 
-	if (ref)
-		ref->refs--;
+	ref->refs--; /* taken when the range was mapped */
 }
 
 unsigned iommu_get_files(const struct iommu *m, struct iommu_file ret[IOMMU_FILES_MAX])
@@ -125,6 +126,30 @@ static int judge(const struct iommu *m, const struct iommu_map_request *req, str
 	return dma_check(&lim, req, ret, err);
 }
 
+/* Into the map, its file into the list, its pieces on their way: all or nothing. */
+static int book_range(struct iommu *m, struct range *range, int fd, struct err *err)
+{
+	int r;
+
+	if (range_map_insert(&m->ranges, &range->node) < 0) /* cannot overlap: checked */
+		return err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
+	if (!range->backed)
+		return 0;
+	r = file_ref(m, range);
+	if (r < 0) {
+		err_set(err, r, "iommu.files-limit", "DMA range at 0x%" PRIx64 ": the guest's memory is in more than %d files",
+			range->node.first, IOMMU_FILES_MAX);
+		err_hint(err, "give the guest fewer and larger memory backends");
+	} else {
+		r = pieces_add(m, range, fd, err);
+		if (r < 0)
+			file_unref(m, range);
+	}
+	if (r < 0)
+		range_map_remove(&m->ranges, &range->node);
+	return r;
+}
+
 static int try_map(struct iommu *m, const struct iommu_map_request *req, struct err *err)
 {
 	struct dma_backing backing;
@@ -148,18 +173,12 @@ static int try_map(struct iommu *m, const struct iommu_map_request *req, struct 
 	range->offset = req->offset;
 	range->backing = backing;
 	range->backed = req->fd >= 0;
-	if (range_map_insert(&m->ranges, &range->node) < 0) { /* cannot overlap: checked */
-		free(range);
-		return err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
-	}
-	r = range->backed ? pieces_add(m, range, req->fd, err) : 0;
+	r = book_range(m, range, req->fd, err);
 	if (r < 0) {
-		range_map_remove(&m->ranges, &range->node);
 		free(range);
 		return r;
 	}
 	if (range->backed) {
-		file_ref(m, range);
 		m->stats.nr_ranges++;
 		m->stats.bytes += req->size;
 	} else {
@@ -334,12 +353,16 @@ int iommu_process(struct iommu *m, struct err *err)
 {
 	uint64_t now = m->sys->ops->now_us(m->sys);
 	bool mismatch = false;
+	int r = 0;
 
 	pieces_reap(m);
 	if (now >= PARK_US)
-		pieces_unpark(m, now - PARK_US, &mismatch);
-	if (!m->failure.num && mismatch) {
+		r = pieces_unpark(m, now - PARK_US, &mismatch);
+	if (!m->failure.num && r < 0) {
 		m->stats.degraded = true;
+		err_set(&m->failure, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
+			strerror(-r));
+	} else if (!m->failure.num && mismatch) {
 		mismatched(0, UINT64_MAX, &m->failure);
 	}
 	if (!m->failure.num)

@@ -149,8 +149,10 @@ static int unmap_run(struct iommu *m, struct piece *low, uint64_t last, bool *mi
 
 	if (r < 0)
 		return r;
-	if (done != size)
+	if (done != size) {
 		*mismatch = true;
+		m->stats.degraded = true; /* here, so that no caller can forget it */
+	}
 	for (struct piece *p = low, *next; p && p->node.first <= last; p = next) {
 		next = piece_next(m, p);
 		m->stats.nr_entries--;
@@ -239,6 +241,7 @@ int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch)
 		/* the kernel does not unmap it: it goes to the end, to be tried again another time */
 		r = r ? r : one;
 		stuck = stuck ? stuck : p;
+		p->parked_us = m->sys->ops->now_us(m->sys);
 		TAILQ_REMOVE(&m->parked, p, parked_link);
 		TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
 	}

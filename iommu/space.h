@@ -48,7 +48,7 @@ struct piece {
 
 TAILQ_HEAD(parked_list, piece);
 
-/* Files that ranges are of. One more than IOMMU_FILES_MAX is not kept: who compares them with other guests' knows the first. */
+/* Files that ranges are of. */
 struct file_ref {
 	struct iommu_file file;
 	unsigned refs; /* ranges; 0: free */

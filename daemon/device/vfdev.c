@@ -102,7 +102,7 @@ void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on)
 {
 	unsigned held = on ? dev->held | why : dev->held & ~(unsigned)why;
 
-	if (held == dev->held && !(on && why == VFDEV_HOLD_QUARANTINE))
+	if (held == dev->held && !(on && why & (VFDEV_HOLD_QUARANTINE | VFDEV_HOLD_SHARED)))
 		return;
 	if (held == dev->held) /* gangwayd says it again: the VMM may have written past us */
 		read_command(dev);
@@ -153,6 +153,10 @@ static int dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size
 	struct err err;
 	int r;
 
+	/* the VMM holds the device's descriptor, and may have set the bit past us: then nothing is parked */
+	read_command(dev);
+	if (vfdev_bus_master(dev) && iommu_set_quiet(dev->iommu, false, &err) < 0)
+		refused(dev, &err);
 	r = iommu_unmap(dev->iommu, iova, size, ret_size, &err);
 	if (r < 0)
 		refused(dev, &err);

@@ -531,6 +531,7 @@ Test(devproc, decoder)
 	cr_assert_eq(decode(HELD("[\"degraded\",\"quarantine\"]"), &msg), 0);
 	cr_assert(devproc_is_quarantined(&msg.status));
 	cr_assert_eq(decode("{\"op\":\"quarantine\"}", &msg), 0);
+	cr_assert_eq(decode("{\"op\":\"shared\"}", &msg), 0);
 	cr_assert_not(msg.has_status);
 	cr_assert_eq(decode("{\"op\":\"stop\"}", &msg), 0);
 	cr_assert_eq(msg.op, DEVPROC_OP_STOP);

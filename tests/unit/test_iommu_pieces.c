@@ -523,3 +523,26 @@ Test(pieces, files_that_memory_is_of)
 	close(other);
 	stop();
 }
+
+/* A file too many is refused before anything is mapped: who compares files with other guests' must know all of them. */
+Test(pieces, files_at_and_above_the_limit)
+{
+	int fds[IOMMU_FILES_MAX + 1];
+	struct iommu_file files[IOMMU_FILES_MAX];
+
+	start(0, 0);
+	for (unsigned i = 0; i <= IOMMU_FILES_MAX; i++) {
+		fds[i] = memory(MIB);
+		cr_assert_eq(map_fd(fds[i], i * MIB, MIB, 0, RW), i < IOMMU_FILES_MAX ? 0 : -ENOSPC, "%s", err.msg);
+	}
+	cr_assert_str_eq(err.code, "iommu.files-limit");
+	cr_assert_eq(fake_iommu_mappings(fake), IOMMU_FILES_MAX);
+	cr_assert_eq(map_fd(fds[3], 100 * MIB, MIB, 0, RW), 0, "a file that is known");
+	cr_assert_eq(unmap(3 * MIB, MIB), 0);
+	cr_assert_eq(iommu_get_files(iommu, files), IOMMU_FILES_MAX);
+	cr_assert_eq(unmap(100 * MIB, MIB), 0);
+	cr_assert_eq(map_fd(fds[IOMMU_FILES_MAX], 3 * MIB, MIB, 0, RW), 0, "there is room again");
+	for (unsigned i = 0; i <= IOMMU_FILES_MAX; i++)
+		close(fds[i]);
+	stop();
+}
