@@ -6,7 +6,7 @@
 #
 # Each class of inputs is tried with a stream of the guest beside it going on. Nested virtualization under TCG breaks (lab/README.md), and most
 # of all in a guest under traffic for minutes: where the guest does not even answer on its command port, which has nothing to do with
-# its VF, it is started again and the class with it. A guest that answers and has lost a packet is a failure at once.
+# its VF, it is started again and the class with it. A guest that answers and has lost a packet, or whose stream hangs, is a failure.
 . /share/lab/lib/all.sh
 parts=("$@")
 [[ $# -gt 0 ]] || parts=(vfio qmp control)
@@ -37,10 +37,27 @@ good_comes() {
 	return 1
 }
 good_answers() { autopsy=no guest_run good true 10 >/dev/null 2>&1; }
-# stream_stop waits for both ends for good, and one of them may not come: a guest that breaks down at the end, or takes a triple fault
+# stream_stop waits for both ends for good, and one of them may not come: a guest that breaks down at the end, a path that has stalled.
+stream_over() { ! kill -0 "$(</run/lab/good.stream.wire.pid)" 2>/dev/null && ! kill -0 "$(</run/lab/good.stream.guest.pid)" 2>/dev/null; }
 stream_ends() {
-	kill -TERM "$(<"/run/lab/good.stream.wire.pid")"
-	wait_until 20 eval '! kill -0 "$(</run/lab/good.stream.wire.pid)" && ! kill -0 "$(</run/lab/good.stream.guest.pid)"' 2>/dev/null && stream_stop good
+	kill -TERM "$(</run/lab/good.stream.wire.pid)" || true
+	wait_until 20 stream_over && stream_stop good
+}
+# Its path has stalled and the guest is there: what it looks like, and the end of the stream by force.
+stream_stalled() {
+	local out=/run/lab/good.stream
+	wire ip -s link show wire0
+	wire timeout 3 tcpdump -nni wire0 -c 20 || true
+	wire ping -c 5 -i 0.2 -W 1 10.9.0.11 || true
+	ip -s -d link show "$pf"
+	ethtool -S "$pf" | grep -v ': 0$' || true
+	grep -E 'eth0|vfio' /proc/interrupts
+	autopsy=no guest_run good 'ip -s link; ip neigh; cat /proc/interrupts; dmesg | tail -n 8; killall -TERM udpstream; usleep 1000000; killall -KILL udpstream' 15 || true
+	dmesg | tail -n 15
+	kill -KILL "$(<"$out.wire.pid")" || true
+	wait "$(<"$out.wire.pid")" "$(<"$out.guest.pid")" || true
+	cat "$out.wire" "$out.guest" "$out.wire.err"
+	stream='{"to_guest":{"sent":0,"received":0,"lost":null},"from_guest":{"sent":0,"received":0,"lost":null}}'
 }
 good_again() {
 	local out=/run/lab/good.stream
@@ -58,7 +75,7 @@ client() { (ulimit -n 4096 && exec nice -n 10 taskset -c 0 /usr/bin/python3 -ISE
 
 # hostile PART ARG... -- CLASS...
 hostile() {
-	local how=() part=$1 class try line verdict n missed more desc why took here
+	local how=() part=$1 class try line verdict n missed more desc why took here stalled
 	while [[ $1 != -- ]]; do how+=("$1"); shift; done
 	shift
 	for class; do
@@ -66,10 +83,15 @@ hostile() {
 			stream_start good 10.9.0.11 "$stream_rate" || true
 			line=$(client "${how[@]}" "$class" | tail -n 1)
 			[[ -n $line ]] || line="not ok	0	0	0	$part $class	no report: see hostile.err	-"
-			good_answers && stream_ends && break
+			stalled=no
+			if good_answers; then
+				stream_ends && break
+				if good_answers; then stalled=yes; break; fi
+			fi
 			[[ $try -lt 6 ]] || bail "the guest beside it breaks down each time"
 			good_again
 		done
+		[[ $stalled == no ]] || stream_stalled
 		IFS=$'\t' read -r verdict n missed more desc why took <<<"$line"
 		# an end that never heard how much the other has sent has lost what it did not get
 		here=$(jq '(.to_guest.lost // (.from_guest.sent - .to_guest.received)) + (.from_guest.lost // (.to_guest.sent - .from_guest.received))' <<<"$stream")
@@ -77,6 +99,7 @@ hostile() {
 		packets=$((packets + $(jq '.to_guest.sent + .from_guest.sent' <<<"$stream")))
 		echo "$class: $took"
 		[[ $here -eq 0 ]] || verdict="not ok" why+="; the guest beside it lost $here packets"
+		[[ $stalled == no ]] || verdict="not ok" why+="; the path of the guest beside it stalled"
 		if [[ $verdict == ok ]]; then ok "$desc: $n"; else not_ok "$desc: $n" "$why"; fi
 	done
 }
