@@ -164,6 +164,12 @@ FUZZ_O := $(O)/fuzz
 FUZZ_INCLUDES := -Itests/fuzz -Idaemon -Ivmm
 FUZZ_DEPS := $(C_FILES) $(wildcard include/*.h tests/fuzz/*.h)
 FUZZ_LIBS = $(1)/libdaemon.a $(1)/libgangway.a $(call libs,$(PKGS))
+ifneq ($(words $(FUZZER))$(filter-out libfuzzer afl both,$(FUZZER)),1)
+$(error FUZZER=$(FUZZER): it takes libfuzzer, afl or both)
+endif
+ifneq ($(filter-out $(FUZZERS),$(TARGETS)),)
+$(error TARGETS: no fuzz target $(filter-out $(FUZZERS),$(TARGETS)); there are $(FUZZERS))
+endif
 FUZZ_KINDS := $(if $(filter both,$(FUZZER)),libfuzzer afl,$(FUZZER))
 
 $(FUZZ_O)/libfuzzer/bin/%: tests/fuzz/%.c $(FUZZ_DEPS)

@@ -15,7 +15,6 @@
 #include "iommu.h"
 
 #define DEVCTL_CLIENTS 4
-
 #define DEVCTL_STATUS_MS 100 /* unasked status messages are at least this far apart */
 
 /* What status tells. */

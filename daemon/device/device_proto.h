@@ -5,12 +5,12 @@
  * Control: SOCK_SEQPACKET, one JSON object a datagram.
  *   -> {"op":"hello"}   <- {"op":"hello","version":1,"pid":N,"id":"...","bdf":"...","status":{...}} and, by SCM_RIGHTS, container, group, device
  *   -> {"op":"status"}  <- {"op":"status","status":{...}}
- *   -> {"op":"shared","on":true}  <- {"op":"shared"}: as quarantine, because some of its memory is another guest's
  *   -> {"op":"stop"}    <- {"op":"stop"}, then the end of the process
  *   -> {"op":"quarantine","on":true}  <- {"op":"quarantine"}; the VF's bus mastering is withheld until it is said to be off; said again, done again
+ *   -> {"op":"shared","on":true}  <- {"op":"shared"}; the same, because some of its memory is another guest's
  *   -> {"op":"dma","from":"0x...","tag":N}  <- {"op":"dma","tag":N,"ranges":[RANGE,...],"next":"0x..."|null,"totals":{...}}: the DMA address
  *      space, DEVICE_DMA_RANGES of its ranges at a time: devctl_dma.c
- * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings, "degraded" or "held" have changed.
+ * Unasked: {"op":"status",...} when the client, bus mastering, the vectors, the mappings, "degraded", "held" or the files that memory is mapped from have changed.
  * Anything else is answered {"op":"error","message":"..."}.
  */
 #ifndef GANGWAY_DEVICE_PROTO_H
