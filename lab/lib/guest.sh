@@ -47,6 +47,8 @@ guest_run() {
 guest_autopsy() {
 	local i
 	date
+	echo "does it answer?"
+	autopsy=no guest_run "$1" 'cat /proc/uptime; ps; ls -l /sys/bus/pci/devices /sys/class/net; dmesg | tail -n 30' 5 || true
 	for i in 1 2 3; do
 		guest_qmp "$1" human-monitor-command command-line='info registers' | tr -d '\r' | sed 's/\\r\\n/\n/g' | grep -E 'RIP|HLT|CPU#' || true
 	done
@@ -62,9 +64,13 @@ guest_autopsy() {
 }
 guest_mark() { keeper_call "$1" '{op: "mark"}' | value; }
 guest_wait() {
-	local name=$1 event=$2 match=${3:-} seconds=${4:-30} since=${5:-0}
-	keeper_call "$name" --arg e "$event" --argjson m "${match:-null}" --argjson t "$seconds" --argjson s "$since" \
-		'{op: "wait", event: $e, match: $m, timeout: $t, since: $s}' | value
+	local name=$1 event=$2 match=${3:-} seconds=${4:-30} since=${5:-0} answer
+	answer=$(keeper_call "$name" --arg e "$event" --argjson m "${match:-null}" --argjson t "$seconds" --argjson s "$since" \
+		'{op: "wait", event: $e, match: $m, timeout: $t, since: $s}') || true
+	if [[ $(jq -r .ok <<<"$answer") != true && $event == GUEST_NET && ${autopsy:-yes} != no ]]; then
+		guest_autopsy "$name" >>"$lab_log/$name.autopsy" 2>&1
+	fi
+	value <<<"$answer"
 }
 guest_vf_wait() { guest_wait "$1" GUEST_NET '{"action":"add","driver":"igbvf"}' "${3:-30}" "$2" | jq -r .name; }
 guest_address() {
