@@ -4,6 +4,10 @@
  * of the next child's ends at or below it. A bound may be higher than what is left of its child, so a search may come out at the end of a
  * leaf: the next leaf, which is never empty, goes on. The last bound of each level is UINT64_MAX.
  *
+ * search() has no branch that depends on an address: nothing is guessed wrong, and the processor has several lookups under way at once. A
+ * change looks for its place in the leaf with a plain loop instead: one wrong guess, but what follows, two searches and two moves on the
+ * same memory, does not wait for loads.
+ *
  * A node that gets too thin is merged with a neighbour where both fit well into one, else they share: but for the root none has fewer than
  * THIN entries.
  */
@@ -14,18 +18,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FANOUT 16 /* ends of two cache lines */
+#define GROUP 4 /* entries searched or moved at a time: a loop that goes round less often is guessed wrong less often */
+#define FANOUT (7 * GROUP)
+#define SLOTS (FANOUT + GROUP)
 #define THIN (FANOUT / 4)
-#define HEIGHT_MAX 16 /* of THIN children each: 4^16 */
+#define HEIGHT_MAX 16 /* of THIN children each: 7^16 */
 
-/* Entries from nr on are UINT64_MAX and NULL, so that a search needs not know nr. */
-struct range_tree {
-	uint64_t last[FANOUT]; /* of the range, or the bound of the child */
-	uint64_t first[FANOUT]; /* leaf */
+struct entry {
+	uint64_t first; /* leaf */
 	union {
-		struct range_node *range[FANOUT];
-		struct range_tree *child[FANOUT];
+		struct range_node *range;
+		struct range_tree *child;
 	};
+};
+
+/* Slots from nr on are UINT64_MAX and NULL: a search needs not know nr, and a move of whole groups may run into them. */
+struct range_tree {
+	uint64_t last[SLOTS]; /* of the range, or the bound of the child: all that is compared, in four cache lines */
+	struct entry entry[SLOTS];
 	struct range_tree *next; /* leaf: the one after it */
 	unsigned nr;
 } __attribute__((aligned(64)));
@@ -37,15 +47,22 @@ struct path {
 };
 
 /*
- * Index of the first entry whose last is at or above @addr; nr: none. All of them are looked at: no branch depends on an address, and no load
- * on another one, which beats halving for so few.
+ * Index of the first entry whose last is at or above @addr; nr: none. First the group, by the last one of each but the last group, then in
+ * the group. Each comparison is an addition.
  */
 static unsigned search(const struct range_tree *t, uint64_t addr)
 {
+	const uint64_t *group;
 	unsigned below = 0;
 
-	for (unsigned i = 0; i < FANOUT; i++)
+#pragma GCC unroll 16
+	for (unsigned i = GROUP - 1; i < FANOUT - 1; i += GROUP)
 		below += t->last[i] < addr;
+	below *= GROUP;
+	group = &t->last[below];
+#pragma GCC unroll 16
+	for (unsigned i = 0; i < GROUP; i++)
+		below += group[i] < addr;
 	return below;
 }
 
@@ -56,40 +73,52 @@ static struct range_tree *descend(const struct range_map *map, uint64_t addr, st
 	for (unsigned level = 0; level + 1 < map->height; level++) {
 		path->node[level] = t;
 		path->at[level] = search(t, addr);
-		t = t->child[path->at[level]];
+		t = t->entry[path->at[level]].child;
 	}
 	return t;
 }
 
-static const struct range_tree *leaf_of(const struct range_map *map, uint64_t addr)
+/* NULL: the map is empty. */
+static struct range_tree *leaf_of(const struct range_map *map, uint64_t addr)
 {
-	const struct range_tree *t = map->root;
+	struct range_tree *t = map->root;
 
 	for (unsigned level = map->height; level > 1; level--)
-		t = t->child[search(t, addr)];
+		t = t->entry[search(t, addr)].child;
+	if (map->height > 1) /* the leaf may not be in a cache, and which entry it is will only be known when the ends are */
+		for (unsigned i = 0; i < FANOUT; i += GROUP)
+			__builtin_prefetch(&t->entry[i]);
 	return t;
+}
+
+/* Of the lowest range with last >= @addr. NULL: none. */
+static inline const struct entry *entry_from(const struct range_map *map, uint64_t addr)
+{
+	const struct range_tree *t = leaf_of(map, addr);
+	unsigned at = t ? search(t, addr) : 0;
+
+	if (t && at < t->nr)
+		return &t->entry[at];
+	return t && t->next ? t->next->entry : NULL;
 }
 
 struct range_node *range_map_from(const struct range_map *map, uint64_t addr)
 {
-	const struct range_tree *t = leaf_of(map, addr);
-	unsigned at = t ? search(t, addr) : 0;
+	const struct entry *e = entry_from(map, addr);
 
-	if (t && at < FANOUT && t->range[at])
-		return t->range[at];
-	return t && t->next ? t->next->range[0] : NULL;
+	return e ? e->range : NULL;
 }
 
 struct range_node *range_map_find(const struct range_map *map, uint64_t addr)
 {
-	const struct range_tree *t = leaf_of(map, addr);
-	unsigned at = t ? search(t, addr) : 0;
+	const struct entry *e = entry_from(map, addr);
+	uintptr_t hit;
 
-	if (t && (at == FANOUT || !t->range[at])) {
-		t = t->next;
-		at = 0;
-	}
-	return t && t->first[at] <= addr ? t->range[at] : NULL;
+	if (!e)
+		return NULL;
+	/* a mask: the address may as well be in a hole, and a branch that is guessed wrong is known only when the loads are there */
+	hit = (uintptr_t)e->range & -(uintptr_t)(e->first <= addr);
+	return (struct range_node *)hit; /* NOLINT(performance-no-int-to-ptr) */
 }
 
 struct range_node *range_map_next(const struct range_map *map, const struct range_node *node)
@@ -99,37 +128,41 @@ struct range_node *range_map_next(const struct range_map *map, const struct rang
 
 /* --- inserting --- */
 
-/* By hand: for so few, calls of memmove(3) cost more than they move. */
-static void open_gap(struct range_tree *t, unsigned at)
+/* Entries from @at on make room for one: the highest group first, which starts at or below nr. */
+static void open_gap(struct range_tree *t, size_t at)
 {
-	for (unsigned i = t->nr; i > at; i--) {
-		t->last[i] = t->last[i - 1];
-		t->first[i] = t->first[i - 1];
-		t->child[i] = t->child[i - 1];
+	for (size_t from = at + (t->nr - at) / GROUP * GROUP;; from -= GROUP) {
+#pragma GCC unroll 16
+		for (size_t i = GROUP; i > 0; i--) {
+			t->last[from + i] = t->last[from + i - 1];
+			t->entry[from + i] = t->entry[from + i - 1];
+		}
+		if (from == at)
+			break;
 	}
 	t->nr++;
 }
 
-/* Entries from nr to @end are no more. */
+static void close_gap(struct range_tree *t, size_t at)
+{
+	do {
+#pragma GCC unroll 16
+		for (size_t i = 0; i < GROUP; i++) {
+			t->last[at + i] = t->last[at + i + 1];
+			t->entry[at + i] = t->entry[at + i + 1];
+		}
+		at += GROUP;
+	} while (at < t->nr);
+	t->nr--;
+}
+
+/* Slots from nr to @end are no more. */
 static void clear(struct range_tree *t, unsigned end)
 {
 	for (unsigned i = t->nr; i < end; i++) {
 		t->last[i] = UINT64_MAX;
-		t->child[i] = NULL;
+		t->entry[i] = (struct entry){ 0 };
 	}
-}
-
-static void close_gap(struct range_tree *t, unsigned at)
-{
-	unsigned end = t->nr - 1;
-
-	for (unsigned i = at; i < end; i++) {
-		t->last[i] = t->last[i + 1];
-		t->first[i] = t->first[i + 1];
-		t->child[i] = t->child[i + 1];
-	}
-	t->nr = end;
-	clear(t, end + 1);
 }
 
 /* Append entries [@from, nr) of @t to @to. */
@@ -138,8 +171,7 @@ static void move_tail(struct range_tree *to, struct range_tree *t, unsigned from
 	unsigned n = t->nr - from;
 
 	memcpy(&to->last[to->nr], &t->last[from], n * sizeof(t->last[0]));
-	memcpy(&to->first[to->nr], &t->first[from], n * sizeof(t->first[0]));
-	memcpy(&to->child[to->nr], &t->child[from], n * sizeof(struct range_tree *));
+	memcpy(&to->entry[to->nr], &t->entry[from], n * sizeof(t->entry[0]));
 	to->nr += n;
 	t->nr = from;
 	clear(t, from + n);
@@ -151,25 +183,15 @@ static void move_tail(struct range_tree *to, struct range_tree *t, unsigned from
  */
 static void split(struct range_tree *parent, unsigned at, struct range_tree *fresh)
 {
-	struct range_tree *t = parent->child[at];
+	struct range_tree *t = parent->entry[at].child;
 
 	move_tail(fresh, t, FANOUT / 2);
 	fresh->next = t->next;
 	t->next = fresh;
 	open_gap(parent, at);
-	parent->child[at] = t;
+	parent->entry[at].child = t;
 	parent->last[at] = t->last[t->nr - 1];
-	parent->child[at + 1] = fresh;
-}
-
-static void free_list(struct range_tree *list)
-{
-	while (list) {
-		struct range_tree *next = list->next;
-
-		free(list);
-		list = next;
-	}
+	parent->entry[at + 1].child = fresh;
 }
 
 static struct range_tree *take(struct range_tree **list)
@@ -190,11 +212,12 @@ static struct range_tree *new_list(unsigned nr)
 		struct range_tree *t = aligned_alloc(_Alignof(struct range_tree), sizeof(*t));
 
 		if (!t) {
-			free_list(list);
+			while (list)
+				free(take(&list));
 			return NULL;
 		}
 		t->nr = 0;
-		clear(t, FANOUT);
+		clear(t, SLOTS);
 		t->next = list;
 		list = t;
 	}
@@ -206,29 +229,42 @@ static void grow(struct range_map *map, struct range_tree *root)
 {
 	root->nr = 1;
 	root->last[0] = UINT64_MAX;
-	root->child[0] = map->root;
+	root->entry[0].child = map->root;
 	map->root = root;
 	map->height++;
 }
 
-/* How many nodes an insertion below needs: one for each full node from the leaf up, without a gap, and one for a new root. */
-static unsigned nodes_needed(const struct range_map *map, const struct path *path, const struct range_tree *leaf)
+/* How many nodes an insertion into a full leaf needs: one for each full node from the leaf up, without a gap, and one for a new root. */
+static unsigned nodes_needed(const struct range_map *map, const struct path *path)
 {
 	unsigned nr = 0, level = map->height;
 
-	if (leaf->nr < FANOUT)
-		return 0;
 	do
 		nr++, level--;
 	while (level && path->node[level - 1]->nr == FANOUT);
 	return level ? nr : nr + 1;
 }
 
-/* Make room in the leaf where @addr belongs, from the top down, so that every parent has room for one more. */
-static struct range_tree *make_room(struct range_map *map, uint64_t addr, struct range_tree *list, unsigned nr)
+/*
+ * The leaf where @addr belongs, which is full, or the first one, with room in it: nodes split from the top down, so that every parent has
+ * room for one more. NULL: no memory. Not inlined: few insertions need what is on the stack here.
+ */
+static __attribute__((noinline)) struct range_tree *make_room(struct range_map *map, uint64_t addr)
 {
-	struct range_tree *t;
+	struct range_tree *t, *list;
+	struct path path;
+	unsigned nr;
 
+	if (!map->root) {
+		map->root = new_list(1);
+		map->height = map->root ? 1 : 0;
+		return map->root;
+	}
+	descend(map, addr, &path);
+	nr = nodes_needed(map, &path);
+	list = new_list(nr);
+	if (!list)
+		return NULL;
 	if (nr > map->height)
 		grow(map, take(&list));
 	t = map->root;
@@ -236,11 +272,11 @@ static struct range_tree *make_room(struct range_map *map, uint64_t addr, struct
 		unsigned at = search(t, addr);
 
 		/* the nodes were counted from the leaf up: those above the gap are left as they are, full or not */
-		if (t->child[at]->nr == FANOUT && list && level - 1 <= nr) {
+		if (t->entry[at].child->nr == FANOUT && list && level - 1 <= nr) {
 			split(t, at, take(&list));
 			at = search(t, addr);
 		}
-		t = t->child[at];
+		t = t->entry[at].child;
 	}
 	return t;
 }
@@ -251,39 +287,29 @@ static bool overlaps(const struct range_map *map, const struct range_tree *leaf,
 	const struct range_node *hit;
 
 	if (at > 0 && at < leaf->nr)
-		return leaf->last[at - 1] >= node->first || leaf->first[at] <= node->last;
+		return leaf->last[at - 1] >= node->first || leaf->entry[at].first <= node->last;
 	hit = range_map_from(map, node->first); /* a neighbour is in another leaf */
 	return hit && hit->first <= node->last;
 }
 
 int range_map_insert(struct range_map *map, struct range_node *node)
 {
-	struct range_tree *leaf, *list = NULL;
-	struct path path;
-	unsigned at, nr;
+	struct range_tree *leaf = leaf_of(map, node->last);
+	unsigned at = 0;
 
-	if (!map->root) {
-		map->root = new_list(1);
-		if (!map->root)
-			return -ENOMEM;
-		map->height = 1;
-	}
-	leaf = descend(map, node->last, &path);
-	at = search(leaf, node->last);
-	if (overlaps(map, leaf, at, node))
+	while (leaf && leaf->last[at] < node->last)
+		at++;
+	if (leaf && overlaps(map, leaf, at, node))
 		return -EEXIST;
-	nr = nodes_needed(map, &path, leaf);
-	if (nr) {
-		list = new_list(nr);
-		if (!list)
+	if (!leaf || leaf->nr == FANOUT) {
+		leaf = make_room(map, node->last);
+		if (!leaf)
 			return -ENOMEM;
-		leaf = make_room(map, node->last, list, nr);
 		at = search(leaf, node->last);
 	}
 	open_gap(leaf, at);
-	leaf->first[at] = node->first;
 	leaf->last[at] = node->last;
-	leaf->range[at] = node;
+	leaf->entry[at] = (struct entry){ .first = node->first, .range = node };
 	map->nr++;
 	return 0;
 }
@@ -293,7 +319,7 @@ int range_map_insert(struct range_map *map, struct range_node *node)
 /* Merge children @at and @at + 1 of @parent into the lower. */
 static void merge(struct range_tree *parent, unsigned at)
 {
-	struct range_tree *low = parent->child[at], *high = parent->child[at + 1];
+	struct range_tree *low = parent->entry[at].child, *high = parent->entry[at + 1].child;
 
 	/* the lower one's own last bound, on an inner level, is the parent's: what is above it is in the upper one */
 	move_tail(low, high, 0);
@@ -306,7 +332,7 @@ static void merge(struct range_tree *parent, unsigned at)
 /* Children @at and @at + 1 of @parent, one of them thin and the other not, share what they have. */
 static void share(struct range_tree *parent, unsigned at)
 {
-	struct range_tree *low = parent->child[at], *high = parent->child[at + 1], rest = *high;
+	struct range_tree *low = parent->entry[at].child, *high = parent->entry[at + 1].child, rest = *high;
 	unsigned half = (low->nr + high->nr) / 2;
 
 	high->nr = 0;
@@ -321,24 +347,13 @@ static void share(struct range_tree *parent, unsigned at)
 	parent->last[at] = low->last[low->nr - 1];
 }
 
-/* Child @at of @parent has got thin. A parent has two children at least. */
-static void thicken(struct range_tree *parent, unsigned at)
-{
-	unsigned low = at + 1 < parent->nr ? at : at - 1;
-
-	if (parent->child[low]->nr + parent->child[low + 1]->nr <= FANOUT * 3 / 4)
-		merge(parent, low);
-	else
-		share(parent, low);
-}
-
 /* A root with one child is a level too many; one with nothing, all of it. */
 static void shrink(struct range_map *map)
 {
 	while (map->height > 1 && map->root->nr == 1) {
 		struct range_tree *t = map->root;
 
-		map->root = t->child[0];
+		map->root = t->entry[0].child;
 		map->height--;
 		free(t);
 	}
@@ -349,16 +364,35 @@ static void shrink(struct range_map *map)
 	map->height = 0;
 }
 
-void range_map_remove(struct range_map *map, struct range_node *node)
+/* The leaf where @addr belongs has got thin. Not inlined: few removals need what is on the stack here. */
+static __attribute__((noinline)) void thicken(struct range_map *map, uint64_t addr)
 {
 	struct path path;
-	struct range_tree *t = descend(map, node->last, &path);
+	struct range_tree *t = descend(map, addr, &path);
 
-	close_gap(t, search(t, node->last));
-	map->nr--;
 	for (unsigned level = map->height - 1; level > 0 && t->nr < THIN; level--) {
+		unsigned low;
+
 		t = path.node[level - 1]; /* NOLINT(clang-analyzer-core.uninitialized.Assign): descend() has filled it */
-		thicken(t, path.at[level - 1]);
+		low = path.at[level - 1];
+		low -= low + 1 == t->nr; /* with its neighbour: a parent has two children at least */
+		if (t->entry[low].child->nr + t->entry[low + 1].child->nr <= FANOUT * 3 / 4)
+			merge(t, low);
+		else
+			share(t, low);
 	}
 	shrink(map);
+}
+
+void range_map_remove(struct range_map *map, struct range_node *node)
+{
+	struct range_tree *t = leaf_of(map, node->last);
+	unsigned at = 0;
+
+	while (t->entry[at].range != node)
+		at++;
+	close_gap(t, at);
+	map->nr--;
+	if (t->nr < THIN)
+		thicken(map, node->last);
 }
