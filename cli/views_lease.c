@@ -45,12 +45,13 @@ static char *lease_vf_long(json_t *lease, const char *key)
 	return text;
 }
 
-/* Every lease has a `why`, that of its last change of state; it is news only while the lease is not as it should be. */
+/* Every lease has a `why`, that of its last change of state; it is news only while the lease is not as it should be, or that is in doubt. */
 static bool needs_why(json_t *lease)
 {
 	const char *state = cli_str(lease, "state");
 
-	return !state || (strcmp(state, "attached") != 0 && strcmp(state, "prepared") != 0) || cli_str(lease, "reason");
+	return !state || (strcmp(state, "attached") != 0 && strcmp(state, "prepared") != 0) || cli_str(lease, "reason") ||
+	       json_is_false(json_object_get(lease, "confirmed"));
 }
 
 static double gib(json_t *obj, const char *key)

@@ -355,14 +355,18 @@ void op_check_driven(struct op *op)
 		drive_done(op, 0, NULL);
 }
 
+static int guest_lost(const struct op *op, struct err *err)
+{
+	return err_set(err, -ECONNRESET, "guest.ended", "guest %s: %s while its driver was awaited", op->lease->guest, op->lost);
+}
+
 void op_guest_lost(struct op *op, const char *what)
 {
 	struct err err;
 
-	if (!op->awaiting_guest)
-		return;
-	err_set(&err, -ECONNRESET, "guest.ended", "guest %s: %s while its driver was awaited", op->lease->guest, what);
-	drive_done(op, -ECONNRESET, &err);
+	op->lost = what;
+	if (op->awaiting_guest)
+		drive_done(op, guest_lost(op, &err), &err);
 }
 
 static int on_drive_timer(sd_event_source *s, uint64_t usec, void *ctx)
@@ -395,6 +399,7 @@ int step_drive(void *ctx, struct err *err)
 	uint64_t now;
 	int r;
 
+	op->lost = NULL; /* what was lost before the VF was plugged is another guest's */
 	if (vf_is_driven(op))
 		return 0;
 	r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
@@ -405,4 +410,27 @@ int step_drive(void *ctx, struct err *err)
 		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
 	op->awaiting_guest = true;
 	return STEP_PENDING;
+}
+
+/* --- publish --- */
+
+/* The last look: while the record was being written, the guest may have gone. */
+int step_publish(void *ctx, struct err *err)
+{
+	const struct op *op = ctx;
+
+	return op->lost && !op->lease->prepared ? guest_lost(op, err) : 0;
+}
+
+void after_publish(void *ctx)
+{
+	struct op *op = ctx;
+	struct lease *l = op->lease;
+
+	if (l->prepared) {
+		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
+		return;
+	}
+	lease_set_state(l, LEASE_ATTACHED, "the guest has the VF");
+	lease_set_leg(l, LEG_PASSTHROUGH, l->reason);
 }

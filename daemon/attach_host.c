@@ -412,31 +412,20 @@ int undo_open(void *ctx, struct err *err)
 	return 0;
 }
 
-/* --- record, publish --- */
+/* --- record --- */
 
+/*
+ * For the next gangwayd to begin with. A prepared lease has no guest to ask, and is nothing without it. Whether a hot attach came through
+ * is seen from whether the guest has the device: it is not undone for want of a line in its record.
+ */
 int step_record(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
+	struct err why;
 
-	return save(op, LEASE_PREPARED, &op->lease->undo, err);
-}
-
-int step_publish(void *ctx, struct err *err)
-{
-	(void)ctx;
-	(void)err;
+	if (op->lease->prepared)
+		return save(op, LEASE_PREPARED, &op->lease->undo, err);
+	if (save(op, LEASE_ATTACHED, &op->lease->undo, &why) < 0)
+		op_warn(op, "it is not recorded as attached: %s", why.msg);
 	return 0;
-}
-
-void after_publish(void *ctx)
-{
-	struct op *op = ctx;
-	struct lease *l = op->lease;
-
-	if (l->prepared) {
-		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
-		return;
-	}
-	lease_set_state(l, LEASE_ATTACHED, "the guest has the VF");
-	lease_set_leg(l, LEG_PASSTHROUGH, l->reason);
 }

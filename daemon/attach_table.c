@@ -18,17 +18,6 @@ static bool is_hot(const void *ctx)
 	return !op->lease->prepared;
 }
 
-/*
- * A hot lease needs no second record: whether an interrupted attach came through is seen from whether the guest has the device
- * (recover.c). A prepared one has no guest to ask.
- */
-static bool is_prepared(const void *ctx)
-{
-	const struct op *op = ctx;
-
-	return op->lease->prepared;
-}
-
 static bool is_vfio_user(const void *ctx)
 {
 	const struct op *op = ctx;
@@ -154,8 +143,9 @@ static void what_drive(const void *ctx, char *buf, size_t size)
 
 static void what_record(const void *ctx, char *buf, size_t size)
 {
-	(void)ctx;
-	snprintf(buf, size, "record the lease as prepared");
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "record the lease as %s", op->lease->prepared ? "prepared" : "attached");
 }
 
 static void what_publish(const void *ctx, char *buf, size_t size)
@@ -222,7 +212,7 @@ const struct step attach_table[] = {
 	  .run = step_plug,
 	  .undo = step_unplug },
 	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_hot, .what = what_drive, .run = step_drive },
-	{ .name = "record", .worker = true, .applies = is_prepared, .what = what_record, .run = step_record },
+	{ .name = "record", .worker = true, .what = what_record, .run = step_record },
 	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
 };
 const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);

@@ -108,6 +108,7 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	l->device_uid = free_device_uid(d);
 	l->port = free_port(d, guest);
 	l->state = LEASE_ATTACHING;
+	l->confirmed = true;
 	l->since = time(NULL);
 	l->group_id = -1;
 	l->undo.group_id = -1;
@@ -139,12 +140,24 @@ void lease_set_state(struct lease *l, enum lease_state to, const char *why)
 		return;
 	}
 	l->state = to;
+	l->confirmed = true;
 	l->since = time(NULL);
 	snprintf(l->why, sizeof(l->why), "%s", why);
 	log_info("lease %s: %s -> %s (%s)", l->id, lease_state_to_string(from), lease_state_to_string(to), why);
 	ctl_event(l->daemon->ctl, "lease", l->id,
 		  json_pack("{s:s, s:s, s:s, s:o}", "from", lease_state_to_string(from), "to", lease_state_to_string(to), "why",
 			    why, "lease", lease_to_json(l)));
+}
+
+void lease_confirm(struct lease *l, const char *why)
+{
+	if (l->confirmed)
+		return;
+	l->confirmed = true;
+	snprintf(l->why, sizeof(l->why), "%s", why);
+	log_info("lease %s: %s, confirmed (%s)", l->id, lease_state_to_string(l->state), why);
+	ctl_event(l->daemon->ctl, "lease", l->id,
+		  json_pack("{s:b, s:s, s:o}", "confirmed", 1, "why", why, "lease", lease_to_json(l)));
 }
 
 void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason)

@@ -56,6 +56,7 @@ struct lease {
 	enum lease_state state; /* lease_set_state() alone writes it */
 	char why[256]; /* of the last transition */
 	int64_t since; /* seconds since the epoch */
+	bool confirmed; /* false: the state is what the record of a former gangwayd says, its guest has not been asked yet */
 	enum lease_leg leg;
 	enum lease_reason reason;
 
@@ -90,6 +91,8 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 struct lease *lease_free(struct lease *l);
 
 void lease_set_state(struct lease *l, enum lease_state to, const char *why);
+/* The state that was recorded is the one found, because @why. Nothing to do where it was not in doubt. */
+void lease_confirm(struct lease *l, const char *why);
 void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason);
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic); /* @nic NULL: the guest's only one */
@@ -103,7 +106,10 @@ void lease_set_vf(struct lease *l, const char *vf_bdf);
 
 /* For the control protocol. */
 json_t *lease_to_json(const struct lease *l);
-/* The record in the state database, and back (-EINVAL with @err: not ours, or damaged). */
+/*
+ * The record in the state database, and back (-EINVAL with @err: not ours, or damaged): in the state recorded, to be confirmed by the
+ * guest.
+ */
 json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo);
 int lease_from_record(struct daemon *d, const json_t *record, struct lease **ret, struct err *err);
 

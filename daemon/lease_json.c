@@ -33,13 +33,14 @@ json_t *lease_to_json(const struct lease *l)
 	char vf[IF_NAMESIZE + 16];
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:n, s:s?, s:o, s:o, s:o}",
-			 "id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "why", l->why,
-			 "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason), "since",
-			 (json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf",
-			 l->vf_bdf[0] ? l->vf_bdf : NULL, "via", lease_via_to_string(l->via), "prepared", l->prepared, "policy",
-			 policy_to_json(&l->want), "standby", "socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device",
-			 device_to_json(l->dev), "error", err_to_json(&l->error), "faults", faults_to_json(l));
+	return json_pack(
+		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:n, s:s?, s:o, s:o, s:o}", "id",
+		l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed", l->confirmed,
+		"why", l->why, "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason), "since",
+		(json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf", l->vf_bdf[0] ? l->vf_bdf : NULL,
+		"via", lease_via_to_string(l->via), "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby",
+		"socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
+		err_to_json(&l->error), "faults", faults_to_json(l));
 }
 
 json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
@@ -109,7 +110,6 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
 		return -EINVAL;
 	lease_set_vf(l, bdf);
-	l->state = lease_state_from_string(r->state);
 	l->vf_index = (unsigned)r->vf_index;
 	l->group_id = r->group_id;
 	l->prepared = r->prepared;
@@ -125,6 +125,23 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	l->undo.group_uid = (uid_t)r->undo_uid;
 	l->undo.group_gid = (gid_t)r->undo_gid;
 	return 0;
+}
+
+/*
+ * By way of the one setter: a record cannot bring a lease where no transition leads, it is LEASE_ATTACHING then, as is one of a host that
+ * has booted since.
+ */
+static void take_state(struct lease *l, enum lease_state state)
+{
+	static const char why[] = "as recorded, its VMM has not confirmed it yet";
+
+	if (!strcmp(l->boot_id, l->daemon->boot_id) && lease_transition_legal(l->state, state))
+		lease_set_state(l, state, why);
+	else
+		snprintf(l->why, sizeof(l->why), "%s", why);
+	if (l->state == LEASE_ATTACHED)
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+	l->confirmed = false;
 }
 
 int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, struct err *err)
@@ -147,6 +164,7 @@ int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, str
 		lease_free(l);
 		return r;
 	}
+	take_state(l, lease_state_from_string(rec.state));
 	*ret = l;
 	return 0;
 }

@@ -43,6 +43,7 @@ struct op {
 	bool awaiting_answer; /* the "answer" step is under way */
 	char bus[VMM_ID_MAX]; /* root port the VF goes into */
 	bool awaiting_guest; /* the "drive" step is under way */
+	const char *lost; /* what became of the guest or its device since that began, NULL: nothing */
 	bool awaiting_process; /* the undo of "serve" is under way */
 	bool awaiting_vmm; /* whether the VMM runs is waited for */
 	int (*vmm_awaited_by)(void *ctx, struct err *err); /* the step that does, or has: each does once */
@@ -73,8 +74,6 @@ int step_open(void *ctx, struct err *err);
 void after_open(void *ctx);
 int undo_open(void *ctx, struct err *err);
 int step_record(void *ctx, struct err *err);
-int step_publish(void *ctx, struct err *err);
-void after_publish(void *ctx);
 
 /* attach_guest.c: the steps that talk to the guest's VMM */
 int step_ask_guest(void *ctx, struct err *err);
@@ -84,9 +83,11 @@ void op_forget_question(struct op *op);
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);
+int step_publish(void *ctx, struct err *err);
+void after_publish(void *ctx);
 /* Has the guest's driver started the VF? Called on every hint; ends the "drive" step when it has. */
 void op_check_driven(struct op *op);
-/* Waiting for the guest's driver has become pointless, because @what. Nothing to do where it is not awaited. */
+/* The guest is not to be waited for any more, because @what (a literal): what is under way with it, or is about to be published, fails. */
 void op_guest_lost(struct op *op, const char *what);
 void op_plug_of(const struct op *op, struct vmm_plug *ret);
 

@@ -34,6 +34,14 @@ static void end_lease(struct lease *l, const char *why)
 
 /* --- the guest ends --- */
 
+#define READY "ready for the guest to start"
+
+static void back_to_prepared(struct lease *l, const char *why)
+{
+	lease_set_leg(l, LEG_NONE, REASON_NONE);
+	lease_set_state(l, LEASE_PREPARED, why);
+}
+
 static void guest_gone_lease(struct lease *l)
 {
 	if (l->op) {
@@ -41,8 +49,9 @@ static void guest_gone_lease(struct lease *l)
 		return;
 	}
 	if (l->prepared && l->state == LEASE_ATTACHED) {
-		lease_set_leg(l, LEG_NONE, REASON_NONE);
-		lease_set_state(l, LEASE_PREPARED, "the guest has ended");
+		back_to_prepared(l, "the guest has ended");
+	} else if (l->state == LEASE_PREPARED) {
+		lease_confirm(l, READY);
 	} else if (l->state == LEASE_ATTACHED || l->state == LEASE_ATTACHING || l->state == LEASE_FAILED) {
 		end_lease(l, "the guest has ended");
 	}
@@ -67,10 +76,37 @@ struct question {
 	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
 };
 
-static void lease_attached(struct lease *l, const char *why)
+static void guest_has_vf(struct lease *l)
 {
-	lease_set_state(l, LEASE_ATTACHED, why);
-	lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+	const char *why = l->prepared ? "the guest started with the VF" : "the guest has the VF";
+
+	switch (l->state) {
+	case LEASE_PREPARED:
+	case LEASE_ATTACHING:
+		lease_set_state(l, LEASE_ATTACHED, why);
+		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+		break;
+	case LEASE_ATTACHED:
+		lease_confirm(l, why);
+		break;
+	case LEASE_FAILED:
+		end_lease(l, "tried again");
+		break;
+	case LEASE_DETACHING: /* an operation has it */
+	case LEASE_GONE:
+	case LEASE_STATE_NUM_:
+		break;
+	}
+}
+
+static void guest_has_no_vf(struct lease *l)
+{
+	if (l->state == LEASE_PREPARED)
+		lease_confirm(l, READY);
+	else if (l->prepared && l->state == LEASE_ATTACHED)
+		back_to_prepared(l, "the guest does not have the VF");
+	else
+		end_lease(l, "the guest does not have the VF");
 }
 
 static void on_has_device(void *ctx, int r, const struct err *err)
@@ -78,21 +114,15 @@ static void on_has_device(void *ctx, int r, const struct err *err)
 	struct question *q = ctx;
 	struct lease *l = lease_find(q->d, q->guest, q->nic);
 
-	if (!l || l->op) {
-		free(q);
+	free(q);
+	if (!l || l->op)
 		return;
-	}
 	if (r < 0)
 		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
-	else if (r == 0 && l->state != LEASE_PREPARED && !(l->prepared && l->state == LEASE_ATTACHED))
-		end_lease(l, "the guest does not have the VF");
-	else if (r == 1 && l->state == LEASE_FAILED)
-		end_lease(l, "tried again");
-	else if (r == 1 && (l->state == LEASE_PREPARED || l->state == LEASE_ATTACHING))
-		lease_attached(l, l->prepared ? "the guest started with the VF" : "the guest has the VF");
-	else if (r == 1 && l->state == LEASE_ATTACHED && l->leg == LEG_NONE) /* its record was written anew after attach */
-		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
-	free(q);
+	else if (r > 0)
+		guest_has_vf(l);
+	else
+		guest_has_no_vf(l);
 }
 
 static void guest_up_lease(struct guest *g, struct lease *l)
@@ -263,7 +293,7 @@ static void same_boot(struct recovery *rec, struct lease *l)
 
 	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
 		not_adopted(l, &err);
-	/* hot leases are in LEASE_ATTACHING until the guest has been asked whether it has the device */
+	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */
 	if (!g) {
 		end_lease(l, "its guest is not known any more");
 		return;

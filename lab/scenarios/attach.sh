@@ -26,8 +26,8 @@ survives() {
 	gangwayd_kill
 	check "$name: traffic goes on without gangwayd" ping_guest "$addr"
 	check "gangwayd starts again" gangwayd_start
-	# whether the attach came through is asked of the guest's VMM, which has to be connected to first
-	check "$name: the lease is adopted" wait_until 5 eval '[[ $(leases)/$(lease_field "$name" .state) == "$before/attached" ]]'
+	check "$name: the lease is adopted" test "$(leases)/$(lease_field "$name" .state)" = "$before/attached"
+	check "$name: and confirmed by its VMM" wait_until 5 eval '[[ $(lease_field "$name" .confirmed) == true ]]'
 	stream_stop "$name"
 	check "$name: the stream lost nothing meanwhile" test "$(stream_lost)" = 0
 	lost=$((lost + $(jq '[.to_guest.lost, .from_guest.lost] | map(. // 1) | add' <<<"$stream")))

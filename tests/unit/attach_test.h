@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "db.h"
 #include "fake_host.h"
 #include "lease.h"
 #include "sys.h"
@@ -165,6 +166,32 @@ static inline bool has_leases(void *arg)
 static inline void until_leases(unsigned nr)
 {
 	cr_assert(fake_host_until(h, has_leases, &nr, 5000), "%u leases, not %u", h->d.nr_leases, nr);
+}
+
+static inline int count_record(void *ctx, const char *id, const json_t *record, struct err *err)
+{
+	(void)id;
+	(void)record;
+	(void)err;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+static inline unsigned records(void)
+{
+	unsigned n = 0;
+
+	cr_assert_eq(db_each_lease(h->d.db, count_record, &n, NULL), 0);
+	return n;
+}
+
+/* Is it known what became of the lease of a former gangwayd? */
+static inline bool decided(void *arg)
+{
+	struct lease *l = TAILQ_FIRST(&h->d.leases);
+
+	(void)arg;
+	return !l || (!l->op && l->confirmed && (l->state == LEASE_ATTACHED || l->state == LEASE_PREPARED));
 }
 
 #endif

@@ -6,7 +6,6 @@
 #include <criterion/criterion.h>
 
 #include "attach_test.h"
-#include "db.h"
 
 static json_t *params(const char *verb)
 {
@@ -14,31 +13,6 @@ static json_t *params(const char *verb)
 		return json_pack("{s:s}", "guest", "vm1");
 	return json_pack("{s:s, s:s, s:{s:s, s:s}}", "guest", "vm1", "target", "eth0", "policy", "mac", "52:54:00:00:00:aa",
 			 "vlan", "100");
-}
-
-static int count_record(void *ctx, const char *id, const json_t *record, struct err *err)
-{
-	(void)id;
-	(void)record;
-	(void)err;
-	++*(unsigned *)ctx;
-	return 0;
-}
-
-static unsigned records(void)
-{
-	unsigned n = 0;
-
-	cr_assert_eq(db_each_lease(h->d.db, count_record, &n, NULL), 0);
-	return n;
-}
-
-static bool decided(void *arg)
-{
-	struct lease *l = TAILQ_FIRST(&h->d.leases);
-
-	(void)arg;
-	return !l || (!l->op && (l->state == LEASE_ATTACHED || l->state == LEASE_PREPARED));
 }
 
 /* After a restart: either the guest has the VF and a lease says so, or it has not and nothing is left. */
@@ -58,13 +32,6 @@ static void all_or_nothing(const char *when)
 	}
 	cr_assert_eq(records(), 0, "%s", when);
 	unchanged();
-}
-
-static void set_numvfs(const char *n)
-{
-	struct sys *sys = fake_sys(h->fake);
-
-	cr_assert_eq(sys->ops->write_file(sys, "/sys/bus/pci/devices/" FAKE_PF_BDF "/sriov_numvfs", n), 0);
 }
 
 /* The host as before; what was noted of the guest's process went with it. */
@@ -164,103 +131,6 @@ Test(attach_crash, the_guest_ends_meanwhile)
 	end();
 }
 
-/* Nothing is undone while it is not known whether the guest has the VF. */
-Test(attach_crash, a_guest_that_does_not_answer_keeps_its_vf)
-{
-	begin(2);
-	json_decref(attach(params("attach")));
-	fake_host_stop(h);
-	vm1->hangs_at = "qom-list";
-	fake_guest_update(vm1);
-	fake_host_start(h);
-	fake_host_settle(h);
-	cr_assert_eq(h->d.nr_leases, 1);
-	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "vfio-pci");
-	vm1->hangs_at = NULL;
-	fake_guest_update(vm1);
-	fake_host_stop(h);
-	fake_host_start(h);
-	all_or_nothing("after it answers again");
-	end();
-}
-
-Test(attach_crash, prepared_survives_and_another_boot_prepares_again)
-{
-	json_t *a;
-
-	begin(2);
-	fake_guest_die(vm1);
-	fake_host_settle(h);
-	before_again();
-	a = attach(json_pack("{s:s, s:s, s:b, s:s, s:s, s:{s:s, s:s}}", "guest", "vm1", "target", "eth0/vf1", "prepare", 1, "nic",
-			     "fast", "user", "nobody", "policy", "vlan", "100", "max_tx_rate", "50"));
-	json_decref(a);
-	fake_host_stop(h);
-	fake_host_start(h);
-	fake_host_settle(h);
-	cr_assert_str_eq(text_now("state"), "prepared");
-	cr_assert_str_eq(driver_of(FAKE_VF1_BDF), "vfio-pci");
-	/* the host boots: VFs as fresh, another boot id, the same database */
-	fake_host_stop(h);
-	set_numvfs("0");
-	set_numvfs("2");
-	h->boot_id = "boot-2";
-	fake_host_start(h);
-	fake_host_settle(h);
-	cr_assert_str_eq(text_now("state"), "prepared");
-	cr_assert_str_eq(text_now("nic"), "fast");
-	cr_assert_str_eq(text_now("vf"), "eth0/vf1");
-	cr_assert_str_eq(driver_of(FAKE_VF1_BDF), "vfio-pci");
-	cr_assert_eq(fake_vf(h->fake, "eth0", 1)->vlan, 100);
-	cr_assert_eq(fake_vf(h->fake, "eth0", 1)->max_tx_rate, 50);
-	cr_assert(snapshot_has(": 65534:"), "for the same user");
-	succeed("detach", params("detach"));
-	unchanged();
-	end();
-}
-
-/* All of them, of one guest too. */
-Test(attach_crash, another_boot_prepares_each_again)
-{
-	begin(3);
-	fake_guest_die(vm1);
-	fake_host_settle(h);
-	before_again();
-	for (int i = 0; i < 3; i++)
-		json_decref(attach(json_pack("{s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "prepare", 1)));
-	fake_host_stop(h);
-	set_numvfs("0");
-	set_numvfs("3");
-	h->boot_id = "boot-2";
-	fake_host_start(h);
-	fake_host_settle(h);
-	cr_assert_eq(h->d.nr_leases, 3, "%u leases", h->d.nr_leases);
-	for (int i = 0; i < 3; i++) {
-		char nic[8];
-
-		snprintf(nic, sizeof(nic), "nic%d", i);
-		succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", nic));
-	}
-	unchanged();
-	end();
-}
-
-Test(attach_crash, another_boot_leaves_nothing_of_a_hot_lease)
-{
-	begin(2);
-	json_decref(attach(params("attach")));
-	fake_host_stop(h);
-	strcpy(vm1->device, "");
-	set_numvfs("0");
-	set_numvfs("2");
-	h->boot_id = "boot-2";
-	fake_host_start(h);
-	fake_host_settle(h);
-	cr_assert_eq(records(), 0);
-	unchanged();
-	end();
-}
-
 /* --- the guest ends while gangwayd runs --- */
 
 static const char *const commands[] = { "query-memdev", "device-list-properties", "qom-list", "qom-get", "device_add" };
@@ -302,6 +172,37 @@ Test(attach_crash, the_guest_dies_while_its_driver_is_awaited)
 	until_leases(0);
 	same_host_without_guest();
 	end();
+}
+
+static void eject(struct fake_guest *g)
+{
+	if (g->device[0])
+		fake_guest_eject(g);
+}
+
+/* Whenever it is lost, also while the attach is all but over: there is a lease if the guest has the VF, else nothing. */
+static void lost_during_attach(void (*lose)(struct fake_guest *g))
+{
+	bool answered = false;
+
+	for (unsigned turn = 1; !answered; turn++) {
+		begin(2);
+		turns_until_answered("attach", turn, &answered);
+		lose(vm1);
+		fake_host_settle(h);
+		until_leases(vm1->device[0] != '\0');
+		end();
+	}
+}
+
+Test(attach_crash, the_guest_dies_at_each_turn)
+{
+	lost_during_attach(fake_guest_die);
+}
+
+Test(attach_crash, the_guest_ejects_at_each_turn)
+{
+	lost_during_attach(eject);
 }
 
 /* It lets the device go instead of starting it. */
