@@ -45,114 +45,6 @@ static struct op *op_free(struct op *op)
 	return NULL;
 }
 
-/* --- the answer --- */
-
-static const char *const step_state_names[] = { "planned", "skipped", "done", "failed", "undone" };
-
-static void step_words(const struct op *op, const struct step *step, char *buf, size_t size)
-{
-	if (op->detach && step->undo_what)
-		snprintf(buf, size, "%s", step->undo_what);
-	else
-		step->what(op, buf, size);
-}
-
-struct step_times {
-	double total; /* milliseconds */
-	double own; /* of it not spent waiting for VMM or guest */
-	double kernel; /* of own: spent in the kernel */
-};
-
-/* How much of a step's time nobody else was waited for: a step that ran while the VMM was still to answer cost nothing. */
-static double own_ms(const struct op *op, const struct step *step, const struct step_result *r)
-{
-	uint64_t begin = r->began_us, end = r->began_us + r->us, waited = 0;
-
-	if (step->waits == STEP_WAITS_VMM || step->waits == STEP_WAITS_GUEST)
-		return 0;
-	if (op->asked_us) {
-		uint64_t from = begin > op->asked_us ? begin : op->asked_us, to = end < op->answered_us ? end : op->answered_us;
-
-		waited = to > from ? to - from : 0;
-	}
-	return (double)(r->us - waited) / 1000;
-}
-
-static json_t *steps_to_json(const struct op *op, struct step_times *ret)
-{
-	json_t *list = json_array();
-	const struct step *table;
-	char what[160];
-	size_t nr;
-
-	table = steps_table(op->steps, &nr);
-	*ret = (struct step_times){ 0 };
-	for (size_t i = 0; i < nr; i++) {
-		const struct step_result *r = steps_result(op->steps, i);
-		double ms = (double)r->us / 1000, own = own_ms(op, &table[i], r);
-
-		if (r->state == STEP_SKIPPED || (op->detach && !table[i].undo) ||
-		    (r->state == STEP_PLANNED && table[i].applies && !table[i].applies(op)))
-			continue;
-		step_words(op, &table[i], what, sizeof(what));
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:f, s:f, s:s}", "name", table[i].name, "what", what,
-						      "state", step_state_names[r->state], "ms", ms, "own_ms", own, "waits_for",
-						      step_waits_to_string(table[i].waits)));
-		ret->total += ms;
-		ret->own += own;
-		if (table[i].waits == STEP_WAITS_KERNEL)
-			ret->kernel += own;
-	}
-	return list;
-}
-
-#define PORT_PREFIX "gangway-port-"
-/* a name that is too long would be refused when the VF is bound already, and again when it is to be taken back */
-_Static_assert(sizeof(PORT_PREFIX) + LIMIT_NAME <= VMM_ID_MAX && sizeof(((struct lease *)0)->device_id) <= VMM_ID_MAX, "ids fit");
-
-/* What a VMM that is yet to be started needs on its command line. */
-static json_t *qemu_args(const struct op *op)
-{
-	char port[160], bus[VMM_ID_MAX];
-	struct vmm_plug plug;
-	json_t *list;
-	char *device;
-
-	op_plug_of(op, &plug);
-	snprintf(bus, sizeof(bus), PORT_PREFIX "%s", op->lease->nic);
-	plug.bus = bus;
-	device = vmm_plug_argument(&plug);
-	/* chassis numbers are unique in a machine; those over 200 are ours */
-	snprintf(port, sizeof(port), "pcie-root-port,id=%s,chassis=%u", bus, 200 + op->lease->port);
-	list = json_pack("[s, s, s, s]", "-device", port, "-device", device ? device : "");
-	free(device);
-	return list;
-}
-
-static void answer(struct op *op)
-{
-	json_t *steps, *result;
-	struct step_times t;
-
-	if (!op->req)
-		return;
-	steps = steps_to_json(op, &t);
-	result = json_pack("{s:o, s:o, s:f, s:f, s:f, s:O}", "lease", lease_to_json(op->lease), "steps", steps, "own_ms", t.own,
-			   "kernel_ms", t.kernel, "total_ms", t.total, "warnings", op->warnings);
-	if (result && op->lease->prepared && !op->detach && !op->dry_run)
-		json_object_set_new(result, "qemu_args", qemu_args(op));
-	ctl_reply(op->req, result);
-	op->req = NULL;
-}
-
-static void answer_error(struct op *op, const struct err *err)
-{
-	log_warn("lease %s: %s: %s", op->lease->id, op->detach ? "detach" : "attach", err->msg);
-	if (op->req)
-		ctl_fail(op->req, err);
-	op->req = NULL;
-}
-
 /* --- the end --- */
 
 static void on_progress(void *ctx, const struct step *step, size_t index)
@@ -162,7 +54,7 @@ static void on_progress(void *ctx, const struct step *step, size_t index)
 
 	if (!op->req)
 		return;
-	step_words(op, step, what, sizeof(what));
+	op_step_words(op, step, what, sizeof(what));
 	ctl_progress(op->req, step->name, op->detach ? attach_table_len - 1 - index : index, attach_table_len, what);
 }
 
@@ -175,36 +67,57 @@ static void attach_finished(struct op *op, int r, const struct err *err, const s
 		    !memcmp(op->undo.policy.mac, (uint8_t[SYS_MAC_LEN]){ 0 }, SYS_MAC_LEN))
 			op_warn(op, "the VF has no MAC of its own: the guest makes one up, another one each time; --mac gives it "
 				    "one");
-		answer(op);
+		op_answer(op);
 		op_free(op);
 		if (l->state == LEASE_ATTACHING) /* a dry run */
 			lease_free(l);
 		return;
 	}
-	answer_error(op, err);
+	op_answer_error(op, err);
+	op_free(op);
 	if (stuck) {
 		l->error = *err;
 		lease_set_state(l, LEASE_FAILED, stuck->name);
-		op_free(op);
-		return;
+	} else if (l->again.wanted) {
+		again_failed(l, err);
+	} else {
+		lease_set_state(l, LEASE_GONE, err->code);
+		lease_free(l);
 	}
-	lease_set_state(l, LEASE_GONE, err->code);
+}
+
+/* What a former gangwayd was cut short with is undone: it is to be prepared again, not ended. */
+static void interrupted(struct op *op)
+{
+	struct lease *l = op->lease;
+	struct err err;
+
 	op_free(op);
-	lease_free(l);
+	err_set(&err, -EINTR, "lease.interrupted", "lease %s: gangwayd ended while it was being prepared", l->id);
+	err_hint(&err, "it is tried again by itself; `gangway detach %s %s` gives it up", l->guest, l->nic);
+	again_failed(l, &err);
+	again_hint(l->daemon);
 }
 
 static void detach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
 {
 	struct lease *l = op->lease;
 
-	if (r == 0) {
-		lease_set_state(l, LEASE_GONE, op->why);
-		answer(op);
-		op_free(op);
-		lease_free(l);
+	if (r == 0 && l->again.wanted) {
+		interrupted(op);
 		return;
 	}
-	answer_error(op, err);
+	if (r == 0) {
+		struct daemon *d = op->d;
+
+		lease_set_state(l, LEASE_GONE, op->why);
+		op_answer(op);
+		op_free(op);
+		lease_free(l);
+		again_hint(d); /* its VF or its MAC may be what another one waits for */
+		return;
+	}
+	op_answer_error(op, err);
 	if (stuck && !strcmp(stuck->name, "plug") && l->leg == LEG_PASSTHROUGH) {
 		/* nothing was taken away yet: the guest goes on with its VF */
 		lease_set_state(l, LEASE_ATTACHED, "the guest has kept the VF");
@@ -327,40 +240,82 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 	return r;
 }
 
-void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *p)
+/* Run the table on @l; on an error it is given up, and so is the lease. */
+static void launch(struct lease *l, struct ctl_req *req, const struct attach_params *p)
 {
-	struct lease *l;
+	struct op *op = NULL;
 	struct err err;
-	struct op *op;
 	int r;
 
 	err_clear(&err);
+	err_clear(&l->error);
+	l->want = p->want;
+	l->prepared = p->prepare;
+	if (p->port)
+		l->port = p->port;
+	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
+	r = user_ids(p, l, &err);
+	if (r == 0) {
+		op = op_new(l, req);
+		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	}
+	if (r < 0) {
+		op_free(op);
+		ctl_fail(req, &err);
+		if (l->again.wanted)
+			again_failed(l, &err);
+		else
+			lease_free(l);
+		return;
+	}
+	op->via_asked = p->via;
+	op->dry_run = p->dry_run;
+	op->wait_ms = p->wait_ms;
+	op->as_recorded = !p->target;
+	snprintf(op->target, sizeof(op->target), "%s", p->target ? p->target : "");
+	steps_run(op->steps, p->dry_run);
+}
+
+void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *p)
+{
+	/* what waits to be prepared again is what is asked for, in new words */
+	struct lease *l = p->prepare && !p->dry_run ? again_find(d, p->guest, p->nic) : NULL;
+	struct err err;
+	int r;
+
+	err_clear(&err);
+	if (l) {
+		lease_set_state(l, LEASE_ATTACHING, "asked for again");
+		launch(l, req, p);
+		return;
+	}
 	r = begin(d, p, &l, &err);
 	if (r < 0) {
 		log_warn("attach: %s", err.msg);
 		ctl_fail(req, &err);
 		return;
 	}
-	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() set it, it gave 0 */
-	l->prepared = p->prepare;
-	if (p->port)
-		l->port = p->port;
-	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
-	r = user_ids(p, l, &err);
-	op = r == 0 ? op_new(l, req) : NULL;
-	if (r == 0)
-		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
-	if (r < 0) {
-		op_free(op);
-		ctl_fail(req, &err);
-		lease_free(l);
-		return;
-	}
-	op->via_asked = p->via;
-	op->dry_run = p->dry_run;
-	op->wait_ms = p->wait_ms;
-	snprintf(op->target, sizeof(op->target), "%s", p->target);
-	steps_run(op->steps, p->dry_run);
+	launch(l, req, p);
+}
+
+void attach_again(struct lease *l)
+{
+	struct attach_params p = {
+		.guest = l->guest,
+		.nic = l->nic,
+		.target = NULL, /* as recorded */
+		.via = l->via,
+		.want = l->want,
+		.prepare = true,
+		.owner_uid = l->owner_uid,
+		.owner_gid = l->owner_gid,
+		.port = l->port,
+	};
+
+	l->again.hinted = false;
+	if (l->state == LEASE_FAILED)
+		lease_set_state(l, LEASE_ATTACHING, "tried again");
+	launch(l, NULL, &p);
 }
 
 int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err)
@@ -408,6 +363,17 @@ void attach_unbusy(struct lease *l)
 		log_err("lease %s: %s", l->id, err.msg);
 }
 
+/* The operator's word ends it for good, also where it was to be prepared again. */
+static void detach(struct lease *l, struct ctl_req *req, unsigned wait_ms, struct err *err)
+{
+	bool wanted = l->again.wanted, held = l->op != NULL;
+
+	if (!held)
+		l->again.wanted = false;
+	if (op_undo_start(l, req, "detached", wait_ms, err) < 0 && !held)
+		l->again.wanted = wanted;
+}
+
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms)
 {
 	struct lease *l = lease_find(d, guest, nic);
@@ -423,7 +389,7 @@ void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, cons
 		err_set(&err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
 		err_hint(&err, "gangway detach %s NIC; `gangway status %s` names them", guest, guest);
 	} else if (l) {
-		op_undo_start(l, req, "detached", wait_ms, &err);
+		detach(l, req, wait_ms, &err);
 	}
 	if (err.num)
 		ctl_fail(req, &err);

@@ -14,7 +14,7 @@ struct ctl_req;
 struct daemon;
 
 struct attach_params {
-	const char *guest, *nic, *target; /* target: PF or VF */
+	const char *guest, *nic, *target; /* target: PF or VF; NULL: the one that the lease had */
 	enum lease_via via;
 	struct sys_vf want;
 	bool prepare, dry_run;
@@ -27,6 +27,8 @@ struct attach_params {
 
 /* Answers @req, at once or when it is over. */
 void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *params);
+/* Prepare @l, which waits for that (again.h), or is just made of a record of another boot. */
+void attach_again(struct lease *l);
 /* @nic NULL: the guest's only one. */
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms);
 
@@ -38,8 +40,6 @@ void attach_guest_up(struct daemon *d, const char *guest);
 /* Its VMM is in another state now, or has ended: whoever waits to know whether it runs looks again. */
 void attach_vmm_changed(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);
-/* The interface of a PF, or another one, has or has not a link now. */
-void attach_link_changed(struct daemon *d, const char *ifname, bool works);
 void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id);
 
 /* Operations under way are dropped where they are: gangwayd stops. Nobody may answer them any more. */

@@ -428,6 +428,7 @@ void after_publish(void *ctx)
 	struct lease *l = op->lease;
 
 	if (l->prepared) {
+		l->again = (struct lease_again){ 0 };
 		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
 		return;
 	}

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #include "daemon.h"
-#include "db.h"
 #include "devproc.h"
 #include "log.h"
 #include "op.h"
@@ -58,6 +57,18 @@ static bool is_leased(const char *bdf, void *arg)
 	return false;
 }
 
+/* The VF that the lease had before the host booted: by what its PF is, whatever it is called now. */
+static int find_recorded(struct op *op, struct err *err)
+{
+	struct sriov_pf pf;
+	int r;
+
+	r = sriov_pf_by_key(op->d->sys, op->lease->pf_key, &pf, err);
+	if (r == 0)
+		snprintf(op->target, sizeof(op->target), "%s/vf%u", pf.ifname[0] ? pf.ifname : pf.bdf, op->lease->vf_index);
+	return r;
+}
+
 int step_find(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -65,6 +76,11 @@ int step_find(void *ctx, struct err *err)
 	struct err not_vf;
 	int r;
 
+	if (op->as_recorded) {
+		r = find_recorded(op, err);
+		if (r < 0)
+			return r;
+	}
 	r = sriov_vf_get(sys, op->target, &op->vf, &op->pf, &not_vf);
 	if (r == 0)
 		return sriov_vf_check_unused(&op->vf, err);
@@ -106,7 +122,7 @@ static int take_vf(struct op *op, struct err *err)
 
 	if (!other)
 		other = lease_of_vf_index(op->d, op->pf.key, op->vf.index);
-	if (other) {
+	if (other && other != l) {
 		err_set(err, -EBUSY, "lease.vf-taken", "VF %s: in use by lease %s (%s)", op->vf.bdf, other->id,
 			lease_state_to_string(other->state));
 		err_hint(err, "`gangway vf list` shows the free ones");
@@ -181,77 +197,6 @@ int step_check_memory(void *ctx, struct err *err)
 	struct op *op = ctx;
 
 	return preflight_memory(op, err);
-}
-
-/* --- save --- */
-
-static int save(struct op *op, enum lease_state as, const struct lease_undo *undo, struct err *err)
-{
-	json_t *record = lease_to_record(op->lease, undo);
-	int r;
-
-	if (!record)
-		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory for its record", op->lease->id);
-	json_object_set_new(record, "state", json_string(lease_state_to_string(as)));
-	r = db_put_lease(op->d->db, op->lease->id, record, err);
-	json_decref(record);
-	return r;
-}
-
-/*
- * A MAC that the VF's driver on this host made up (NET_ADDR_RANDOM) is not one that the VF was given: what is to be put back is
- * "none", or the PF would hold every later driver to it. The kernel reports both the same way, so the interface tells.
- */
-static void forget_random_mac(struct op *op, struct sys_vf *policy)
-{
-	char path[96], type[8];
-
-	if (!op->vf.ifname[0] || !(policy->fields & SYS_VF_MAC) || memcmp(policy->mac, op->vf.link.mac, SYS_MAC_LEN))
-		return;
-	snprintf(path, sizeof(path), "/sys/class/net/%s/addr_assign_type", op->vf.ifname);
-	if (sys_read_str(op->d->sys, path, type, sizeof(type)) == 0 && !strcmp(type, "1"))
-		memset(policy->mac, 0, SYS_MAC_LEN);
-}
-
-int step_save(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-	struct lease_undo *u = &op->undo;
-	char node[64];
-	struct stat st;
-	int r;
-
-	*u = (struct lease_undo){
-		.valid = true, .policy = op->vf.policy, .touched = op->lease->want.fields | SYS_VF_MAC, .group_id = -1
-	};
-	forget_random_mac(op, &u->policy);
-	r = sriov_binding_get(op->d->sys, op->lease->vf_bdf, &u->binding, err);
-	if (r < 0)
-		return r;
-	if (op->lease->via == VIA_VFIO_PCI && op->lease->owner_uid != 0) {
-		/* the node may not be there before the first VF of the group is bound: then it comes as root's */
-		snprintf(node, sizeof(node), "/dev/vfio/%d", op->lease->group_id);
-		u->group_id = op->lease->group_id;
-		if (op->d->sys->ops->stat(op->d->sys, node, &st) == 0) {
-			u->group_uid = st.st_uid;
-			u->group_gid = st.st_gid;
-		}
-	}
-	return save(op, LEASE_ATTACHING, u, err);
-}
-
-void after_save(void *ctx)
-{
-	struct op *op = ctx;
-
-	op->lease->undo = op->undo;
-}
-
-int undo_save(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-
-	return db_delete_lease(op->d->db, op->lease->id, err);
 }
 
 /* --- bind --- */
@@ -409,23 +354,5 @@ int undo_open(void *ctx, struct err *err)
 	if (op->lease->vdev && vdev_quiesce(op->lease->vdev, &why) < 0)
 		log_debug("lease %s: %s, ignoring", op->lease->id, why.msg);
 	op->lease->vdev = vdev_close(op->lease->vdev);
-	return 0;
-}
-
-/* --- record --- */
-
-/*
- * For the next gangwayd to begin with. A prepared lease has no guest to ask, and is nothing without it. Whether a hot attach came through
- * is seen from whether the guest has the device: it is not undone for want of a line in its record.
- */
-int step_record(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-	struct err why;
-
-	if (op->lease->prepared)
-		return save(op, LEASE_PREPARED, &op->lease->undo, err);
-	if (save(op, LEASE_ATTACHED, &op->lease->undo, &why) < 0)
-		op_warn(op, "it is not recorded as attached: %s", why.msg);
 	return 0;
 }

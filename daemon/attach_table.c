@@ -45,7 +45,10 @@ static void what_find(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	snprintf(buf, size, "find %s", op->target);
+	if (!op->as_recorded)
+		snprintf(buf, size, "find %s", op->target);
+	else
+		snprintf(buf, size, "find the VF it had");
 }
 
 static void what_reserve(const void *ctx, char *buf, size_t size)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "again.h"
 #include "calls.h"
 #include "calls_nic.h"
 #include "objects.h"
@@ -40,6 +41,8 @@ void nic_job_done(int r, void *job)
 		LIST_REMOVE(&j->hold, link);
 		j->d->nr_changes++;
 	}
+	if (j->counts || j->holds)
+		again_hint(j->d);
 	if (r < 0)
 		ctl_fail(j->req, &j->err);
 	else

@@ -57,6 +57,7 @@ void daemon_stop(struct daemon *d)
 
 	d->stopping = true;
 	d->ctl = ctl_free(d->ctl);
+	d->again_timer = sd_event_source_disable_unref(d->again_timer);
 	sriov_watch_free(d->watch);
 	d->watch = NULL;
 	d->faults = faults_free(d->faults);

@@ -43,6 +43,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */
 	uint64_t started_us; /* monotonic */

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "again.h"
 #include "err.h"
 #include "faults.h"
 #include "gangway_limits.h"
@@ -75,6 +76,7 @@ struct lease {
 	uid_t device_uid; /* uid and gid of its gangway-device, no other lease has it; 0: not known (a record of an older gangwayd) */
 	char boot_id[40];
 	struct lease_undo undo;
+	struct lease_again again;
 
 	struct op *op; /* the operation that holds it, NULL: none */
 	const char *busy; /* what a call does with it, outside of any operation; NULL: nothing. attach_unbusy() ends it */

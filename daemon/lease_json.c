@@ -45,16 +45,17 @@ json_t *lease_to_json(const struct lease *l)
 
 json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
 {
-	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:i, s:o, s:i, s:i, s:I, s:b, "
+	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:i, s:o, s:i, s:i, s:I, s:b, s:b, "
 			 "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			 "record", RECORD_VERSION, "boot_id", l->boot_id, "guest", l->guest, "nic", l->nic, "state",
 			 lease_state_to_string(l->state), "pf_key", l->pf_key, "vf_index", (int)l->vf_index, "pf_name",
 			 l->pf_name, "vf_bdf", l->vf_bdf, "group_id", l->group_id, "via", lease_via_to_string(l->via), "prepared",
 			 l->prepared, "port", (int)l->port, "want", policy_to_record(&l->want), "owner_uid", (int)l->owner_uid,
 			 "owner_gid", (int)l->owner_gid, "device_uid", (json_int_t)l->device_uid, "quarantined",
-			 l->faults.quarantined, "undo", "valid", undo->valid, "driver", undo->binding.driver, "override",
-			 undo->binding.override, "policy", policy_to_record(&undo->policy), "touched", (int)undo->touched,
-			 "group_id", undo->group_id, "group_uid", (int)undo->group_uid, "group_gid", (int)undo->group_gid);
+			 l->faults.quarantined, "again", l->again.wanted, "undo", "valid", undo->valid, "driver",
+			 undo->binding.driver, "override", undo->binding.override, "policy", policy_to_record(&undo->policy),
+			 "touched", (int)undo->touched, "group_id", undo->group_id, "group_uid", (int)undo->group_uid,
+			 "group_gid", (int)undo->group_gid);
 }
 
 /* Copy a string of a record into a field that must hold it whole. */
@@ -69,7 +70,7 @@ static int take(char *to, size_t size, const char *from)
 struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
 	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
-	int version, group_id, prepared, owner_uid, owner_gid, quarantined, valid, touched, undo_group, undo_uid, undo_gid;
+	int version, group_id, prepared, owner_uid, owner_gid, quarantined, again, valid, touched, undo_group, undo_uid, undo_gid;
 	json_t *want, *policy;
 };
 
@@ -78,15 +79,15 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 	json_error_t je;
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
-			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, s?b, "
+			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, s?b, s?b, "
 			   "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
 			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
 			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "quarantined",
-			   &r->quarantined, "undo", "valid", &r->valid, "driver", &r->driver, "override", &r->override, "policy",
-			   &r->policy, "touched", &r->touched, "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid",
-			   &r->undo_gid) < 0)
+			   &r->quarantined, "again", &r->again, "undo", "valid", &r->valid, "driver", &r->driver, "override",
+			   &r->override, "policy", &r->policy, "touched", &r->touched, "group_id", &r->undo_group, "group_uid",
+			   &r->undo_uid, "group_gid", &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
 	if (r->version != RECORD_VERSION)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",
@@ -119,6 +120,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	l->owner_gid = (gid_t)r->owner_gid;
 	l->device_uid = (uid_t)r->device_uid;
 	l->faults.due = r->quarantined; /* until it has been seen to be so */
+	/* cut short; the record of what came through says the same, and is none of that */
+	l->again.wanted = r->again && lease_state_from_string(r->state) == LEASE_ATTACHING;
 	l->undo.valid = r->valid;
 	l->undo.touched = (unsigned)r->touched;
 	l->undo.group_id = r->undo_group;

@@ -22,9 +22,9 @@
 #include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
+#include "host_events.h"
 #include "lease.h"
 #include "log.h"
-#include "sriov_watch.h"
 #include "sys.h"
 #include "work.h"
 
@@ -154,30 +154,6 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 	return sd_event_exit(sd_event_source_get_event(s), 0);
 }
 
-static void on_change(void *ctx, const struct sriov_change *change)
-{
-	static const char *const kinds[] = { "link", "pf", "vf", "function" };
-	struct daemon *d = ctx;
-	json_t *more = json_pack("{s:s, s:b}", "change", kinds[change->kind], "gone", change->gone);
-
-	if (change->has_state) {
-		json_object_set_new(more, "up", json_boolean(change->up));
-		json_object_set_new(more, "carrier", json_boolean(change->carrier));
-	}
-	ctl_event(d->ctl, "host", change->kind == SRIOV_CHANGE_LINK ? change->ifname : change->bdf, more);
-	if (change->kind == SRIOV_CHANGE_LINK && change->has_state)
-		attach_link_changed(d, change->ifname, change->up && change->carrier);
-}
-
-static void on_resync(void *ctx)
-{
-	struct daemon *d = ctx;
-
-	ctl_event(d->ctl, "host", "", json_pack("{s:s}", "change", "resync"));
-}
-
-static const struct sriov_watch_ops watch_ops = { .changed = on_change, .resync = on_resync };
-
 static int on_guest_row(void *ctx, const char *name, const char *qmp, struct err *err)
 {
 	struct guest *g;
@@ -210,7 +186,7 @@ static int start(struct daemon *d, int *ret_lock, struct err *err)
 	d->started_us = d->sys->ops->now_us(d->sys);
 	if (sys_read_str(d->sys, "/proc/sys/kernel/random/boot_id", d->boot_id, sizeof(d->boot_id)) < 0)
 		return err_set(err, -EIO, "daemon.no-boot-id", "no boot id: is /proc mounted?");
-	if (sriov_watch_new(d->sys, d->event, &watch_ops, d, &d->watch, err) < 0)
+	if (host_events_new(d, err) < 0)
 		log_warn("%s: changes of links and devices are not followed, ignoring", err->msg);
 	if (faults_new(d, &d->faults, err) < 0)
 		log_warn("%s: faults of VFs are not seen, ignoring", err->msg);

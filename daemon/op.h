@@ -23,6 +23,7 @@ struct op {
 
 	/* what workers find; the loop reads it in .after */
 	char target[128];
+	bool as_recorded; /* the target is the VF that the lease had: step_find() names it */
 	struct sriov_pf pf;
 	struct sriov_vf vf;
 	bool any_vf; /* the target is a PF */
@@ -62,9 +63,6 @@ int step_find(void *ctx, struct err *err);
 int step_reserve(void *ctx, struct err *err);
 int step_check(void *ctx, struct err *err);
 int step_check_memory(void *ctx, struct err *err);
-int step_save(void *ctx, struct err *err);
-void after_save(void *ctx);
-int undo_save(void *ctx, struct err *err);
 int step_bind(void *ctx, struct err *err);
 int undo_bind(void *ctx, struct err *err);
 int step_policy(void *ctx, struct err *err);
@@ -73,6 +71,11 @@ int undo_grant(void *ctx, struct err *err);
 int step_open(void *ctx, struct err *err);
 void after_open(void *ctx);
 int undo_open(void *ctx, struct err *err);
+
+/* attach_record.c: the lease's record */
+int step_save(void *ctx, struct err *err);
+void after_save(void *ctx);
+int undo_save(void *ctx, struct err *err);
 int step_record(void *ctx, struct err *err);
 
 /* attach_guest.c: the steps that talk to the guest's VMM */
@@ -95,6 +98,11 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret);
 int step_serve(void *ctx, struct err *err);
 int step_unserve(void *ctx, struct err *err);
 int lease_adopt_process(struct lease *l, struct err *err);
+
+/* attach_answer.c: to who asked for it, if anybody did */
+void op_answer(struct op *op);
+void op_answer_error(struct op *op, const struct err *err); /* said in the log, too */
+void op_step_words(const struct op *op, const struct step *step, char *buf, size_t size);
 
 /* The step under way, which was pending, has ended. */
 void op_step_done(struct op *op, int r, const struct err *err);

@@ -48,6 +48,8 @@ static void guest_gone_lease(struct lease *l)
 		op_guest_lost(l->op, "it ended");
 		return;
 	}
+	if (again_is_waiting(l))
+		return;
 	if (l->prepared && l->state == LEASE_ATTACHED) {
 		back_to_prepared(l, "the guest has ended");
 	} else if (l->state == LEASE_PREPARED) {
@@ -115,7 +117,7 @@ static void on_has_device(void *ctx, int r, const struct err *err)
 	struct lease *l = lease_find(q->d, q->guest, q->nic);
 
 	free(q);
-	if (!l || l->op)
+	if (!l || l->op || again_is_waiting(l))
 		return;
 	if (r < 0)
 		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
@@ -130,7 +132,7 @@ static void guest_up_lease(struct guest *g, struct lease *l)
 	struct question *q;
 	struct err err;
 
-	if (l->op)
+	if (l->op || again_is_waiting(l))
 		return;
 	q = calloc(1, sizeof(*q));
 	if (!q)
@@ -160,7 +162,7 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id))
+		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id) || again_is_waiting(l))
 			continue;
 		if (l->op)
 			op_guest_lost(l->op, "it gave the VF back");
@@ -169,75 +171,19 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 	}
 }
 
-/* --- the PF's link --- */
-
-void attach_link_changed(struct daemon *d, const char *ifname, bool works)
-{
-	struct lease *l;
-
-	TAILQ_FOREACH(l, &d->leases, link)
-	{
-		if (strcmp(l->pf_name, ifname) || l->leg != LEG_PASSTHROUGH)
-			continue;
-		if (!works && l->reason == REASON_NONE)
-			lease_set_leg(l, l->leg, REASON_PF_DOWN);
-		else if (works && l->reason == REASON_PF_DOWN)
-			lease_set_leg(l, l->leg, REASON_NONE);
-	}
-}
-
 /* --- after a restart --- */
 
-/* A lease to prepare anew, once all records are read. */
-struct again {
-	STAILQ_ENTRY(again) link;
-	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
-	char target[BDF_LEN + IF_NAMESIZE + 16];
-	struct attach_params params;
-};
-
-STAILQ_HEAD(again_list, again);
-
-static void prepare_again(struct lease *l, struct again_list *list)
-{
-	struct again *a = calloc(1, sizeof(*a));
-	struct sriov_pf pf;
-
-	if (!a) {
-		log_err("lease %s: no memory to prepare it again", l->id);
-		return;
-	}
-	/* the PF may have another name now */
-	if (sriov_pf_by_key(l->daemon->sys, l->pf_key, &pf, NULL) == 0)
-		snprintf(a->target, sizeof(a->target), "%s/vf%u", pf.ifname[0] ? pf.ifname : pf.bdf, l->vf_index);
-	else
-		snprintf(a->target, sizeof(a->target), "%s/vf%u", l->pf_name, l->vf_index);
-	memcpy(a->guest, l->guest, sizeof(a->guest));
-	memcpy(a->nic, l->nic, sizeof(a->nic));
-	a->params = (struct attach_params){
-		.guest = a->guest,
-		.nic = a->nic,
-		.target = a->target,
-		.via = l->via,
-		.want = l->want,
-		.prepare = true,
-		.owner_uid = l->owner_uid,
-		.owner_gid = l->owner_gid,
-		.port = l->port,
-	};
-	STAILQ_INSERT_TAIL(list, a, link);
-	log_info("lease %s: the host has booted anew: preparing %s again", l->id, a->target);
-}
-
 /* Of another boot: the VF, its driver and its policy are as the boot made them. Only a prepared lease is wanted again. */
-static void other_boot(struct lease *l, struct again_list *again)
+static void other_boot(struct lease *l)
 {
 	struct err err;
 
-	if (l->prepared)
-		prepare_again(l, again);
-	else
-		log_info("lease %s: the host has booted since, nothing is left of it", l->id);
+	if (l->prepared && guest_find(l->daemon, l->guest)) {
+		log_info("lease %s: the host has booted anew: preparing %s/vf%u again", l->id, l->pf_name, l->vf_index);
+		again_want(l);
+		return;
+	}
+	log_info("lease %s: the host has booted since, nothing is left of it", l->id);
 	if (db_delete_lease(l->daemon->db, l->id, &err) < 0)
 		log_warn("lease %s: %s, ignoring", l->id, err.msg);
 	lease_free(l);
@@ -245,7 +191,6 @@ static void other_boot(struct lease *l, struct again_list *again)
 
 struct recovery {
 	struct daemon *d;
-	struct again_list again;
 	unsigned
 		nr_retries; /* of adoptions, of all leases: each may wait for a process that says nothing, and start-up with it */
 };
@@ -295,6 +240,7 @@ static void same_boot(struct recovery *rec, struct lease *l)
 		not_adopted(l, &err);
 	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */
 	if (!g) {
+		l->again.wanted = false;
 		end_lease(l, "its guest is not known any more");
 		return;
 	}
@@ -315,7 +261,7 @@ static int on_lease(void *ctx, const char *id, const json_t *record, struct err 
 		return 0;
 	}
 	if (strcmp(l->boot_id, rec->d->boot_id))
-		other_boot(l, &rec->again);
+		other_boot(l);
 	else
 		same_boot(rec, l);
 	return 0;
@@ -323,16 +269,14 @@ static int on_lease(void *ctx, const char *id, const json_t *record, struct err 
 
 int attach_recover(struct daemon *d, struct err *err)
 {
-	struct recovery rec = { .d = d, .again = STAILQ_HEAD_INITIALIZER(rec.again) };
-	struct again *a;
+	struct recovery rec = { .d = d };
+	struct lease *l;
 	int r;
 
 	r = db_each_lease(d->db, on_lease, &rec, err);
-	while ((a = STAILQ_FIRST(&rec.again))) {
-		STAILQ_REMOVE_HEAD(&rec.again, link);
-		if (r == 0)
-			attach_start(d, NULL, &a->params);
-		free(a);
-	}
+	/* once all are known: each has its VF, its port and its uid then */
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (r == 0 && l->again.wanted && !l->op && !l->undo.valid)
+		attach_again(l);
 	return r;
 }

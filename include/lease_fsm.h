@@ -13,7 +13,7 @@ enum lease_state {
 	LEASE_PREPARED, /* everything is ready for a guest that has not been started */
 	LEASE_ATTACHED, /* the guest has the VF */
 	LEASE_DETACHING, /* the undo column runs */
-	LEASE_FAILED, /* undoing stopped half-way: see the lease's error; detach tries again */
+	LEASE_FAILED, /* undoing stopped half-way: detach tries again; or not prepared again yet after a boot. See the lease's error */
 	LEASE_GONE, /* ended; nothing refers to it any more */
 	LEASE_STATE_NUM_,
 };

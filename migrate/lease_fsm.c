@@ -9,6 +9,8 @@
  *       |            |     ^
  *       v            v     |
  *      GONE <------ GONE  FAILED <-- ATTACHING, DETACHING whose undo got stuck
+ *
+ * A prepared lease that cannot be prepared again after a boot of the host is FAILED, too, and ATTACHING whenever that is tried.
  */
 #include "lease_fsm.h"
 
@@ -49,7 +51,7 @@ static const bool legal[LEASE_STATE_NUM_][LEASE_STATE_NUM_] = {
 	[LEASE_PREPARED] = { [LEASE_ATTACHED] = true, [LEASE_DETACHING] = true, [LEASE_GONE] = true },
 	[LEASE_ATTACHED] = { [LEASE_PREPARED] = true, [LEASE_DETACHING] = true, [LEASE_GONE] = true },
 	[LEASE_DETACHING] = { [LEASE_ATTACHED] = true, [LEASE_FAILED] = true, [LEASE_GONE] = true },
-	[LEASE_FAILED] = { [LEASE_DETACHING] = true, [LEASE_GONE] = true },
+	[LEASE_FAILED] = { [LEASE_ATTACHING] = true, [LEASE_DETACHING] = true, [LEASE_GONE] = true },
 };
 
 const char *lease_state_to_string(enum lease_state state)

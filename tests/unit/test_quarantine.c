@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A VF that faults without end loses its bus mastering, and no other does. By vfio-pci; a vfio-user lease: test_attach_serve.c. */
 #include "faults_test.h"
+#include "host_events.h"
+#include "sriov_watch.h"
 
 #define LIMIT 20
 #define ATTACH(vm) json_decref(attach(json_pack("{s:s, s:s}", "guest", vm, "target", "eth0")))
@@ -60,6 +62,8 @@ static void carries(struct lease *l)
 
 Test(quarantine, past_the_limit)
 {
+	struct err err;
+
 	kernel_faults("3b:10.0", LIMIT);
 	until_idle(l1);
 	carries(l1);
@@ -70,8 +74,14 @@ Test(quarantine, past_the_limit)
 	cr_assert_str_eq(text_now("reason"), "vf-fault");
 	cr_assert_str_eq(text_now("error.code"), "vf.quarantined");
 	/* a link that goes and comes is not a reason to carry */
-	attach_link_changed(&h->d, "eth0", false);
-	attach_link_changed(&h->d, "eth0", true);
+	cr_assert_eq(host_events_new(&h->d, &err), 0);
+	for (int carrier = 0; carrier < 2; carrier++) {
+		fake_link(h->fake, "eth0")->carrier = carrier;
+		fake_emit_link(h->fake, "eth0");
+		fake_host_settle(h);
+	}
+	sriov_watch_free(h->d.watch);
+	h->d.watch = NULL;
 	cr_assert_eq(l1->reason, REASON_VF_FAULT);
 	/* and once more is not news */
 	fake_advance(h->fake, 2000000);
