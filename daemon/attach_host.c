@@ -141,7 +141,9 @@ static int take_vf(struct op *op, struct err *err)
 	if (check_promised_mac(op, err) < 0)
 		return -EEXIST;
 	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
+	memcpy(l->pf_bdf, op->pf.bdf, sizeof(l->pf_bdf));
 	snprintf(l->pf_name, sizeof(l->pf_name), "%s", op->pf.ifname[0] ? op->pf.ifname : op->pf.bdf);
+	lease_follow_pf(l); /* renamed since a worker looked: the event found no lease yet */
 	lease_set_vf(l, op->vf.bdf);
 	l->vf_index = op->vf.index;
 	l->group_id = op->vf.group_id;
@@ -293,7 +295,12 @@ int undo_bind(void *ctx, struct err *err)
 int step_policy(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
+	int r;
 
+	/* renamed since it was found: another PF may be called that now */
+	r = sriov_ifname(op->d->sys, op->pf.bdf, op->pf.ifname);
+	if (r < 0)
+		return err_set(err, r, "sriov.sysfs", "PF %s: its interface: %s", op->pf.bdf, strerror(-r));
 	return policy_apply(op->d->sys, &op->pf, op->lease->vf_index, &op->lease->want, err);
 }
 

@@ -9,18 +9,22 @@
 #include "lease.h"
 #include "sriov_watch.h"
 
-/* The interface of a PF, or another one, has or has not a link now. */
-static void link_changed(struct daemon *d, const char *ifname, bool works)
+/* Of a PF: its interface has, or has not, a link now, or is called something else. */
+static void link_changed(struct daemon *d, const struct sriov_change *c)
 {
 	struct lease *l;
 
 	TAILQ_FOREACH(l, &d->leases, link)
 	{
-		if (strcmp(l->pf_name, ifname) || l->leg != LEG_PASSTHROUGH)
+		if (!c->bdf[0] || strcmp(l->pf_bdf, c->bdf))
 			continue;
-		if (!works && l->reason == REASON_NONE)
+		lease_follow_pf(l);
+		/* in switchdev mode the representors of VFs sit on the PF, too */
+		if (!c->has_state || l->leg != LEG_PASSTHROUGH || strcmp(l->pf_name, c->ifname))
+			continue;
+		if (!(c->up && c->carrier) && l->reason == REASON_NONE)
 			lease_set_leg(l, l->leg, REASON_PF_DOWN);
-		else if (works && l->reason == REASON_PF_DOWN)
+		else if (c->up && c->carrier && l->reason == REASON_PF_DOWN)
 			lease_set_leg(l, l->leg, REASON_NONE);
 	}
 }
@@ -37,15 +41,19 @@ static void on_change(void *ctx, const struct sriov_change *change)
 	}
 	again_hint(d);
 	ctl_event(d->ctl, "host", change->kind == SRIOV_CHANGE_LINK ? change->ifname : change->bdf, more);
-	if (change->kind == SRIOV_CHANGE_LINK && change->has_state)
-		link_changed(d, change->ifname, change->up && change->carrier);
+	if (change->kind == SRIOV_CHANGE_LINK)
+		link_changed(d, change);
 }
 
 static void on_resync(void *ctx)
 {
 	struct daemon *d = ctx;
 
+	struct lease *l;
+
 	again_hint(d);
+	TAILQ_FOREACH(l, &d->leases, link)
+	lease_follow_pf(l);
 	ctl_event(d->ctl, "host", "", json_pack("{s:s}", "change", "resync"));
 }
 

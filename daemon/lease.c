@@ -174,6 +174,17 @@ void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason
 			    "lease", lease_to_json(l)));
 }
 
+void lease_follow_pf(struct lease *l)
+{
+	char ifname[IF_NAMESIZE];
+
+	if (!l->pf_bdf[0] || sriov_ifname(l->daemon->sys, l->pf_bdf, ifname) < 0 || !ifname[0] || !strcmp(ifname, l->pf_name))
+		return;
+	log_info("lease %s: its PF %s is called %s now, it was %s", l->id, l->pf_bdf, ifname, l->pf_name);
+	snprintf(l->pf_name, sizeof(l->pf_name), "%s", ifname);
+	ctl_event(l->daemon->ctl, "lease", l->id, json_pack("{s:s, s:o}", "pf", ifname, "lease", lease_to_json(l)));
+}
+
 void lease_set_vf(struct lease *l, const char *vf_bdf)
 {
 	snprintf(l->vf_bdf, sizeof(l->vf_bdf), "%s", vf_bdf);

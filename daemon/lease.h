@@ -63,7 +63,8 @@ struct lease {
 
 	char pf_key[PF_KEY_MAX]; /* identity: survives a reboot, with vf_index */
 	unsigned vf_index;
-	char pf_name[IF_NAMESIZE > BDF_LEN ? IF_NAMESIZE : BDF_LEN]; /* as found at attach */
+	char pf_bdf[BDF_LEN]; /* "": not known, of a record whose VF is not there */
+	char pf_name[IF_NAMESIZE > BDF_LEN ? IF_NAMESIZE : BDF_LEN]; /* what its interface is called now */
 	char vf_bdf[BDF_LEN];
 	int group_id;
 	enum lease_via via;
@@ -96,6 +97,9 @@ void lease_set_state(struct lease *l, enum lease_state to, const char *why);
 /* The state that was recorded is the one found, because @why. Nothing to do where it was not in doubt. */
 void lease_confirm(struct lease *l, const char *why);
 void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason);
+
+/* Its PF is called something else, or may be: as sysfs has it now. */
+void lease_follow_pf(struct lease *l);
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic); /* @nic NULL: the guest's only one */
 unsigned lease_count(struct daemon *d, const char *guest);

@@ -231,11 +231,22 @@ static void not_adopted(struct lease *l, const struct err *err)
 	lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
 }
 
+/* The PF's name is that of then. */
+static void find_pf(struct lease *l)
+{
+	char path[96], name[BDF_LEN];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/physfn", l->vf_bdf);
+	if (sys_link_name(l->daemon->sys, path, name, sizeof(name)) == 0 && bdf_parse(name, l->pf_bdf) == 0)
+		lease_follow_pf(l);
+}
+
 static void same_boot(struct recovery *rec, struct lease *l)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 	struct err err;
 
+	find_pf(l);
 	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
 		not_adopted(l, &err);
 	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */

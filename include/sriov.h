@@ -62,6 +62,8 @@ int sriov_pf_get(struct sys *sys, const char *name, struct sriov_pf *ret, struct
 /* The PF whose .key is @key, whatever its name is now. A PF with that MAC at another path is taken too (a new card moves bus
  * numbers) unless several have it. -ENOENT sriov.no-such-device. */
 int sriov_pf_by_key(struct sys *sys, const char *key, struct sriov_pf *ret, struct err *err);
+/* What the interface of the function @bdf is called now, "" if it has none: of sysfs, never blocks. */
+int sriov_ifname(struct sys *sys, const char *bdf, char ret[static IF_NAMESIZE]);
 /* The enabled VFs of @pf by index. free(). */
 int sriov_vf_list(struct sys *sys, const struct sriov_pf *pf, struct sriov_vf **ret, size_t *ret_nr, struct err *err);
 /*

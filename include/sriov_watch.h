@@ -28,7 +28,7 @@ struct sriov_change {
 	unsigned ifindex;
 	bool has_state; /* @up and @carrier are known (SRIOV_CHANGE_LINK) */
 	bool up, carrier;
-	char bdf[BDF_LEN]; /* the function, "" unknown */
+	char bdf[BDF_LEN]; /* the function; of a link the one it sits on; "" none, or unknown */
 };
 
 struct sriov_watch_ops {

@@ -118,13 +118,12 @@ static bool is_representor(struct sys *sys, const char *bdf, const char *ifname)
 	return strstr(port, "vf") || strstr(port, "sf");
 }
 
-int sriov_link_read(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZE], struct sys_link *link)
+int sriov_ifname(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZE])
 {
 	char path[SRIOV_PATH_MAX], **names;
 	int r;
 
 	ifname[0] = '\0';
-	*link = (struct sys_link){ 0 };
 	snprintf(path, sizeof(path), PCI_DEVICES "/%s/net", bdf);
 	r = sys->ops->list(sys, path, &names);
 	if (r == -ENOENT)
@@ -136,8 +135,17 @@ int sriov_link_read(struct sys *sys, const char *bdf, char ifname[static IF_NAME
 			strcpy(ifname, *n);
 	}
 	sys_list_free(names);
-	if (!ifname[0])
-		return 0;
+	return 0;
+}
+
+int sriov_link_read(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZE], struct sys_link *link)
+{
+	int r;
+
+	*link = (struct sys_link){ 0 };
+	r = sriov_ifname(sys, bdf, ifname);
+	if (r < 0 || !ifname[0])
+		return r;
 	r = sys->ops->link_get(sys, ifname, link);
 	if (r == -ENODEV) { /* gone or renamed since the listing: as if it were not there yet */
 		ifname[0] = '\0';

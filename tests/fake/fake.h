@@ -37,6 +37,7 @@ void fake_add_interface(struct fake *fake, const char *ifname, const uint8_t mac
 void fake_add_upper(struct fake *fake, const char *ifname, const char *upper);
 /* off: no function has a group, now or later, and vfio-pci binds nothing. */
 void fake_set_iommu(struct fake *fake, bool on);
+void fake_rename_interface(struct fake *fake, const char *ifname, const char *to); /* tells nobody */
 struct sys_link *fake_link(struct fake *fake, const char *ifname); /* to change what link_get answers; NULL: none */
 struct sys_vf *fake_vf(struct fake *fake, const char *pf_ifname, unsigned vf);
 /* The PF driver refuses to write these fields (enum sys_vf_field) with @words. */

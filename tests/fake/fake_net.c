@@ -25,10 +25,50 @@ static void if_dir(const struct fake_if *i, char buf[static PATH_MAX])
 	snprintf(buf, PATH_MAX, "%s/net/%s", i->fn ? i->fn->dir : "/sys/devices/virtual", i->link.name);
 }
 
+/* Its folder of sysfs, by its name. */
+static void if_publish(struct fake *fake, const struct fake_if *i)
+{
+	char dir[PATH_MAX], target[PATH_MAX];
+
+	if_dir(i, dir);
+	fake_mkdir(fake, "%s", dir);
+	fake_put(fake, "", "%s/address", dir); /* its text comes from the link, see fake.c */
+	snprintf(target, sizeof(target), "../..%.4000s", dir + strlen("/sys"));
+	fake_symlink(fake, target, "/sys/class/net/%s", i->link.name);
+	if (i->fn) {
+		snprintf(target, sizeof(target), "../../../%s", i->fn->bdf);
+		fake_symlink(fake, target, "%s/device", dir);
+	}
+}
+
+static void if_unpublish(struct fake *fake, const struct fake_if *i)
+{
+	char dir[PATH_MAX];
+
+	if_dir(i, dir);
+	fake_remove(fake, "%s", dir);
+	if (i->fn)
+		fake_remove(fake, "%s/net", i->fn->dir);
+	fake_remove(fake, "/sys/class/net/%s", i->link.name);
+}
+
+void fake_rename_interface(struct fake *fake, const char *ifname, const char *to)
+{
+	struct fake_if *i;
+
+	pthread_mutex_lock(&fake->lock);
+	i = fake_if_find(fake, ifname);
+	if (!i || fake_if_find(fake, to))
+		fake_die("%s cannot be called %s", ifname, to);
+	if_unpublish(fake, i);
+	snprintf(i->link.name, sizeof(i->link.name), "%s", to);
+	if_publish(fake, i);
+	pthread_mutex_unlock(&fake->lock);
+}
+
 void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, const uint8_t mac[static SYS_MAC_LEN])
 {
 	struct fake_if *i = calloc(1, sizeof(*i));
-	char dir[PATH_MAX], target[PATH_MAX];
 
 	if (!i || fake_if_find(fake, ifname))
 		fake_die("interface %s is there", ifname);
@@ -39,15 +79,7 @@ void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, cons
 	i->fn = fn;
 	i->next = fake->ifs;
 	fake->ifs = i;
-	if_dir(i, dir);
-	fake_mkdir(fake, "%s", dir);
-	fake_put(fake, "", "%s/address", dir); /* its text comes from the link, see fake.c */
-	snprintf(target, sizeof(target), "../..%.4000s", dir + strlen("/sys"));
-	fake_symlink(fake, target, "/sys/class/net/%s", ifname);
-	if (fn) {
-		snprintf(target, sizeof(target), "../../../%s", fn->bdf);
-		fake_symlink(fake, target, "%s/device", dir);
-	}
+	if_publish(fake, i);
 	fake_emit_link(fake, ifname);
 }
 
@@ -55,13 +87,8 @@ void fake_if_free(struct fake *fake, struct fake_if *i)
 {
 	struct sys_event ev = { .kind = SYS_EVENT_LINK, .gone = true, .ifindex = i->link.ifindex };
 	struct fake_if **at = &fake->ifs;
-	char dir[PATH_MAX];
 
-	if_dir(i, dir);
-	fake_remove(fake, "%s", dir);
-	if (i->fn)
-		fake_remove(fake, "%s/net", i->fn->dir);
-	fake_remove(fake, "/sys/class/net/%s", i->link.name);
+	if_unpublish(fake, i);
 	while (*at != i)
 		at = &(*at)->next;
 	*at = i->next;
