@@ -2,7 +2,13 @@
 #include "fdutil.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -143,6 +149,39 @@ static int remove_old(const char *path, int type)
 	if (r != -ECONNREFUSED && r != -ENOENT)
 		return r;
 	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* What is written may be of a former holder, or cut: only a process that is there is told. */
+static pid_t holder_of(int fd)
+{
+	char text[16];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	long pid;
+
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	pid = strtol(text, NULL, 10);
+	return pid > 0 && pid <= INT32_MAX && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? (pid_t)pid : 0;
+}
+
+int fd_lock_file(const char *path, pid_t *ret_holder)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600), r;
+
+	if (fd < 0)
+		return -errno;
+	r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+	if (r == -EWOULDBLOCK)
+		*ret_holder = holder_of(fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	/* for people to read: one that cannot be written locks as well */
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		errno = 0;
+	return fd;
 }
 
 int fd_listen_unix(const char *path, int type, mode_t mode)

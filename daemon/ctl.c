@@ -148,6 +148,37 @@ static int on_connect(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return 0;
 }
 
+/*
+ * To look whether somebody listens, to remove what is left of who does not, and to listen: several calls, between which another gangwayd
+ * with this socket could do the same. So its lock first.
+ */
+static int listen_alone(struct ctl *ctl, struct err *err)
+{
+	const struct config *config = &ctl->d->config;
+	char path[sizeof(config->socket) + 8];
+	pid_t holder = 0;
+	int r;
+
+	snprintf(path, sizeof(path), "%s.lock", config->socket);
+	r = ctl->lock_fd = fd_lock_file(path, &holder);
+	if (r >= 0)
+		r = ctl->fd = fd_listen_unix(config->socket, SOCK_STREAM, config->read_only_all ? 0666 : 0660);
+	if (r >= 0)
+		return 0;
+	if (r == -EWOULDBLOCK || r == -EADDRINUSE) {
+		if (holder)
+			err_set(err, -EADDRINUSE, "ctl.socket", "control socket %s: another gangwayd, pid %d, has it",
+				config->socket, (int)holder);
+		else
+			err_set(err, -EADDRINUSE, "ctl.socket", "control socket %s: %s", config->socket, strerror(EADDRINUSE));
+		err_hint(err, "another gangwayd listens there: end it, or give this one a --socket of its own");
+		return -EADDRINUSE;
+	}
+	err_set(err, r, "ctl.socket", "control socket %s: %s", config->socket, strerror(-r));
+	err_hint(err, "gangway.conf(5): socket is a path of at most 107 bytes in a directory that root can write to");
+	return r;
+}
+
 int ctl_new(struct daemon *d, const struct ctl_method *methods, size_t nr, struct ctl **ret, struct err *err)
 {
 	const struct group *gr = getgrnam(d->config.group);
@@ -161,19 +192,19 @@ int ctl_new(struct daemon *d, const struct ctl_method *methods, size_t nr, struc
 	ctl->nr_methods = nr;
 	ctl->gid = gr ? gr->gr_gid : (gid_t)-1;
 	LIST_INIT(&ctl->clients);
-	ctl->fd = fd_listen_unix(d->config.socket, SOCK_STREAM, d->config.read_only_all ? 0666 : 0660);
-	r = ctl->fd < 0 ? ctl->fd : sd_event_add_io(d->event, &ctl->io, ctl->fd, EPOLLIN, on_connect, ctl);
+	ctl->fd = ctl->lock_fd = -1;
+	r = listen_alone(ctl, err);
+	if (r < 0) {
+		ctl_free(ctl);
+		return r;
+	}
+	r = sd_event_add_io(d->event, &ctl->io, ctl->fd, EPOLLIN, on_connect, ctl);
 	if (r >= 0)
 		r = sd_event_add_time(d->event, &ctl->again, CLOCK_MONOTONIC, 0, 0, on_accept_again, ctl);
 	if (r >= 0)
 		r = sd_event_source_set_enabled(ctl->again, SD_EVENT_OFF);
 	if (r < 0) {
 		err_set(err, r, "ctl.socket", "control socket %s: %s", d->config.socket, strerror(-r));
-		if (r == -EADDRINUSE)
-			err_hint(err, "another gangwayd listens there: end it, or give this one a --socket of its own");
-		else
-			err_hint(err,
-				 "gangway.conf(5): socket is a path of at most 107 bytes in a directory that root can write to");
 		ctl_free(ctl);
 		return r;
 	}
@@ -196,6 +227,7 @@ struct ctl *ctl_free(struct ctl *ctl)
 	if (ctl->fd >= 0)
 		unlink(ctl->d->config.socket);
 	fd_close(&ctl->fd);
+	fd_close(&ctl->lock_fd);
 	free(ctl);
 	return NULL;
 }

@@ -18,6 +18,7 @@ struct ctl {
 	const struct ctl_method *methods;
 	size_t nr_methods;
 	int fd;
+	int lock_fd; /* SOCKET.lock: who finds nobody listening is alone in doing so */
 	sd_event_source *io;
 	sd_event_source *again; /* on while nobody can be let in; made at the start, for a timer takes a descriptor itself */
 	gid_t gid; /* of the group that may call everything; (gid_t)-1: none */

@@ -2,11 +2,9 @@
 #include "daemon.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "attach.h"
 #include "ctl.h"
@@ -30,24 +28,26 @@ bool bdf_is_held(const struct daemon *d, const char *bdf)
 
 int daemon_lock(const char *runtime_dir, int *ret_fd, struct err *err)
 {
-	char path[PATH_MAX + 8];
-	int fd, r;
+	char path[PATH_MAX + 8], who[32] = "";
+	pid_t holder = 0;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s/lock", runtime_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-	if (r == -EWOULDBLOCK) {
-		r = err_set(err, -EBUSY, "daemon.running", "%s: another gangwayd has this runtime directory", runtime_dir);
-		err_hint(err, "systemctl status gangwayd; a second one needs a --runtime, a --socket and a --state of its own");
-	} else if (r < 0) {
-		err_set(err, r, "daemon.no-dir", "%s: %s", path, strerror(-r));
-		err_hint(err, "gangway.conf(5): runtime_dir is a directory that root can write to, on a local file system");
-	}
-	if (r < 0)
-		fd_close(&fd);
-	else
+	fd = fd_lock_file(path, &holder);
+	if (fd >= 0) {
 		*ret_fd = fd;
-	return r;
+		return 0;
+	}
+	if (fd != -EWOULDBLOCK) {
+		err_set(err, fd, "daemon.no-dir", "%s: %s", path, strerror(-fd));
+		err_hint(err, "gangway.conf(5): runtime_dir is a directory that root can write to, on a local file system");
+		return fd;
+	}
+	if (holder)
+		snprintf(who, sizeof(who), ", pid %d,", (int)holder);
+	err_set(err, -EBUSY, "daemon.running", "%s: another gangwayd%s has this runtime directory", runtime_dir, who);
+	err_hint(err, "systemctl status gangwayd; a second one needs a --runtime, a --socket and a --state of its own");
+	return -EBUSY;
 }
 
 void daemon_stop(struct daemon *d)

@@ -2,13 +2,11 @@
 #include "db.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -64,19 +62,23 @@ static int fail(struct db *db, int rc, struct err *err, const char *doing)
 
 static int take_lock(struct db *db, struct err *err)
 {
-	char path[PATH_MAX + 8];
+	char path[PATH_MAX + 8], who[32] = "";
+	pid_t holder = 0;
+	int fd;
 
 	snprintf(path, sizeof(path), "%s.lock", db->path);
-	db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (db->lock_fd < 0)
-		return err_set(err, -errno, "db.failed", "%s: %s", path, strerror(errno));
-	if (flock(db->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-		err_set(err, -EBUSY, "db.locked", "%s: another gangwayd uses this state", db->path);
-		err_hint(err,
-			 "`gangway version` tells its pid; a second one needs a --runtime, a --socket and a --state of its own");
-		return -EBUSY;
+	fd = fd_lock_file(path, &holder);
+	if (fd >= 0) {
+		db->lock_fd = fd;
+		return 0;
 	}
-	return 0;
+	if (fd != -EWOULDBLOCK)
+		return err_set(err, fd, "db.failed", "%s: %s", path, strerror(-fd));
+	if (holder)
+		snprintf(who, sizeof(who), ", pid %d,", (int)holder);
+	err_set(err, -EBUSY, "db.locked", "%s: another gangwayd%s uses this state", db->path, who);
+	err_hint(err, "a second one needs a --runtime, a --socket and a --state of its own");
+	return -EBUSY;
 }
 
 static int damaged(struct db *db, struct err *err, const char *how)

@@ -29,6 +29,12 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t max_fds, size_
 
 #define FD_MSG_MAX 16
 
+/*
+ * The file @path, made where it is not there (0600, no symbolic link), locked for as long as the descriptor returned is open. It names its
+ * holder: -EWOULDBLOCK, and in *@ret_holder the pid of who has it, 0 if that is not known. Or another negative errno.
+ */
+int fd_lock_file(const char *path, pid_t *ret_holder);
+
 /* Listening Unix socket (SOCK_CLOEXEC | SOCK_NONBLOCK) of @type at @path with @mode; an old socket there is removed, one
  * that somebody listens to is -EADDRINUSE, anything else there is -EEXIST. Returns the fd or a negative errno. */
 int fd_listen_unix(const char *path, int type, mode_t mode);

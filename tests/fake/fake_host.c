@@ -271,7 +271,7 @@ struct fake_host *fake_host_new(unsigned vfs)
 
 void fake_host_free(struct fake_host *h)
 {
-	static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm", "state.db.lock" };
+	static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm", "state.db.lock", "ctl.sock.lock" };
 	char path[128];
 
 	for (unsigned i = 0; i < h->nr_guests; i++)

@@ -105,6 +105,8 @@ static inline void stop(void)
 	d.ctl = ctl_free(d.ctl);
 	sd_event_unref(d.event);
 	cr_assert_neq(access(d.config.socket, F_OK), 0);
+	strcat(d.config.socket, ".lock");
+	cr_assert_eq(unlink(d.config.socket), 0);
 	cr_assert_eq(rmdir(dir), 0);
 }
 

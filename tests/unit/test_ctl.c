@@ -20,7 +20,7 @@ Test(ctl, a_socket_that_somebody_listens_to)
 {
 	static const struct ctl_method none[] = { { NULL, true, NULL } };
 	struct ctl *ctl = NULL;
-	char old[sizeof(dir) + 8];
+	char old[sizeof(dir) + 8], who[64];
 	struct client *c;
 	struct err err;
 
@@ -28,6 +28,8 @@ Test(ctl, a_socket_that_somebody_listens_to)
 	cr_assert_eq(ctl_new(&d, none, 0, &ctl, &err), -EADDRINUSE);
 	cr_assert_str_eq(err.code, "ctl.socket");
 	cr_assert(strstr(err.hint, "another gangwayd"), "%s", err.hint);
+	snprintf(who, sizeof(who), "another gangwayd, pid %d,", (int)getpid());
+	cr_assert(strstr(err.msg, who), "%s", err.msg);
 	c = join();
 	say_text(c, ECHO(1));
 	hear_result(c, 1);
