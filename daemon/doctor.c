@@ -2,13 +2,13 @@
 /* doctor: is this host fit to give VFs to guests, and what is to be done where it is not? One check, one finding, one remedy. */
 #include <errno.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "accounts.h"
 #include "calls.h"
 #include "daemon.h"
 #include "err.h"
@@ -171,25 +171,35 @@ static void check_install(struct checkup *c)
 		     conf->device_program, strerror(errno));
 }
 
-/* An account among the numbers of the device processes could signal them, and be starved of descriptors by them. */
+/*
+ * An account among the numbers of the device processes could signal them, and be starved of descriptors by them. They are each a group's
+ * number, too.
+ */
 static void check_uids(struct checkup *c)
 {
+	static const struct {
+		const char *path, *kind;
+	} files[] = { { "/etc/passwd", "user" }, { "/etc/group", "group" } };
 	unsigned first = c->d->config.device_uid_first, last = first + LIMIT_LEASES - 1;
-	struct passwd pw, *found = NULL;
-	FILE *f = fopen("/etc/passwd", "re");
-	char buf[4096];
+	bool ok = true;
 
-	while (f && fgetpwent_r(f, &pw, buf, sizeof(buf), &found) == 0)
-		if (pw.pw_uid >= first && pw.pw_uid <= last)
-			break;
-		else
-			found = NULL;
-	if (f)
-		fclose(f);
-	if (found)
-		find(c, "device-uids", "warn", "gangway.conf: device_uid_first = the first of 1024 numbers that nobody has",
-		     "user %s has uid %u, one of those of gangway-device (%u to %u)", pw.pw_name, pw.pw_uid, first, last);
-	else
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char name[64];
+		uint32_t id;
+		int r = accounts_find(files[i].path, first, last, name, sizeof(name), &id);
+
+		ok = ok && r == 0;
+		if (r > 0)
+			find(c, "device-uids", "warn",
+			     "gangway.conf: device_uid_first = the first of 1024 numbers that nobody has",
+			     "%s %s has number %" PRIu32 ", one of those of gangway-device (%u to %u)", files[i].kind, name, id,
+			     first, last);
+		else if (r < 0)
+			find(c, "device-uids", "warn", "",
+			     "%s: %s: whether a %s has a number of gangway-device (%u to %u) is not known", files[i].path,
+			     strerror(-r), files[i].kind, first, last);
+	}
+	if (ok)
 		find(c, "device-uids", "ok", "", "each gangway-device runs as a user of its own, %u to %u", first, last);
 }
 
