@@ -148,6 +148,24 @@ void cli_view_status(FILE *out, json_t *result)
 	cli_view_leases(out, leases);
 }
 
+/* "vm1: libvirtd, pid 812, listens at its QMP socket: the process of its VMM is not known" */
+static void explain_manager(FILE *out, json_t *guest)
+{
+	json_t *manager = json_object_get(guest, "manager");
+	char *name, *program, *pid;
+
+	if (!json_is_object(manager))
+		return;
+	name = cli_cell(guest, "name");
+	program = cli_cell(manager, "program");
+	pid = cli_cell(manager, "pid");
+	fprintf(out, "%s: %s, pid %s, listens at its QMP socket and is no QEMU: the process of its VMM is not known\n", name,
+		program, pid);
+	free(name);
+	free(program);
+	free(pid);
+}
+
 void cli_view_guests(FILE *out, json_t *result)
 {
 	static const struct cli_col cols[] = {
@@ -163,8 +181,10 @@ void cli_view_guests(FILE *out, json_t *result)
 	if (!json_array_size(guests))
 		fputs("no guests; `gangway guest add NAME --qmp PATH` makes one known\n", out);
 	cli_render_table(out, cols, CLI_NR(cols), guests);
-	json_array_foreach (guests, i, guest)
+	json_array_foreach (guests, i, guest) {
 		explain(out, guest, "name", "why");
+		explain_manager(out, guest);
+	}
 }
 
 void cli_view_guest(FILE *out, json_t *result)
@@ -180,6 +200,7 @@ void cli_view_guest(FILE *out, json_t *result)
 
 	cli_render_fields(out, cols, CLI_NR(cols), guest);
 	explain(out, guest, "name", "why");
+	explain_manager(out, guest);
 	if (json_array_size(leases))
 		fputc('\n', out);
 	cli_view_leases(out, leases);

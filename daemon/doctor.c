@@ -233,7 +233,8 @@ static void check_guests(struct checkup *c)
 		switch (vmm_get_state(g->vmm)) {
 		case VMM_UP:
 			vmm_get_version(g->vmm, &version);
-			find(c, check, "ok", "", "QEMU %s, pid %d: vfio-pci%s", version.text, (int)vmm_pid(g->vmm),
+			find(c, check, "ok", "", "QEMU %s, %s %d: vfio-pci%s", version.text,
+			     g->manager[0] ? "by way of a manager, pid" : "pid", (int)vmm_pid(g->vmm),
 			     !version.vfio_user		? ""
 			     : version.unplug_vfio_user ? ", vfio-user"
 							: ", vfio-user (until the guest ends: unplugging it aborts this QEMU)");

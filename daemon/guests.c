@@ -2,10 +2,10 @@
 #include "guests.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -15,6 +15,7 @@
 #include "fdutil.h"
 #include "lease.h"
 #include "log.h"
+#include "sys.h"
 #include "vmm.h"
 
 static void forget_process(struct guest *g)
@@ -47,15 +48,39 @@ static int on_vmm_exit(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return 0;
 }
 
-/* Follow the life of the process at the other end. Without a pidfd (it has ended already) there is nothing to follow. */
+/*
+ * The kernel names who called listen(2). A manager that opens the socket and passes it on is no VMM: it may live for ever, and what it may
+ * do and lock is not the VMM's. QMP does not tell a process, so the name of its program does.
+ */
+static void look_at_process(struct guest *g)
+{
+	char path[32], name[sizeof(g->manager)];
+
+	g->manager[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)vmm_pid(g->vmm));
+	if (sys_link_name(g->daemon->sys, path, name, sizeof(name)) < 0 || strstr(name, "qemu") || strstr(name, "kvm"))
+		return;
+	for (char *p = name; *p; p++)
+		if (*p < ' ' || *p > '~') /* a file may be called anything */
+			*p = '?';
+	memcpy(g->manager, name, sizeof(name));
+	log_warn("guest %s: %s, pid %d, listens at its QMP socket, and is no QEMU: the VMM's process is not known, ignoring",
+		 g->name, name, (int)vmm_pid(g->vmm));
+}
+
+/*
+ * Follow the life of the VMM's process. Without a pidfd (it has ended already, or is not known) there is nothing to follow: that nobody
+ * listens at the socket any more says that it has ended.
+ */
 static void follow_process(struct guest *g)
 {
-	pid_t pid = vmm_pid(g->vmm);
+	int pidfd = vmm_pidfd(g->vmm);
 
 	forget_process(g);
-	if (pid <= 0)
+	look_at_process(g);
+	if (pidfd < 0 || g->manager[0])
 		return;
-	g->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	g->pidfd = fcntl(pidfd, F_DUPFD_CLOEXEC, 3);
 	if (g->pidfd >= 0 && sd_event_add_io(g->daemon->event, &g->exit_source, g->pidfd, EPOLLIN, on_vmm_exit, g) < 0)
 		forget_process(g);
 }
@@ -202,17 +227,25 @@ int guest_get_idle(struct daemon *d, const char *name, struct guest **ret, struc
 	return 0;
 }
 
+pid_t guest_vmm_pid(const struct guest *g)
+{
+	return g->manager[0] ? 0 : vmm_pid(g->vmm);
+}
+
 json_t *guest_to_json(const struct guest *g)
 {
-	json_t *leases = json_array();
+	json_t *leases = json_array(), *manager = json_null();
 	enum vmm_state state = vmm_get_state(g->vmm);
-	pid_t pid = vmm_pid(g->vmm);
+	pid_t pid = guest_vmm_pid(g);
 	struct lease *l;
+
+	if (g->manager[0] && vmm_pid(g->vmm) > 0)
+		manager = json_pack("{s:i, s:s}", "pid", (int)vmm_pid(g->vmm), "program", g->manager);
 
 	TAILQ_FOREACH(l, &g->daemon->leases, link)
 	if (!strcmp(l->guest, g->name))
 		json_array_append_new(leases, json_string(l->id));
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", g->name, "qmp", g->qmp, "state", vmm_state_to_string(state),
-			 "why", state == VMM_UP ? json_null() : err_to_json(vmm_why(g->vmm)), "pid",
-			 pid > 0 ? json_integer(pid) : json_null(), "leases", leases);
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "name", g->name, "qmp", g->qmp, "state",
+			 vmm_state_to_string(state), "why", state == VMM_UP ? json_null() : err_to_json(vmm_why(g->vmm)), "pid",
+			 pid > 0 ? json_integer(pid) : json_null(), "manager", manager, "leases", leases);
 }

@@ -23,6 +23,7 @@ struct guest {
 	/* the VMM's process: only when it has ended is a lost QMP connection the guest's end */
 	int pidfd;
 	sd_event_source *exit_source;
+	char manager[32]; /* "": who listens at the QMP socket is the VMM; else the program that does so for it */
 	bool saving; /* its row in the state database is being written or deleted: the name is not to be used meanwhile */
 };
 
@@ -38,6 +39,9 @@ int guest_get(struct daemon *d, const char *name, struct guest **ret, struct err
 int guest_get_idle(struct daemon *d, const char *name, struct guest **ret, struct err *err);
 /* Is the guest's VMM certainly not running: nobody answers at its socket, and the process we knew has ended? */
 bool guest_is_gone(const struct guest *g);
+
+/* The VMM's process. 0: not connected, or a manager listens at its socket in its place: then it is not known. */
+pid_t guest_vmm_pid(const struct guest *g);
 
 json_t *guest_to_json(const struct guest *g);
 

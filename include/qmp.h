@@ -71,6 +71,7 @@ struct qmp *qmp_free(struct qmp *qmp);
 enum qmp_state qmp_get_state(const struct qmp *qmp);
 const struct err *qmp_why(const struct qmp *qmp); /* why not QMP_READY */
 const struct qmp_peer *qmp_get_peer(const struct qmp *qmp); /* all zero while not connected */
+int qmp_get_pidfd(const struct qmp *qmp); /* of the peer's process, qmp's own; -1 while not connected, or if it has ended */
 
 /*
  * Send @command. @args: object or NULL; the reference is taken, whatever the result. @fd: sent along (SCM_RIGHTS, as getfd

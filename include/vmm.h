@@ -58,6 +58,7 @@ const char *vmm_run_state(const struct vmm *vmm);
  * manager opens the socket and passes it on, they are the manager's.
  */
 pid_t vmm_pid(const struct vmm *vmm);
+int vmm_pidfd(const struct vmm *vmm); /* of that process, vmm's own; -1 while not connected, or if it has ended */
 uid_t vmm_uid(const struct vmm *vmm);
 gid_t vmm_gid(const struct vmm *vmm);
 

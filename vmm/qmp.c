@@ -14,6 +14,7 @@
  */
 #include "qmp_internal.h"
 
+#include "fdutil.h"
 #include "gangway_limits.h"
 #include "log.h"
 
@@ -173,7 +174,7 @@ int qmp_new(sd_event *event, const char *name, const char *path, const struct qm
 	qmp->event = sd_event_ref(event);
 	qmp->ops = ops;
 	qmp->ctx = ctx;
-	qmp->fd = -1;
+	qmp->fd = qmp->pidfd = -1;
 	qmp->retry_ms = QMP_RETRY_MIN_MS;
 	qmp->out_tail = &qmp->out;
 	qmp->pending_tail = &qmp->pending;
@@ -202,6 +203,7 @@ struct qmp *qmp_free(struct qmp *qmp)
 	qmp->deadline = sd_event_source_disable_unref(qmp->deadline);
 	qmp->watch = sd_event_source_disable_unref(qmp->watch);
 	qmp->peer = (struct qmp_peer){ 0 };
+	fd_close(&qmp->pidfd);
 	qmp_set_state(qmp, QMP_CLOSED, &why);
 	qmp_fail_pending(qmp, -ECANCELED, &why);
 	qmp_unref(qmp);
@@ -216,6 +218,11 @@ enum qmp_state qmp_get_state(const struct qmp *qmp)
 const struct err *qmp_why(const struct qmp *qmp)
 {
 	return &qmp->why;
+}
+
+int qmp_get_pidfd(const struct qmp *qmp)
+{
+	return qmp->pidfd;
 }
 
 const struct qmp_peer *qmp_get_peer(const struct qmp *qmp)

@@ -6,6 +6,7 @@
 #include "qmp_internal.h"
 
 #include "fdutil.h"
+#include "peer.h"
 
 #include <errno.h>
 #include <string.h>
@@ -127,6 +128,7 @@ out:
 
 int qmp_attach(struct qmp *qmp, int fd)
 {
+	uint64_t connected_us = peer_now_us();
 	struct ucred cred = { 0 };
 	socklen_t len = sizeof(cred);
 	struct err why;
@@ -143,8 +145,10 @@ int qmp_attach(struct qmp *qmp, int fd)
 	}
 	qmp->watch = sd_event_source_disable_unref(qmp->watch);
 	sd_event_source_set_enabled(qmp->retry, SD_EVENT_OFF);
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
 		qmp->peer = (struct qmp_peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
+		qmp->pidfd = peer_pidfd(fd, cred.pid, connected_us);
+	}
 	err_set(&why, -EINPROGRESS, "qmp.connecting", "guest %s: connected to %s, waiting for its greeting", qmp->name,
 		qmp->path);
 	qmp_set_state(qmp, QMP_GREETING, &why);
@@ -161,6 +165,7 @@ void qmp_lost(struct qmp *qmp, enum qmp_state state, const struct err *why)
 	qmp_io_stop(qmp);
 	sd_event_source_set_enabled(qmp->deadline, SD_EVENT_OFF);
 	qmp->peer = (struct qmp_peer){ 0 };
+	fd_close(&qmp->pidfd);
 	if (lived)
 		qmp->retry_ms = QMP_RETRY_MIN_MS;
 	if (lived && state == QMP_TRYING)

@@ -42,6 +42,7 @@ struct qmp {
 	enum qmp_state state; /* written by qmp_set_state() alone */
 	struct err why;
 	struct qmp_peer peer;
+	int pidfd; /* of the peer's process; -1: not connected, or it has ended */
 
 	int fd;
 	sd_event_source *io, *retry, *deadline, *watch;

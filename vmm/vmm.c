@@ -321,6 +321,11 @@ pid_t vmm_pid(const struct vmm *vmm)
 	return qmp_get_peer(vmm->qmp)->pid;
 }
 
+int vmm_pidfd(const struct vmm *vmm)
+{
+	return qmp_get_pidfd(vmm->qmp);
+}
+
 uid_t vmm_uid(const struct vmm *vmm)
 {
 	return qmp_get_peer(vmm->qmp)->uid;
