@@ -224,6 +224,35 @@ int devproc_watch(struct devproc *p, struct err *err)
 	return r < 0 ? err_set(err, r, "devproc.event", "event loop: %s", strerror(-r)) : 0;
 }
 
+static int on_unseen_end(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	(void)revents;
+	(void)userdata;
+	waitid(P_PIDFD, (id_t)fd, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
+	sd_event_source_set_floating(source, false);
+	sd_event_source_disable_unref(source);
+	return 0;
+}
+
+/*
+ * Kill a process that nobody has heard of yet. It has VFIO's descriptors, so the kernel may take its time with it: the loop hears when it is
+ * to be reaped. Without memory for that it stays a zombie for as long as gangwayd runs.
+ */
+static void end_unseen(struct devproc *p)
+{
+	sd_event_source *source;
+
+	pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
+	p->pid_source = sd_event_source_disable_unref(p->pid_source);
+	if (sd_event_add_io(p->event, &source, p->pid_fd, EPOLLIN, on_unseen_end, NULL) < 0) {
+		log_warn("lease %s: its device process cannot be reaped, ignoring", p->id);
+		return;
+	}
+	if (sd_event_source_set_io_fd_own(source, true) >= 0)
+		p->pid_fd = -1;
+	sd_event_source_set_floating(source, true);
+}
+
 int devproc_start(sd_event *event, const struct devproc_config *config, const struct vdev *vdev, const struct devproc_ops *ops,
 		  void *ctx, struct devproc **ret, struct err *err)
 {
@@ -251,8 +280,7 @@ int devproc_start(sd_event *event, const struct devproc_config *config, const st
 	else if (r < 0)
 		err_set(err, r, "devproc.connect", "%s: %s", p->paths.ctl, strerror(-r));
 	if (r < 0) {
-		pidfd_send_signal(p->pid_fd, SIGKILL, NULL, 0);
-		waitid(P_PIDFD, (id_t)p->pid_fd, &(siginfo_t){ 0 }, WEXITED);
+		end_unseen(p);
 		unlink(p->paths.ctl);
 		unlink(p->paths.vuser);
 		devproc_free(p);

@@ -211,8 +211,8 @@ static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int 
 	/* the log goes where gangwayd's goes; nothing else of its environment is the process's business */
 	char *envp[] = { s.journal, NULL };
 	const char *journal = getenv("JOURNAL_STREAM");
+	int pidfd, r;
 	pid_t pid;
-	int r;
 
 	snprintf(s.ram, sizeof(s.ram), "%llu", (unsigned long long)config->ram_bytes);
 	snprintf(s.uid, sizeof(s.uid), "%u", config->run_uid);
@@ -227,18 +227,19 @@ static int fork_exec(const struct devproc_config *config, int src[SRC_NUM], int 
 	if (pid == 0)
 		child(config, src, argv, envp);
 	fd_close(&src[SRC_ERR]); /* or the pipe would never end */
-	r = wait_exec(pipe_rd, config, err);
-	if (r == 0) {
-		*ret_pidfd = pidfd_open(pid, 0);
-		if (*ret_pidfd < 0)
-			r = err_set(err, -errno, "devproc.pidfd", "pidfd_open: %s", strerror(errno));
-	}
+	/* our child, not waited for yet: the number is its */
+	pidfd = pidfd_open(pid, 0);
+	r = pidfd < 0 ? err_set(err, -errno, "devproc.pidfd", "pidfd_open: %s", strerror(errno))
+		      : wait_exec(pipe_rd, config, err);
 	if (r < 0) {
+		/* it has not come to be gangway-device, and has nothing of VFIO's for itself alone: no wait to speak of */
 		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0); /* it is dead or dying: no wait to speak of */
+		waitpid(pid, NULL, 0);
+		fd_close(&pidfd);
 		return r;
 	}
 	*ret_pid = pid;
+	*ret_pidfd = pidfd;
 	return 0;
 }
 

@@ -173,7 +173,38 @@ Test(devproc, start_failures)
 	start_fails(&c, -EEXIST, "devproc.runtime-dir");
 }
 
-/* Exactly its descriptors, its limits, its arguments, and a session of its own. */
+/* One that has ended counts until it is reaped. */
+static bool has_child(void)
+{
+	return waitid(P_ALL, 0, &(siginfo_t){ 0 }, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+/* One that ends before it is connected to, which is a matter of luck: started until it has been so, or not. */
+Test(devproc, ends_at_once)
+{
+	struct devproc_config c = config("/bin/true");
+	int before = 0, r = 0;
+
+	if (!can_start())
+		cr_skip_test("needs CAP_SYS_RESOURCE to set RLIMIT_MEMLOCK");
+	for (int i = 0; i < 100 && r == 0; i++) {
+		seen.nr_gone = 0;
+		before = count_fds();
+		r = devproc_start(event, &c, vdev, &ops, NULL, &seen.proc, &err);
+		if (r == 0) {
+			run_until_gone(5);
+			seen.proc = devproc_free(seen.proc);
+		} else {
+			cr_assert_str_eq(err.code, "devproc.start-failed", "%s", err.msg);
+		}
+		for (int turn = 0; turn < 200 && has_child(); turn++)
+			cr_assert_geq(sd_event_run(event, 50000), 0);
+		cr_assert_not(has_child());
+	}
+	cr_assert(r == 0 || count_fds() == before);
+	printf("# %s\n", r < 0 ? err.msg : "it was always connected to in time");
+}
+
 /* What is in the place of a socket and is none is not ours to remove. */
 Test(devproc, foreign_file_stays)
 {
@@ -193,6 +224,7 @@ Test(devproc, foreign_file_stays)
 	}
 }
 
+/* Exactly its descriptors, its limits, its arguments, and a session of its own. */
 Test(devproc, what_the_process_is_given)
 {
 	struct devproc_config c;
