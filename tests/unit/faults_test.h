@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the tests of faults share: the kernel's log, gangwayd's, and the VF's bus master bit. */
+/* What the tests of faults share: two guests with a VF each, the kernel's log, gangwayd's, and the VF's bus master bit. */
 #ifndef GANGWAY_FAULTS_TEST_H
 #define GANGWAY_FAULTS_TEST_H
 
@@ -13,6 +13,7 @@
 
 #define WINDOW_US (FAULT_WINDOW_SEC * 1000000ull)
 
+static struct lease *l1, *l2;
 static int log_fd = -1, log_keep;
 
 /* From here on what gangwayd logs can be read. */
@@ -109,6 +110,33 @@ static inline void until_idle(struct lease *l)
 {
 	cr_assert(fake_host_until(h, is_idle, l, 5000));
 	fake_host_settle(h);
+}
+
+/* vm1 and vm2 with a VF each, the first and the second of four; what gangwayd logs can be read. @configure: before they attach. */
+static inline void two_attached(void (*configure)(void))
+{
+	h = fake_host_new(4);
+	vm1 = fake_guest_add(h, "vm1", true);
+	fake_guest_add(h, "vm2", true);
+	before_again();
+	if (configure)
+		configure();
+	json_decref(attach(json_pack("{s:s, s:s}", "guest", "vm1", "target", "eth0")));
+	json_decref(attach(json_pack("{s:s, s:s}", "guest", "vm2", "target", "eth0")));
+	l1 = lease_find(&h->d, "vm1", NULL);
+	l2 = lease_find(&h->d, "vm2", NULL);
+	cr_assert_str_eq(l1->vf_bdf, FAKE_VF0_BDF);
+	cr_assert_str_eq(l2->vf_bdf, FAKE_VF1_BDF);
+	log_begin();
+}
+
+static inline void two_detached(void)
+{
+	log_end();
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	succeed("detach", json_pack("{s:s}", "guest", "vm2"));
+	unchanged();
+	end();
 }
 
 static inline json_int_t others(void)

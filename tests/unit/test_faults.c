@@ -3,34 +3,13 @@
 #include "fake_internal.h"
 #include "faults_test.h"
 
-static struct lease *l1, *l2;
-
 static void setup(void)
 {
-	h = fake_host_new(4);
-	vm1 = fake_guest_add(h, "vm1", true);
-	fake_guest_add(h, "vm2", true);
-	before_again();
-	json_decref(attach(json_pack("{s:s, s:s}", "guest", "vm1", "target", "eth0")));
-	json_decref(attach(json_pack("{s:s, s:s}", "guest", "vm2", "target", "eth0")));
-	l1 = lease_find(&h->d, "vm1", NULL);
-	l2 = lease_find(&h->d, "vm2", NULL);
-	cr_assert_str_eq(l1->vf_bdf, FAKE_VF0_BDF);
-	cr_assert_str_eq(l2->vf_bdf, FAKE_VF1_BDF);
+	two_attached(NULL);
 	json_decref(fake_host_call(h, "monitor", NULL));
-	log_begin();
 }
 
-static void teardown(void)
-{
-	log_end();
-	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
-	succeed("detach", json_pack("{s:s}", "guest", "vm2"));
-	unchanged();
-	end();
-}
-
-TestSuite(faults, .init = setup, .fini = teardown);
+TestSuite(faults, .init = setup, .fini = two_detached);
 
 Test(faults, told_of_the_lease_that_has_the_vf)
 {

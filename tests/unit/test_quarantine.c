@@ -7,8 +7,6 @@
 #define LIMIT 20
 #define ATTACH(vm) json_decref(attach(json_pack("{s:s, s:s}", "guest", vm, "target", "eth0")))
 
-static struct lease *l1, *l2;
-
 static void set_limit(void)
 {
 	h->d.config.fault_limit = LIMIT;
@@ -17,28 +15,10 @@ static void set_limit(void)
 
 static void setup(void)
 {
-	h = fake_host_new(4);
-	vm1 = fake_guest_add(h, "vm1", true);
-	fake_guest_add(h, "vm2", true);
-	before_again();
-	set_limit();
-	ATTACH("vm1");
-	ATTACH("vm2");
-	l1 = lease_find(&h->d, "vm1", NULL);
-	l2 = lease_find(&h->d, "vm2", NULL);
-	log_begin();
+	two_attached(set_limit);
 }
 
-static void teardown(void)
-{
-	log_end();
-	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
-	succeed("detach", json_pack("{s:s}", "guest", "vm2"));
-	unchanged();
-	end();
-}
-
-TestSuite(quarantine, .init = setup, .fini = teardown);
+TestSuite(quarantine, .init = setup, .fini = two_detached);
 
 static void quarantined(struct lease *l)
 {
