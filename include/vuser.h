@@ -36,6 +36,10 @@ struct vuser_dma_map {
 	bool readable, writable; /* by the device */
 };
 
+/*
+ * From dma_map and reset: the answer follows, with vuser_later_done(). Until then it and the answers behind it wait, in order; DMA_MAP and
+ * DMA_UNMAP are dealt with meanwhile (a VMM sends them without waiting, and waits for all), any other message is not, nor what is behind it.
+ */
 #define VUSER_LATER 1
 
 /*
@@ -61,7 +65,6 @@ struct vuser_ops {
 	int (*set_irqs)(void *ctx, const struct vfio_irq_set *set, const uint8_t *data, int *fds, size_t nr_fds);
 	ssize_t (*region_read)(void *ctx, unsigned index, uint64_t offset, void *buf, size_t len);
 	ssize_t (*region_write)(void *ctx, unsigned index, uint64_t offset, const void *buf, size_t len);
-	/* VUSER_LATER: it takes a while. vuser_reset_done() follows; until then no further message is read. */
 	int (*reset)(void *ctx);
 	/* The client is there (negotiated) or gone. Gone: ops must leave no mapping and no armed vector behind. */
 	void (*on_client)(void *ctx, bool connected);
@@ -96,8 +99,8 @@ int vuser_fd(const struct vuser *vuser); /* -1: no client */
 short vuser_events(const struct vuser *vuser); /* what to poll(2) for */
 /* Work off what has arrived (bounded per call) and what is to be sent. 0, or -ECONNRESET once the client is gone. */
 int vuser_process(struct vuser *vuser, short revents);
-/* Answer the reset that was put off, with 0 or a negative errno. Nothing to do where there is none, or its client has gone. */
-void vuser_reset_done(struct vuser *vuser, int num);
+/* Answer all that was put off, with 0 or a negative errno. Nothing to do where nothing was, or its client has gone. */
+void vuser_later_done(struct vuser *vuser, int num);
 /* Milliseconds until vuser_process(vuser, 0) must be called even if nothing arrives (half a header and then silence), -1: never. */
 int vuser_timeout_ms(const struct vuser *vuser);
 

@@ -120,7 +120,7 @@ void vuser_drop(struct vuser *v, const char *why)
 	snprintf(v->last_error, sizeof(v->last_error), "%s: vfio-user client dropped: %s", v->name, why);
 	vuser_tx_drop(v);
 	vuser_rx_reset(v);
-	v->later = false;
+	v->nr_later = 0;
 	fd_close(&v->conn);
 	set_state(v, VUSER_CLOSED, why);
 }
@@ -153,19 +153,27 @@ short vuser_events(const struct vuser *v)
 {
 	if (v->conn < 0)
 		return 0;
-	return (short)((v->later ? 0 : POLLIN) | (v->out ? POLLOUT : 0));
+	return (short)((vuser_rx_may_go_on(v) && !vuser_rx_is_whole(v) ? POLLIN : 0) | (v->out && !v->out->later ? POLLOUT : 0));
+}
+
+/* The message that is there is to be looked at when the answers that were put off are out. */
+static bool must_wait(const struct vuser *v)
+{
+	const struct vuser_cmd *cmd = vuser_cmd_find(v->hdr.cmd);
+
+	return v->nr_later && !(cmd && cmd->passes);
 }
 
 static void receive(struct vuser *v)
 {
 	int64_t until = vuser_now_ms(v) + BATCH_MS;
 
-	for (int i = 0; i < BATCH && v->conn >= 0 && !v->later && (i == 0 || vuser_now_ms(v) < until); i++) {
+	for (int i = 0; i < BATCH && v->conn >= 0 && vuser_rx_may_go_on(v) && (i == 0 || vuser_now_ms(v) < until); i++) {
 		int r = vuser_rx(v);
 
 		if (r < 0)
 			vuser_drop(v, v->why);
-		if (r <= 0)
+		if (r <= 0 || must_wait(v))
 			return;
 		vuser_dispatch(v);
 	}
@@ -196,10 +204,10 @@ int vuser_process(struct vuser *v, short revents)
 	if (v->out && vuser_tx_flush(v) < 0)
 		vuser_drop(v, "connection lost while answering");
 	/* its end would be seen after what it has sent, which is not read now */
-	if (v->later && (revents & (POLLHUP | POLLERR)))
-		vuser_drop(v, "connection lost while it waited for a reset");
+	if (v->nr_later && (revents & (POLLHUP | POLLERR)))
+		vuser_drop(v, "connection lost while it waited for an answer");
 	/* POLLHUP and POLLERR: what the client sent before it went is still read, then its end is seen */
-	if (revents & ~POLLOUT)
+	if (revents & ~POLLOUT || vuser_rx_is_whole(v))
 		receive(v);
 	if (v->conn >= 0)
 		check_deadline(v);
@@ -212,6 +220,8 @@ int vuser_timeout_ms(const struct vuser *v)
 
 	if (v->conn < 0)
 		return -1;
+	if (vuser_rx_is_whole(v) && !v->nr_later)
+		return 0;
 	at = deadline(v);
 	if (!at)
 		return -1;

@@ -27,7 +27,7 @@ int vuser_handle_dma_map(struct vuser *v, struct vuser_msg *m, struct vuser_repl
 	if (ret < 0)
 		return ret;
 	v->stats.nr_dma_map++;
-	return 0;
+	return ret;
 }
 
 int vuser_handle_dma_unmap(struct vuser *v, struct vuser_msg *m, struct vuser_reply *r)

@@ -11,11 +11,12 @@
 #define VUSER_MAX_PAYLOAD (LIMIT_VUSER_MSG - VUSER_HDR)
 #define VUSER_TX_MAX (VUSER_HDR + sizeof(struct vuser_region_access) + VUSER_MAX_XFER)
 
-/* An answer that the socket did not take at once. Owns its descriptor. */
+/* An answer that the socket did not take at once, or that is put off. Owns its descriptor. */
 struct vuser_out {
 	struct vuser_out *next;
-	size_t len, done;
+	size_t len, done; /* 0 of len: keeps its place, nothing is sent */
 	int fd; /* goes with the first byte; -1 none */
+	bool later; /* data is a header whose error is not known yet: it waits, and what is behind it */
 	uint8_t data[];
 };
 
@@ -60,8 +61,7 @@ struct vuser {
 	struct vuser_stats stats;
 	char why[160]; /* reason of the refusal being made */
 	char last_error[320];
-	bool later; /* an answer is put off: to this */
-	struct vuser_hdr later_hdr;
+	unsigned nr_later; /* answers put off, in out */
 	bool hang_up; /* close once the answer to this message is out */
 
 	struct vuser_hdr hdr;
@@ -92,6 +92,7 @@ struct vuser_cmd {
 	uint8_t max_fds;
 	uint8_t states; /* mask of 1 << enum vuser_state */
 	bool no_reply_ok; /* NO_REPLY makes sense: not where the answer is all there is to it */
+	bool passes; /* dealt with while an answer is put off */
 	/* all that the row does not say; no side effect; -errno by vuser_refuse(). NULL: nothing more to check */
 	int (*check)(struct vuser *v, const struct vuser_msg *m);
 	int (*handle)(struct vuser *v, struct vuser_msg *m, struct vuser_reply *r);
@@ -111,6 +112,9 @@ void vuser_rx_reset(struct vuser *v);
 int vuser_tx(struct vuser *v, size_t len, int fd);
 int vuser_tx_flush(struct vuser *v);
 void vuser_tx_drop(struct vuser *v);
+int vuser_tx_later(struct vuser *v, const struct vuser_hdr *answer, bool silent); /* keep the place of an answer to come */
+bool vuser_rx_is_whole(const struct vuser *v); /* there is a message, which has to wait */
+bool vuser_rx_may_go_on(const struct vuser *v); /* there is room for what may come of it */
 
 /* vuser_table.c */
 const struct vuser_cmd *vuser_cmd_find(uint16_t id);

@@ -87,6 +87,17 @@ int vuser_rx(struct vuser *v)
 	return r;
 }
 
+bool vuser_rx_is_whole(const struct vuser *v)
+{
+	return v->got >= VUSER_HDR && v->got == v->hdr.size;
+}
+
+/* Answers that are put off must not fill the queue, or the client would be taken for one that does not read: it waits as well. */
+bool vuser_rx_may_go_on(const struct vuser *v)
+{
+	return !v->nr_later || v->out_cost < VUSER_OUT_MAX / 2;
+}
+
 static size_t out_cost(size_t len, int fd)
 {
 	return sizeof(struct vuser_out) + len + (fd >= 0 ? FD_COST : 0);
@@ -112,10 +123,10 @@ void vuser_tx_drop(struct vuser *v)
 
 int vuser_tx_flush(struct vuser *v)
 {
-	while (v->out) {
+	while (v->out && !v->out->later) {
 		struct vuser_out *o = v->out;
 		bool with_fd = o->fd >= 0 && o->done == 0;
-		ssize_t n = fd_send(v->conn, o->data + o->done, o->len - o->done, &o->fd, with_fd ? 1 : 0);
+		ssize_t n = o->len ? fd_send(v->conn, o->data + o->done, o->len - o->done, &o->fd, with_fd ? 1 : 0) : 0;
 
 		if (n == -EAGAIN)
 			return 0;
@@ -128,13 +139,36 @@ int vuser_tx_flush(struct vuser *v)
 	return 0;
 }
 
+static void out_push(struct vuser *v, struct vuser_out *o)
+{
+	v->out_cost += out_cost(o->len, o->fd);
+	*v->out_tail = o;
+	v->out_tail = &o->next;
+}
+
+int vuser_tx_later(struct vuser *v, const struct vuser_hdr *answer, bool silent)
+{
+	size_t len = silent ? 0 : sizeof(*answer);
+	struct vuser_out *o;
+
+	if (out_cost(len, -1) > VUSER_OUT_MAX - v->out_cost)
+		return -ENOBUFS;
+	o = malloc(sizeof(*o) + sizeof(*answer));
+	if (!o)
+		return -ENOMEM;
+	*o = (struct vuser_out){ .len = len, .fd = -1, .later = true };
+	memcpy(o->data, answer, sizeof(*answer));
+	out_push(v, o);
+	v->nr_later++;
+	return 0;
+}
+
 /* Queue what is left of v->tx from @done on. @fd: still to be sent; duplicated, because the caller's is only lent. */
 static int queue(struct vuser *v, size_t done, size_t len, int fd)
 {
 	struct vuser_out *o;
-	size_t cost = out_cost(len - done, fd);
 
-	if (cost > VUSER_OUT_MAX - v->out_cost)
+	if (out_cost(len - done, fd) > VUSER_OUT_MAX - v->out_cost)
 		return -ENOBUFS;
 	o = malloc(sizeof(*o) + len - done);
 	if (!o)
@@ -150,9 +184,7 @@ static int queue(struct vuser *v, size_t done, size_t len, int fd)
 			return r;
 		}
 	}
-	v->out_cost += cost;
-	*v->out_tail = o;
-	v->out_tail = &o->next;
+	out_push(v, o);
 	return 0;
 }
 

@@ -15,7 +15,8 @@
 #define ROW(cmd_, min_, max_, fds_, states_, quiet_, check_, handle_)                                                            \
 	{                                                                                                                        \
 		.id = VUSER_##cmd_, .name = #cmd_, .min_len = min_, .max_len = max_, .max_fds = fds_, .states = states_,         \
-		.no_reply_ok = quiet_, .check = check_, .handle = handle_                                                        \
+		.no_reply_ok = quiet_, .passes = VUSER_##cmd_ == VUSER_DMA_MAP || VUSER_##cmd_ == VUSER_DMA_UNMAP,               \
+		.check = check_, .handle = handle_                                                                               \
 	}
 
 #define VERSION_JSON_MAX 4096 /* bounds what the JSON parser allocates for a stranger; QEMU sends 250 bytes */
@@ -83,18 +84,28 @@ static int validate(struct vuser *v, struct vuser_msg *m)
 	return cmd->check ? cmd->check(v, m) : 0;
 }
 
-/* The header of the answer goes into v->tx; its payload is there already. */
-static int answer(struct vuser *v, const struct vuser_hdr *to, int num, size_t len, int fd)
+static struct vuser_hdr answer_hdr(const struct vuser_hdr *to, int num, size_t len)
 {
-	struct vuser_hdr hdr = {
+	return (struct vuser_hdr){
 		.id = to->id,
 		.cmd = to->cmd,
 		.size = (uint32_t)(VUSER_HDR + len),
 		.flags = VUSER_F_TYPE_REPLY | (num < 0 ? VUSER_F_ERROR : 0),
 		.error = num < 0 ? (uint32_t)-num : 0,
 	};
+}
 
-	if ((to->flags & VUSER_F_TYPE) == VUSER_F_TYPE_REPLY || (to->flags & VUSER_F_NO_REPLY))
+static bool wants_answer(const struct vuser_hdr *to)
+{
+	return (to->flags & VUSER_F_TYPE) != VUSER_F_TYPE_REPLY && !(to->flags & VUSER_F_NO_REPLY);
+}
+
+/* The header of the answer goes into v->tx; its payload is there already. */
+static int answer(struct vuser *v, const struct vuser_hdr *to, int num, size_t len, int fd)
+{
+	struct vuser_hdr hdr = answer_hdr(to, num, len);
+
+	if (!wants_answer(to))
 		return 0;
 	memcpy(v->tx, &hdr, sizeof(hdr));
 	return vuser_tx(v, hdr.size, fd);
@@ -105,21 +116,27 @@ int vuser_answer_error(struct vuser *v, const struct vuser_hdr *to, int num)
 	return answer(v, to, num, 0, -1);
 }
 
-static void note_refusal(struct vuser *v, const struct vuser_msg *m, int num)
+static void note_refusal(struct vuser *v, uint16_t id, const struct vuser_cmd *cmd, int num)
 {
 	v->stats.nr_rejected++;
-	snprintf(v->last_error, sizeof(v->last_error), "%s: msg %#x %s refused: %s (errno %d)", v->name, m->hdr.id, m->cmd->name,
+	snprintf(v->last_error, sizeof(v->last_error), "%s: msg %#x %s refused: %s (errno %d)", v->name, id, cmd->name,
 		 v->why[0] ? v->why : "the device said no", -num);
 }
 
-/* Answer a message that has been dealt with. */
+/* Answer a message that has been dealt with, or keep the answer's place. */
 static void conclude(struct vuser *v, const struct vuser_msg *m, int r, struct vuser_reply *reply)
 {
-	if (r < 0) {
-		note_refusal(v, m, r);
-		*reply = (struct vuser_reply){ .fd = -1 }; /* an error is a header and nothing else */
+	if (r == VUSER_LATER) {
+		struct vuser_hdr hdr = answer_hdr(&m->hdr, 0, 0);
+
+		r = vuser_tx_later(v, &hdr, !wants_answer(&m->hdr));
+	} else {
+		if (r < 0) {
+			note_refusal(v, m->hdr.id, m->cmd, r);
+			*reply = (struct vuser_reply){ .fd = -1 }; /* an error is a header and nothing else */
+		}
+		r = answer(v, &m->hdr, r, reply->len, reply->fd);
 	}
-	r = answer(v, &m->hdr, r, reply->len, reply->fd);
 	if (r == -ENOBUFS)
 		vuser_refuse(v, r, "does not read its answers");
 	else if (r < 0)
@@ -141,23 +158,27 @@ void vuser_dispatch(struct vuser *v)
 		r = m.cmd->handle(v, &m, &reply); /* NOLINT(clang-analyzer-core.CallAndMessage): validate() put a row there */
 	}
 	vuser_rx_reset(v); /* closes whatever the handler did not take */
-	if (r == VUSER_LATER) {
-		v->later = true;
-		v->later_hdr = m.hdr;
-		return;
-	}
 	conclude(v, &m, r, &reply);
 }
 
-void vuser_reset_done(struct vuser *v, int num)
+void vuser_later_done(struct vuser *v, int num)
 {
-	struct vuser_reply reply = { .data = v->tx + VUSER_HDR, .fd = -1 };
-	struct vuser_msg m = { .hdr = v->later_hdr };
-
-	if (!v->later)
+	if (!v->nr_later)
 		return;
-	v->later = false;
-	m.cmd = vuser_cmd_find(m.hdr.cmd);
+	v->nr_later = 0;
 	v->why[0] = '\0';
-	conclude(v, &m, num, &reply);
+	for (struct vuser_out *o = v->out; o; o = o->next) {
+		struct vuser_hdr hdr;
+
+		if (!o->later)
+			continue;
+		o->later = false;
+		memcpy(&hdr, o->data, sizeof(hdr));
+		hdr = answer_hdr(&hdr, num, 0);
+		memcpy(o->data, &hdr, sizeof(hdr));
+		if (num < 0)
+			note_refusal(v, hdr.id, vuser_cmd_find(hdr.cmd), num);
+	}
+	if (vuser_tx_flush(v) < 0)
+		vuser_drop(v, "connection lost while answering");
 }

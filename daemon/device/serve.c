@@ -75,7 +75,7 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 	while (!ctl->stop) {
 		uint64_t now = now_ms(dev);
 		bool paused = now < accept_from;
-		int timeout, client, reset;
+		int timeout, client, answer;
 
 		get_status(vuser, dev, &status);
 		timeout = devctl_tell(ctl, &status, now);
@@ -99,8 +99,8 @@ int device_serve(struct devctl *ctl, struct vuser *vuser, struct vfdev *dev, int
 			return -errno;
 		}
 		vfdev_process(dev);
-		if (vfdev_reset_due(dev, &reset))
-			vuser_reset_done(vuser, reset);
+		if (vfdev_later_due(dev, &answer))
+			vuser_later_done(vuser, answer);
 		/* also when nothing has arrived: a client may have been silent too long */
 		if (client >= 0)
 			vuser_process(vuser, fds[SLOT_VUSER].revents);

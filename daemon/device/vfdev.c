@@ -11,7 +11,12 @@
 #include "sys.h"
 
 #define LOG_WINDOW_US (60u * 1000 * 1000)
-#define RESET_WAIT_US (2u * 1000 * 1000)
+/* How long memory may be waited for with an answer due: the VMM holds its big lock and gives up after 5 s. */
+#define WAIT_US (2u * 1000 * 1000)
+/* Messages of one exchange, which the VMM waits for at its end, are not farther apart. */
+#define EXCHANGE_US (100u * 1000)
+/* What is mapped within this time of an unmap may be the same memory, moved: the guest knows it. */
+#define MOVED_US (1000u * 1000)
 #define LOG_PER_WINDOW 20 /* lines that a client can make us log in a window; the last refusal is in status anyway */
 
 /* Standard ones, those of device_proto.h, a VMM (and one more to be refused), control clients (the same). */
@@ -110,6 +115,17 @@ void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on)
 	apply_master(dev);
 }
 
+static uint64_t now_us(const struct vfdev *dev)
+{
+	return dev->sys->ops->now_us(dev->sys);
+}
+
+/* The guest has not been told of the memory that is pending. */
+static bool is_unheard_of(const struct vfdev *dev)
+{
+	return dev->later == VFDEV_LATER_MAP && now_us(dev) < dev->later_by_us;
+}
+
 /* The mappings have changed. */
 static void dma_changed(struct vfdev *dev)
 {
@@ -117,7 +133,34 @@ static void dma_changed(struct vfdev *dev)
 
 	iommu_get_stats(dev->iommu, &dma);
 	vfdev_hold(dev, VFDEV_HOLD_DEGRADED, dma.degraded);
-	vfdev_hold(dev, VFDEV_HOLD_PENDING, dma.bytes_pending > 0);
+	vfdev_hold(dev, VFDEV_HOLD_PENDING, dma.bytes_pending && !is_unheard_of(dev));
+}
+
+static bool is_pending(const struct vfdev *dev)
+{
+	struct iommu_stats dma;
+
+	iommu_get_stats(dev->iommu, &dma);
+	return dma.bytes_pending;
+}
+
+/*
+ * Memory is hot-plugged while the function does DMA. The guest learns of it when the VMM has our answer, so nobody has a reason to have the
+ * function reach for it before: the answer waits for the memory to land, and no frame is lost. All messages of the exchange share the time;
+ * when it is over, they are answered, and the hold does what it does at boot.
+ */
+static bool put_off_map(struct vfdev *dev)
+{
+	uint64_t now = now_us(dev);
+
+	if (dev->later == VFDEV_LATER_NONE && (!dev->answered_us || now - dev->answered_us > EXCHANGE_US))
+		dev->later_by_us = now + WAIT_US;
+	if (dev->moved_us && now - dev->moved_us <= MOVED_US)
+		dev->later_by_us = now; /* and what waited already does not any more: with the hold on, it is for nothing */
+	if (now >= dev->later_by_us)
+		return false;
+	dev->later = VFDEV_LATER_MAP;
+	return true;
 }
 
 void vfdev_process(struct vfdev *dev)
@@ -133,6 +176,7 @@ static int dma_map(void *ctx, const struct vuser_dma_map *map, int fd)
 {
 	struct vfdev *dev = ctx;
 	struct iommu_map_request req = { .iova = map->iova, .size = map->size, .offset = map->offset, .fd = fd };
+	bool does_dma = vfdev_bus_master(dev);
 	struct err err;
 	int r;
 
@@ -143,6 +187,8 @@ static int dma_map(void *ctx, const struct vuser_dma_map *map, int fd)
 	r = iommu_map(dev->iommu, &req, &err);
 	if (r < 0)
 		refused(dev, &err);
+	else if (does_dma && is_pending(dev) && put_off_map(dev))
+		r = VUSER_LATER;
 	dma_changed(dev);
 	return r;
 }
@@ -155,8 +201,11 @@ static int dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size
 
 	/* the VMM holds the device's descriptor, and may have set the bit past us: then nothing is parked */
 	read_command(dev);
-	if (vfdev_bus_master(dev) && iommu_set_quiet(dev->iommu, false, &err) < 0)
-		refused(dev, &err);
+	if (vfdev_bus_master(dev)) {
+		dev->moved_us = now_us(dev);
+		if (iommu_set_quiet(dev->iommu, false, &err) < 0)
+			refused(dev, &err);
+	}
 	r = iommu_unmap(dev->iommu, iova, size, ret_size, &err);
 	if (r < 0)
 		refused(dev, &err);
@@ -170,6 +219,8 @@ static int dma_unmap_all(void *ctx, uint64_t *ret_size)
 	struct err err;
 	int r;
 
+	if (vfdev_bus_master(dev))
+		dev->moved_us = now_us(dev);
 	r = iommu_unmap_all(dev->iommu, ret_size, &err);
 	if (r < 0)
 		refused(dev, &err);
@@ -277,14 +328,9 @@ static int reset_now(struct vfdev *dev)
 	return r;
 }
 
-static bool is_pending(const struct vfdev *dev)
-{
-	return dev->held & VFDEV_HOLD_PENDING;
-}
-
 /*
  * The VMM resets the function before it shows it to the guest, whose driver would find a device that can do no DMA yet. So the reset, which
- * takes its time anyway, waits for the memory: as long as is safe, for the VMM holds its big lock and gives up after 5 s.
+ * takes its time anyway, waits for the memory: an exchange of its own, the VMM waits for nothing else.
  */
 static int reset(void *ctx)
 {
@@ -292,27 +338,31 @@ static int reset(void *ctx)
 
 	if (!is_pending(dev))
 		return reset_now(dev);
-	dev->reset_due = true;
-	dev->reset_by_us = dev->sys->ops->now_us(dev->sys) + RESET_WAIT_US;
+	dev->later = VFDEV_LATER_RESET;
+	dev->later_by_us = now_us(dev) + WAIT_US;
 	return VUSER_LATER;
 }
 
-bool vfdev_reset_due(struct vfdev *dev, int *ret)
+bool vfdev_later_due(struct vfdev *dev, int *ret)
 {
-	if (!dev->reset_due || (is_pending(dev) && dev->sys->ops->now_us(dev->sys) < dev->reset_by_us))
+	enum vfdev_later what = dev->later;
+
+	if (what == VFDEV_LATER_NONE || (is_pending(dev) && now_us(dev) < dev->later_by_us))
 		return false;
-	dev->reset_due = false;
-	*ret = reset_now(dev);
+	dev->later = VFDEV_LATER_NONE;
+	dev->answered_us = now_us(dev);
+	dma_changed(dev); /* the guest may be told of what is pending still */
+	*ret = what == VFDEV_LATER_RESET ? reset_now(dev) : 0;
 	return true;
 }
 
 int vfdev_timeout_ms(const struct vfdev *dev)
 {
-	uint64_t now = dev->sys->ops->now_us(dev->sys);
+	uint64_t now = now_us(dev);
 
-	if (!dev->reset_due)
+	if (dev->later == VFDEV_LATER_NONE)
 		return -1;
-	return now >= dev->reset_by_us ? 0 : (int)((dev->reset_by_us - now) / 1000) + 1;
+	return now >= dev->later_by_us ? 0 : (int)((dev->later_by_us - now) / 1000) + 1;
 }
 
 static void on_client(void *ctx, bool connected)
@@ -325,7 +375,8 @@ static void on_client(void *ctx, bool connected)
 		err_clear(&dev->last);
 		dev->quiet = false;
 	} else {
-		dev->reset_due = false;
+		dev->later = VFDEV_LATER_NONE;
+		dev->answered_us = dev->moved_us = 0;
 		vfdev_quiesce(dev);
 	}
 }

@@ -25,6 +25,9 @@ enum vfdev_hold {
 const char *vfdev_hold_to_string(enum vfdev_hold bit); /* "pending", "degraded", "quarantine", "shared" */
 #define VFDEV_NUM_HOLDS 4
 
+/* The answer to what is put off until memory has landed. */
+enum vfdev_later { VFDEV_LATER_NONE, VFDEV_LATER_MAP, VFDEV_LATER_RESET };
+
 struct vfdev {
 	struct sys *sys;
 	struct vdev *vdev;
@@ -33,8 +36,10 @@ struct vfdev {
 	uint16_t command; /* PCI command register of the function */
 	bool wants_master; /* the bus master bit as the guest has set it, and reads it back */
 	unsigned held; /* enum vfdev_hold, or-ed */
-	bool reset_due; /* the VMM waits for a reset, which waits for memory */
-	uint64_t reset_by_us; /* not longer than this */
+	enum vfdev_later later;
+	uint64_t later_by_us; /* not longer than this */
+	uint64_t answered_us; /* when such an answer was given last; 0: to this client none */
+	uint64_t moved_us; /* when memory was unmapped last that the function could reach; 0: never */
 	bool quiet; /* quiesced, and no client since */
 	struct err last; /* the last refusal since the client came; num 0: none */
 	uint64_t log_from_us; /* start of the present logging window, and lines written in it */
@@ -54,8 +59,8 @@ void vfdev_quiesce(struct vfdev *dev);
 void vfdev_hold(struct vfdev *dev, enum vfdev_hold why, bool on);
 /* Memory has been mapped meanwhile, or something parked is due: when iommu_fd() is readable and after iommu_timeout_ms(). */
 void vfdev_process(struct vfdev *dev);
-/* A reset that was put off and is due now: true once, and *@ret is what it gave. */
-bool vfdev_reset_due(struct vfdev *dev, int *ret);
+/* What an op has put off (VUSER_LATER) is due now: true once, and *@ret is the answer. */
+bool vfdev_later_due(struct vfdev *dev, int *ret);
 /* Milliseconds until that has to be asked; -1: nothing is put off. */
 int vfdev_timeout_ms(const struct vfdev *dev);
 bool vfdev_bus_master(const struct vfdev *dev); /* in the hardware */

@@ -62,6 +62,11 @@ static void land(void)
 	vfdev_process(&dev);
 }
 
+static uint64_t now_us(void)
+{
+	return dev.sys->ops->now_us(dev.sys);
+}
+
 static void guest_writes(uint16_t command)
 {
 	cr_assert_eq(vfdev_ops.region_write(&dev, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &command, 2), 2);
@@ -98,19 +103,102 @@ Test(vfdev, withheld_until_all_has_landed)
 	cr_assert(vfdev_bus_master(&dev));
 }
 
-Test(vfdev, memory_that_comes_later_holds_it_back_again)
+/* The VMM's messages of a hot-plug, and more of them before the first is answered: the function goes on. */
+Test(vfdev, memory_plugged_into_a_running_guest)
 {
+	int r = 77;
+
 	cr_assert_eq(map(0), 0);
 	land();
 	guest_writes(BOTH);
+	cr_assert_eq(map(1 << 30), VUSER_LATER);
+	cr_assert_eq(map(2u << 30), VUSER_LATER);
+	cr_assert_not(vfdev_later_due(&dev, &r));
+	cr_assert(vfdev_timeout_ms(&dev) > 1000 && vfdev_timeout_ms(&dev) <= 2001);
 	cr_assert_eq(hardware(), BOTH);
-	cr_assert_eq(map(1 << 30), 0);
-	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	land();
+	cr_assert_not(vfdev_later_due(&dev, &r), "one is still on its way");
+	cr_assert_eq(hardware(), BOTH);
+	land();
+	cr_assert(vfdev_later_due(&dev, &r));
+	cr_assert_eq(r, 0);
+	cr_assert_not(vfdev_later_due(&dev, &r), "once");
+	cr_assert_eq(hardware(), BOTH);
+	cr_assert_eq(dev.held, 0);
+	cr_assert_eq(vfdev_timeout_ms(&dev), -1);
+}
+
+Test(vfdev, memory_that_takes_too_long_holds_it_back_again)
+{
+	int r = 77;
+
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(map(1 << 30), VUSER_LATER);
+	dev.later_by_us = now_us(); /* two seconds later */
+	cr_assert_eq(vfdev_timeout_ms(&dev), 0);
+	cr_assert(vfdev_later_due(&dev, &r), "the VMM would give up");
+	cr_assert_eq(r, 0);
+	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY, "before the guest can be told");
 	cr_assert_eq(guest_reads(), BOTH);
+	cr_assert_eq(map(2u << 30), 0, "not held up any more");
 	guest_writes(PCI_COMMAND_MEMORY);
+	land();
 	land();
 	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY, "the guest has changed its mind");
 	cr_assert_eq(guest_reads(), PCI_COMMAND_MEMORY);
+}
+
+/* The VMM waits for the sum of what its messages take. */
+Test(vfdev, one_exchange_has_one_bound)
+{
+	uint64_t by;
+	int r;
+
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(map(1 << 30), VUSER_LATER);
+	by = dev.later_by_us;
+	cr_assert_eq(map(2u << 30), VUSER_LATER);
+	cr_assert_eq(dev.later_by_us, by);
+	land();
+	land();
+	cr_assert(vfdev_later_due(&dev, &r));
+	dev.answered_us = now_us(); /* this very moment */
+	cr_assert_eq(map(3u << 30), VUSER_LATER);
+	cr_assert_eq(dev.later_by_us, by, "it was on its way");
+	land();
+	cr_assert(vfdev_later_due(&dev, &r));
+	dev.answered_us = now_us() - 1000 * 1000;
+	cr_assert_eq(map(UINT64_C(4) << 30), VUSER_LATER);
+	cr_assert_gt(dev.later_by_us, by, "another exchange");
+	land();
+}
+
+/* What is mapped right after an unmap the guest may be using: no reason to let it run into the IOMMU. */
+Test(vfdev, memory_that_is_moved_is_not_waited_for)
+{
+	uint64_t done;
+	int r = 77;
+
+	cr_assert_eq(map(0), 0);
+	land();
+	guest_writes(BOTH);
+	cr_assert_eq(map(1 << 30), VUSER_LATER);
+	cr_assert_eq(vfdev_ops.dma_unmap(&dev, 0, 8 << 20, &done), 0);
+	cr_assert_eq(map(0), 0);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert(vfdev_later_due(&dev, &r), "and the first is waited for no more");
+	land();
+	land();
+	cr_assert_eq(hardware(), BOTH);
+	dev.moved_us = now_us() - 2000 * 1000;
+	dev.answered_us = 0;
+	cr_assert_eq(map(2u << 30), VUSER_LATER);
+	land();
 }
 
 Test(vfdev, given_up_while_pending)
@@ -253,21 +341,21 @@ Test(vfdev, a_reset_waits_for_memory)
 	cr_assert_eq(vfdev_ops.reset(&dev), 0, "nothing to wait for");
 	cr_assert_eq(map(0), 0);
 	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
-	cr_assert_not(vfdev_reset_due(&dev, &r));
+	cr_assert_not(vfdev_later_due(&dev, &r));
 	cr_assert(vfdev_timeout_ms(&dev) > 1000 && vfdev_timeout_ms(&dev) <= 2001);
 	land();
-	cr_assert(vfdev_reset_due(&dev, &r));
+	cr_assert(vfdev_later_due(&dev, &r));
 	cr_assert_eq(r, 0);
-	cr_assert_not(vfdev_reset_due(&dev, &r), "once");
+	cr_assert_not(vfdev_later_due(&dev, &r), "once");
 	cr_assert_eq(vfdev_timeout_ms(&dev), -1);
 	cr_assert_eq(map(1 << 30), 0);
 	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
-	dev.reset_by_us = dev.sys->ops->now_us(dev.sys); /* two seconds later */
+	dev.later_by_us = now_us(); /* two seconds later */
 	cr_assert_eq(vfdev_timeout_ms(&dev), 0);
-	cr_assert(vfdev_reset_due(&dev, &r), "the VMM would give up");
+	cr_assert(vfdev_later_due(&dev, &r), "the VMM would give up");
 	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
 	cr_assert_eq(vfdev_ops.reset(&dev), VUSER_LATER);
 	sem_post(&gate); /* the thread is waited for */
 	vfdev_ops.on_client(&dev, false);
-	cr_assert_not(vfdev_reset_due(&dev, &r), "nobody waits any more");
+	cr_assert_not(vfdev_later_due(&dev, &r), "nobody waits any more");
 }

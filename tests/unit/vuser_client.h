@@ -42,7 +42,7 @@ struct dev {
 	int sock; /* the client's end */
 	int64_t now; /* what the server takes for the time */
 	int reset_ms; /* how long a reset takes */
-	bool reset_later; /* it is put off */
+	bool reset_later, map_later; /* it is put off */
 	int fail; /* errno of each op that acts, 0: they succeed */
 	int bar_fd; /* what region_info lends; -1 none */
 
@@ -75,7 +75,9 @@ static inline int dev_dma_map(void *ctx, const struct vuser_dma_map *map, int fd
 	d->map_had_fd = fd >= 0;
 	d->fds_given += fd >= 0;
 	fd_close(&fd);
-	return dev_act(d);
+	if (d->map_later && !d->fail)
+		d->calls++;
+	return d->map_later && !d->fail ? VUSER_LATER : dev_act(d);
 }
 
 static inline int dev_dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size)
