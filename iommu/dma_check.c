@@ -121,6 +121,7 @@ static int check_memory(const struct iommu_map_request *req, struct stat *st, st
 	ret->page_size = fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
 	ret->dev = st->st_dev;
 	ret->ino = st->st_ino;
+	ret->blocks = (uint64_t)st->st_blocks;
 	return 0;
 }
 

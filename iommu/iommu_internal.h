@@ -55,6 +55,7 @@ struct dma_backing {
 	bool sealed;
 	dev_t dev; /* which file it is */
 	ino_t ino;
+	uint64_t blocks; /* that the file had */
 };
 
 /* Entries of the IOMMU's table that the range takes: pieces.c. */

@@ -250,11 +250,16 @@ int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch)
 
 /* --- adding --- */
 
+/*
+ * Fewer blocks than before: the VMM has punched a hole, and what is pinned may be no page of the file any more. The time of the last change
+ * would tell of a hole that is full again, too, but each page that the guest writes for the first time changes it (fault_dirty_shared_page()
+ * in mm/memory.c).
+ */
 static bool is_same(const struct piece *p, uint64_t last, const struct range *range)
 {
 	return p->node.last == last && p->job.map.prot == range->prot && p->backing.dev == range->backing.dev &&
-	       p->backing.ino == range->backing.ino && p->offset == range->offset + (p->node.first - range->node.first) &&
-	       !(p->job.over && p->job.result < 0);
+	       p->backing.ino == range->backing.ino && p->backing.blocks <= range->backing.blocks &&
+	       p->offset == range->offset + (p->node.first - range->node.first) && !(p->job.over && p->job.result < 0);
 }
 
 /* A piece yet to be submitted. */
@@ -363,8 +368,10 @@ static int memory_new(struct iommu *m, const struct range *range, int fd, struct
 /* The same pieces, parked, are live again. */
 static void claim(struct iommu *m, const struct range *range)
 {
-	for (struct piece *p = piece_from(m, range->node.first); p && p->node.first <= range->node.last; p = piece_next(m, p))
+	for (struct piece *p = piece_from(m, range->node.first); p && p->node.first <= range->node.last; p = piece_next(m, p)) {
 		unpark(m, p);
+		p->backing.blocks = range->backing.blocks;
+	}
 }
 
 static void submit(struct iommu *m, const struct range *range, struct memory *memory)

@@ -423,6 +423,33 @@ Test(pieces, only_the_same_is_taken_back)
 	stop();
 }
 
+/* What is pinned is no page of the file any more; that the file has more of them meanwhile does not matter. */
+Test(pieces, a_hole_is_punched_while_parked)
+{
+	char *mine;
+
+	start(1, 0);
+	cr_assert_eq(iommu_set_quiet(iommu, true, &err), 0);
+	mine = mmap(NULL, 64 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED, guest_fd, 0);
+	memset(mine, 1, 16 * MIB);
+	cr_assert_eq(map(0, 16 * MIB, 0, RW), 0);
+	cr_assert_eq(settle(), 0);
+	cr_assert_eq(unmap(0, 16 * MIB), 0);
+	memset(mine + 16 * MIB, 1, 8 * MIB);
+	cr_assert_eq(map(0, 16 * MIB, 0, RW), 0);
+	cr_assert_eq(stats().bytes_mapped_total, 16 * MIB, "taken back");
+	cr_assert_eq(unmap(0, 16 * MIB), 0);
+	cr_assert_eq(fallocate(guest_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4 * MIB, PAGE), 0);
+	cr_assert_eq(map(0, 16 * MIB, 0, RW), 0);
+	cr_assert_eq(settle(), 0);
+	cr_assert_eq(stats().bytes_mapped_total, 32 * MIB, "mapped anew");
+	cr_assert_eq(unmap(0, 16 * MIB), 0);
+	cr_assert_eq(map(0, 16 * MIB, 0, RW), 0);
+	cr_assert_eq(stats().bytes_mapped_total, 32 * MIB, "known from now on");
+	munmap(mine, 64 * MIB);
+	stop();
+}
+
 /* A piece that a thread is at when the VMM unmaps it is parked as it is; one that fails there is nobody's loss. */
 Test(pieces, parked_while_pending)
 {
