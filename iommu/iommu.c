@@ -17,6 +17,7 @@
 
 /* How long what was unmapped stays parked: firmware's unmap and map are one exchange of a few milliseconds. */
 #define PARK_US UINT64_C(1000000)
+#define UNMAP_AGAIN_US UINT64_C(1000000)
 
 int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct iommu_config *config, struct iommu **ret,
 	      struct err *err)
@@ -342,11 +343,28 @@ int iommu_fd(const struct iommu *m)
 int iommu_timeout_ms(const struct iommu *m)
 {
 	const struct piece *p = TAILQ_FIRST(&m->parked);
-	uint64_t now = m->sys->ops->now_us(m->sys);
+	uint64_t now = m->sys->ops->now_us(m->sys), at = p ? p->parked_us + PARK_US : UINT64_MAX;
 
-	if (!p)
+	if (m->unmap_again_us && m->unmap_again_us < at)
+		at = m->unmap_again_us;
+	if (at == UINT64_MAX)
 		return -1;
-	return now >= p->parked_us + PARK_US ? 0 : (int)((p->parked_us + PARK_US - now) / 1000) + 1;
+	return now >= at ? 0 : (int)((at - now) / 1000) + 1;
+}
+
+/* Said once, tried until it is done: the guest's memory is not to stay in this process. Its errno when it is to be said. */
+static int unmap_again(struct iommu *m, uint64_t now)
+{
+	int r = mapper_unmap_error(m->mapper);
+	bool known = m->unmap_again_us;
+
+	if (known && r < 0 && now < m->unmap_again_us)
+		return 0;
+	m->unmap_again_us = r < 0 ? now + UNMAP_AGAIN_US : 0;
+	if (!known)
+		return r;
+	mapper_unmap_again(m->mapper);
+	return 0;
 }
 
 int iommu_process(struct iommu *m, struct err *err)
@@ -364,6 +382,13 @@ int iommu_process(struct iommu *m, struct err *err)
 			strerror(-r));
 	} else if (!m->failure.num && mismatch) {
 		mismatched(0, UINT64_MAX, &m->failure);
+	}
+	r = unmap_again(m, now);
+	if (!m->failure.num && r < 0) {
+		err_set(&m->failure, r, "iommu.munmap-failed",
+			"memory of the guest stays mapped in gangway-device (munmap: %s), trying again", strerror(-r));
+		if (r == -ENOMEM)
+			err_hint(&m->failure, "raise sysctl vm.max_map_count");
 	}
 	if (!m->failure.num)
 		return 0;

@@ -26,9 +26,12 @@ struct mapper {
 	struct sys *sys;
 	const struct iommu_backend *backend;
 	int fd, event;
-	pthread_mutex_t lock; /* guards the queues, busy of each job, and stopping */
+	pthread_mutex_t lock; /* guards the queues, the areas, busy of each job, and stopping */
 	pthread_cond_t wake, idle; /* there is something to do; a job has ended */
 	struct queue todo, over;
+	struct map_area *areas, *kept, *spent; /* to be unmapped, that could not be, and that are */
+	unsigned nr_areas; /* of the first two, and those that a thread is at */
+	int unmap_error; /* since the last time that there was none */
 	bool stopping;
 	atomic_uint_least64_t populated;
 	unsigned nr_threads, nr_running;
@@ -85,6 +88,71 @@ static void run(struct mapper *m, struct map_job *job)
 	job->result = r;
 }
 
+/* In steps, as the kernel lets nobody else change the process's memory map meanwhile. */
+static int unmap(struct mapper *m, struct map_area *area)
+{
+	while (area->len) {
+		size_t step = area->len < area->step ? area->len : area->step;
+		int r = m->sys->ops->munmap(m->sys, area->at, step);
+
+		/* at vm.max_map_count a mapping cannot be cut, but it can go as a whole */
+		if (r == -ENOMEM && step < area->len) {
+			step = area->len;
+			r = m->sys->ops->munmap(m->sys, area->at, step);
+		}
+		if (r < 0)
+			return r;
+		area->at += step;
+		area->len -= step;
+	}
+	return 0;
+}
+
+static void free_areas(struct map_area **list)
+{
+	for (struct map_area *area; (area = *list);) {
+		*list = area->next;
+		free(area);
+	}
+}
+
+/* Called and left with the lock held. */
+static void do_area(struct mapper *m)
+{
+	struct map_area *area = m->areas;
+	int r;
+
+	m->areas = area->next;
+	pthread_mutex_unlock(&m->lock);
+	r = unmap(m, area);
+	pthread_mutex_lock(&m->lock);
+	if (r < 0) {
+		m->unmap_error = r;
+		area->next = m->kept;
+		m->kept = area;
+		return;
+	}
+	/* the owner frees it: malloc would make a heap of its own for this thread */
+	area->next = m->spent;
+	m->spent = area;
+	if (!--m->nr_areas)
+		m->unmap_error = 0;
+}
+
+static void do_job(struct mapper *m)
+{
+	struct map_job *job = m->todo.head;
+
+	take_out(&m->todo, job);
+	job->busy = true;
+	pthread_mutex_unlock(&m->lock);
+	run(m, job);
+	pthread_mutex_lock(&m->lock);
+	job->busy = false;
+	push(&m->over, job);
+	pthread_cond_broadcast(&m->idle);
+}
+
 static void *thread_main(void *arg)
 {
 	struct mapper *m = arg;
@@ -94,20 +162,14 @@ static void *thread_main(void *arg)
 	m->nr_running++;
 	pthread_cond_broadcast(&m->idle);
 	while (!m->stopping) {
-		struct map_job *job = m->todo.head;
-
-		if (!job) {
+		if (!m->areas && !m->todo.head) {
 			pthread_cond_wait(&m->wake, &m->lock);
 			continue;
 		}
-		take_out(&m->todo, job);
-		job->busy = true;
-		pthread_mutex_unlock(&m->lock);
-		run(m, job);
-		pthread_mutex_lock(&m->lock);
-		job->busy = false;
-		push(&m->over, job);
-		pthread_cond_broadcast(&m->idle);
+		if (m->areas)
+			do_area(m);
+		else
+			do_job(m);
 		/* the counter is read long before it could overflow */
 		if (write(m->event, &one, sizeof(one)) < 0)
 			abort();
@@ -180,6 +242,10 @@ struct mapper *mapper_free(struct mapper *m)
 	pthread_mutex_unlock(&m->lock);
 	for (unsigned i = 0; i < m->nr_threads; i++)
 		pthread_join(m->threads[i], NULL);
+	m->nr_threads = 0;
+	mapper_unmap_again(m);
+	free_areas(&m->spent);
+	free_areas(&m->kept); /* the end of the process will */
 	pthread_cond_destroy(&m->idle);
 	pthread_cond_destroy(&m->wake);
 	pthread_mutex_destroy(&m->lock);
@@ -217,6 +283,7 @@ struct map_job *mapper_next_over(struct mapper *m)
 		take_out(&m->over, job);
 	else if (read(m->event, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
+	free_areas(&m->spent);
 	pthread_mutex_unlock(&m->lock);
 	if (job)
 		job->over = true;
@@ -249,6 +316,51 @@ bool mapper_has_begun(struct mapper *m, const struct map_job *job)
 	begun = job->busy || job->result != -EINPROGRESS;
 	pthread_mutex_unlock(&m->lock);
 	return begun;
+}
+
+/* With the lock held: whose turn it is. */
+static void areas_begin(struct mapper *m)
+{
+	if (m->nr_threads)
+		pthread_cond_signal(&m->wake);
+	while (!m->nr_threads && m->areas)
+		do_area(m);
+	if (!m->nr_threads)
+		free_areas(&m->spent);
+}
+
+void mapper_unmap(struct mapper *m, struct map_area *area)
+{
+	pthread_mutex_lock(&m->lock);
+	area->next = m->areas;
+	m->areas = area;
+	m->nr_areas++;
+	areas_begin(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+void mapper_unmap_again(struct mapper *m)
+{
+	pthread_mutex_lock(&m->lock);
+	while (m->kept) {
+		struct map_area *area = m->kept;
+
+		m->kept = area->next;
+		area->next = m->areas;
+		m->areas = area;
+	}
+	areas_begin(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+int mapper_unmap_error(struct mapper *m)
+{
+	int r;
+
+	pthread_mutex_lock(&m->lock);
+	r = m->unmap_error;
+	pthread_mutex_unlock(&m->lock);
+	return r;
 }
 
 int mapper_fd(const struct mapper *m)

@@ -68,8 +68,8 @@ static void memory_unref(struct iommu *m, struct memory *memory)
 {
 	if (!memory || --memory->refs)
 		return;
-	if (memory->map)
-		m->sys->ops->munmap(m->sys, memory->map, memory->len);
+	if (memory->area)
+		mapper_unmap(m->mapper, memory->area);
 	fd_close(&memory->fd);
 	free(memory);
 }
@@ -329,16 +329,25 @@ static int map_file(struct iommu *m, const struct range *range, int fd, struct m
 	uint64_t page = range->backing.page_size, size = range->node.last - range->node.first + 1;
 	uint64_t start = range->offset & ~(page - 1), end = range->offset + size; /* checked: within the file */
 	int prot = PROT_READ | (range->prot & IOMMU_PROT_WRITE ? PROT_WRITE : 0);
+	struct map_area *area;
+	void *at;
 	int r;
 
 	end = (end + page - 1) & ~(page - 1);
 	if (end < start || end - start > SIZE_MAX)
 		return -EOVERFLOW;
-	memory->len = (size_t)(end - start);
-	r = m->sys->ops->mmap(m->sys, memory->len, prot, MAP_SHARED, fd, (off_t)start, &memory->map);
-	if (r < 0)
+	area = malloc(sizeof(*area)); /* now, as giving memory back must not fail */
+	if (!area)
+		return -ENOMEM;
+	*area = (struct map_area){ .len = (size_t)(end - start), .step = page > PIECE_BYTES ? page : PIECE_BYTES };
+	r = m->sys->ops->mmap(m->sys, area->len, prot, MAP_SHARED, fd, (off_t)start, &at);
+	if (r < 0) {
+		free(area);
 		return r;
-	memory->hva = (char *)memory->map + (range->offset - start);
+	}
+	area->at = at;
+	memory->area = area;
+	memory->hva = area->at + (range->offset - start);
 	return 0;
 }
 

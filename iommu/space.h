@@ -28,8 +28,8 @@ struct range {
 /* Our mapping of the file, or the file, for as long as pieces of it are being pinned. */
 struct memory {
 	unsigned refs;
-	void *map; /* NULL: the backend maps by descriptor */
-	size_t len; /* of map: whole pages of the backing, so it may be more than the range */
+	struct map_area
+		*area; /* whole pages of the backing, so it may be more than the range; NULL: the backend maps by descriptor */
 	char *hva; /* where the range begins in it */
 	int fd;
 };
@@ -67,6 +67,7 @@ struct iommu {
 	struct file_ref files[IOMMU_FILES_MAX];
 	struct iommu_stats stats;
 	uint64_t pending_us, pending_from; /* when memory began to be pending, and what had been populated by then */
+	uint64_t unmap_again_us; /* when what this process could not unmap from itself is tried again; 0: there is none */
 	struct err failure; /* of a mapping whose request was answered already; num 0: none that was not told */
 };
 

@@ -309,7 +309,7 @@ static int fake_mmap(struct sys *sys, size_t len, int prot, int flags, int fd, o
 	addr = mmap(NULL, len, prot, flags, fd, offset);
 	if (addr == MAP_FAILED)
 		return (int)fake_leave(fake, -errno);
-	fake->nr_mappings++;
+	fake->mapped += len;
 	*ret = addr;
 	return (int)fake_leave(fake, 0);
 }
@@ -317,11 +317,14 @@ static int fake_mmap(struct sys *sys, size_t len, int prot, int flags, int fd, o
 static int fake_munmap(struct sys *sys, void *addr, size_t len)
 {
 	struct fake *fake = (struct fake *)sys;
-	int fail = fake_enter_always(fake), r = munmap(addr, len) < 0 ? -errno : 0;
+	int r = fake_enter(fake);
 
+	if (r < 0)
+		return r;
+	r = munmap(addr, len) < 0 ? -errno : 0;
 	if (r == 0)
-		fake->nr_mappings--;
-	return (int)fake_leave(fake, fail < 0 ? fail : r);
+		fake->mapped -= len;
+	return (int)fake_leave(fake, r);
 }
 
 static int fake_populate(struct sys *sys, void *addr, size_t len, bool write)

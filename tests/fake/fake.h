@@ -66,9 +66,9 @@ unsigned fake_calls(const struct fake *fake);
 /* Did the failure set by fake_fail_at() happen? */
 bool fake_failed(const struct fake *fake);
 
-/* What would be a leak: descriptors open, mappings (process and IOMMU), bytes pinned. */
+/* What would be a leak: descriptors open, bytes mapped in the process, mappings of the IOMMU, bytes pinned. */
 unsigned fake_open_fds(const struct fake *fake);
-unsigned fake_mappings(const struct fake *fake);
+uint64_t fake_mapped(const struct fake *fake);
 unsigned fake_iommu_mappings(const struct fake *fake);
 uint64_t fake_pinned(const struct fake *fake);
 

@@ -63,9 +63,15 @@ unsigned fake_open_fds(const struct fake *fake)
 	return nr;
 }
 
-unsigned fake_mappings(const struct fake *fake)
+uint64_t fake_mapped(const struct fake *fake)
 {
-	return fake->nr_mappings;
+	struct fake *f = unconst(fake);
+	uint64_t mapped;
+
+	pthread_mutex_lock(&f->lock);
+	mapped = f->mapped;
+	pthread_mutex_unlock(&f->lock);
+	return mapped;
 }
 
 unsigned fake_iommu_mappings(const struct fake *fake)

@@ -69,7 +69,7 @@ struct fake {
 	int fail_num;
 	bool failed;
 	bool fds[FAKE_FDS_MAX];
-	unsigned nr_mappings;
+	uint64_t mapped; /* bytes, of this process */
 	unsigned populate_us; /* 0: populate for real */
 	struct {
 		int rx, tx; /* rx is the watcher's */

@@ -69,7 +69,7 @@ static inline void unchanged(void)
 	cr_assert_str_eq(now, before, "the host has changed: %s", difference(before, now));
 	free(now);
 	cr_assert_eq(fake_open_fds(h->fake), fds_before);
-	cr_assert_eq(fake_mappings(h->fake), 0);
+	cr_assert_eq(fake_mapped(h->fake), 0);
 	cr_assert_eq(fake_iommu_mappings(h->fake), 0);
 	cr_assert_eq(h->d.nr_leases, 0, "%u leases are left", h->d.nr_leases);
 }

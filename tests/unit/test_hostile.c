@@ -104,7 +104,7 @@ Test(hostile, a_file_cut_off_while_mapped)
 	cr_assert_eq(iommu_unmap(iommu, 0, 2 * MIB, &size, &err), 0, "%s", err.msg);
 	cr_assert_eq(size, 2 * MIB);
 	iommu_free(iommu);
-	cr_assert_eq(fake_mappings(fake), 0);
+	cr_assert_eq(fake_mapped(fake), 0);
 	vdev_close(vdev);
 	cr_assert_eq(fake_open_fds(fake), 0);
 	close(ram);

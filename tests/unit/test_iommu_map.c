@@ -44,7 +44,7 @@ static void stop(void)
 {
 	iommu_free(iommu);
 	cr_assert_eq(fake_iommu_mappings(fake), 0);
-	cr_assert_eq(fake_mappings(fake), 0, "%u process mappings left", fake_mappings(fake));
+	cr_assert_eq(fake_mapped(fake), 0, "%ju bytes left mapped", (uintmax_t)fake_mapped(fake));
 	vdev_close(vdev);
 	cr_assert_eq(fake_open_fds(fake), 0);
 	close(guest_fd);
@@ -205,7 +205,7 @@ Test(iommu, refusals_degrade_and_leave_nothing)
 	cr_assert_eq(map(MIB, MIB, 64 * MIB, RW), -ENXIO);
 	cr_assert_eq(count_fds(), before, "descriptors closed");
 	cr_assert_eq(fake_iommu_mappings(fake), 1);
-	cr_assert_eq(fake_mappings(fake), 0);
+	cr_assert_eq(fake_mapped(fake), 0);
 	cr_assert_eq(stats().nr_refused, 4);
 	cr_assert_eq(iommu_unmap_all(iommu, NULL, &err), 0);
 	cr_assert_not(stats().degraded, "a fresh client starts undegraded");
@@ -231,7 +231,7 @@ Test(iommu, kernel_limits)
 	cr_assert_eq(map(3 * MIB, MIB, 0, RW), -ENOMEM);
 	cr_assert_str_eq(err.code, "iommu.map-failed");
 	cr_assert_neq(strstr(err.hint, "RLIMIT_MEMLOCK"), NULL);
-	cr_assert_eq(fake_mappings(fake), 0, "what is pinned is not kept mapped here");
+	cr_assert_eq(fake_mapped(fake), 0, "what is pinned is not kept mapped here");
 	stop();
 }
 
@@ -292,7 +292,7 @@ Test(iommu, every_call_fails_once)
 		fake_fail_at(fake, 0, 0);
 		cr_assert_eq(r, -ENOMEM);
 		cr_assert_eq(fake_iommu_mappings(fake), 0);
-		cr_assert_eq(fake_mappings(fake), 0);
+		cr_assert_eq(fake_mapped(fake), 0);
 		cr_assert_eq(count_fds(), before);
 	}
 	cr_assert_eq(n, 3, "mmap, the map ioctl; what munmap says changes nothing");

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +16,7 @@
 #include "fake.h"
 #include "fake_vfio.h"
 #include "iommu.h"
+#include "sys.h"
 #include "vdev.h"
 
 #define VF "0000:3b:02.1"
@@ -54,7 +57,7 @@ static void stop(void)
 	iommu_free(iommu);
 	cr_assert_eq(fake_iommu_mappings(fake), 0);
 	cr_assert_eq(fake_pinned(fake), 0);
-	cr_assert_eq(fake_mappings(fake), 0, "%u process mappings left", fake_mappings(fake));
+	cr_assert_eq(fake_mapped(fake), 0, "%ju bytes left mapped", (uintmax_t)fake_mapped(fake));
 	vdev_close(vdev);
 	cr_assert_eq(fake_open_fds(fake), 0);
 	close(guest_fd);
@@ -103,6 +106,17 @@ static int settle(void)
 	return r;
 }
 
+/* What is pinned is not kept mapped here. */
+static void let_go(void)
+{
+	struct pollfd p = { .fd = iommu_fd(iommu), .events = POLLIN };
+
+	while (fake_mapped(fake)) {
+		cr_assert_eq(poll(&p, 1, 10000), 1, "%ju bytes stay mapped", (uintmax_t)fake_mapped(fake));
+		iommu_process(iommu, &err);
+	}
+}
+
 static const char *dma(uint64_t iova, bool write)
 {
 	return fake_vfio_dma(fake_vfio_current(), VF, iova, write);
@@ -122,7 +136,7 @@ Test(pieces, answered_before_it_is_mapped)
 	cr_assert_eq(fake_pinned(fake), 64 * MIB);
 	cr_assert_eq(stats().bytes_mapped_total, 64 * MIB);
 	cr_assert_eq(stats().bytes_populated_total, 64 * MIB);
-	cr_assert_eq(fake_mappings(fake), 0, "what is pinned is not kept mapped here");
+	let_go();
 	stop();
 }
 
@@ -214,6 +228,107 @@ Test(pieces, the_file_is_shortened)
 	cr_assert(iommu_next_range(iommu, GIB, &r));
 	cr_assert_eq(r.pinned + r.pending, 0, "neither: it has failed");
 	close(fd);
+	stop();
+}
+
+/* --- giving the memory back --- */
+
+static pthread_t loop;
+static const struct sys_ops *fake_ops;
+static struct sys_ops noting_ops;
+static atomic_bool by_loop, at_once;
+static atomic_uint nr_failing; /* so many calls from now on */
+
+static int noting_munmap(struct sys *sys, void *addr, size_t len)
+{
+	if (pthread_equal(pthread_self(), loop))
+		by_loop = true;
+	if (len > 256 * MIB)
+		at_once = true;
+	if (nr_failing) {
+		nr_failing--;
+		return -ENOMEM;
+	}
+	return fake_ops->munmap(sys, addr, len);
+}
+
+static void note_munmap(void)
+{
+	loop = pthread_self();
+	fake_ops = fake_sys(fake)->ops;
+	noting_ops = *fake_ops;
+	noting_ops.munmap = noting_munmap;
+	fake_sys(fake)->ops = &noting_ops;
+}
+
+/* Seconds of work where the range is large and its pages are small: not the loop's, and not in one piece. */
+Test(pieces, memory_is_given_back_by_threads)
+{
+	int fd;
+
+	start(2, 0);
+	note_munmap();
+	fake_slow_populate(fake, 1);
+	fd = memory(3 * GIB);
+	cr_assert_eq(map_fd(fd, 4 * GIB, 3 * GIB, 0, RW), 0);
+	cr_assert_eq(settle(), 0);
+	let_go();
+	cr_assert_eq(map_fd(fd, 8 * GIB, 3 * GIB, 0, RW), 0);
+	cr_assert_eq(unmap(8 * GIB, 3 * GIB), 0, "before it has landed");
+	let_go();
+	cr_assert_not(by_loop);
+	cr_assert_not(at_once);
+	close(fd);
+	stop();
+}
+
+/* At vm.max_map_count a mapping cannot be cut; where the kernel refuses that it goes as a whole, too, it is not forgotten. */
+Test(pieces, memory_that_cannot_be_given_back)
+{
+	int fd;
+
+	start(1, 0);
+	note_munmap();
+	fake_slow_populate(fake, 1);
+	fd = memory(GIB);
+	nr_failing = 1;
+	cr_assert_eq(map_fd(fd, 4 * GIB, GIB, 0, RW), 0);
+	cr_assert_eq(settle(), 0);
+	let_go();
+	cr_assert(at_once);
+	nr_failing = 2;
+	cr_assert_eq(map_fd(fd, 8 * GIB, GIB, 0, RW), 0);
+	while (iommu_process(iommu, &err) == 0)
+		cr_assert_eq(poll(&(struct pollfd){ .fd = iommu_fd(iommu), .events = POLLIN }, 1, 10000), 1);
+	cr_assert_str_eq(err.code, "iommu.munmap-failed");
+	cr_assert_eq(fake_mapped(fake), GIB);
+	cr_assert_not(stats().degraded, "the IOMMU has what it should");
+	cr_assert(iommu_timeout_ms(iommu) > 900 && iommu_timeout_ms(iommu) <= 1001);
+	nr_failing = 2;
+	for (unsigned i = 0; fake_mapped(fake); i++) {
+		cr_assert_lt(i, 10000, "not tried again");
+		fake_advance(fake, 1000000);
+		cr_assert_eq(iommu_process(iommu, &err), 0, "said once");
+		usleep(1000); /* the thread is not waited for, and a try that fails makes no difference to see */
+	}
+	cr_assert_eq(nr_failing, 0);
+	cr_assert_eq(iommu_process(iommu, &err), 0);
+	cr_assert_eq(iommu_timeout_ms(iommu), -1);
+	close(fd);
+	stop();
+}
+
+Test(pieces, memory_that_cannot_be_given_back_without_threads)
+{
+	start(0, 0);
+	note_munmap();
+	nr_failing = 2;
+	cr_assert_eq(map(0, MIB, 0, RW), 0);
+	cr_assert_eq(iommu_process(iommu, &err), -ENOMEM);
+	nr_failing = 1;
+	fake_advance(fake, 1000000);
+	cr_assert_eq(iommu_process(iommu, &err), 0);
+	cr_assert_eq(fake_mapped(fake), MIB);
 	stop();
 }
 
