@@ -170,7 +170,7 @@ static int on_ctl(sd_event_source *source, int fd, uint32_t revents, void *userd
 {
 	struct devproc *p = userdata;
 	struct devproc_msg msg;
-	bool fresh = false;
+	bool fresh = false, knew_shared;
 	int r = 1;
 
 	(void)source;
@@ -182,10 +182,12 @@ static int on_ctl(sd_event_source *source, int fd, uint32_t revents, void *userd
 			devproc_set_status(p, &msg);
 			fresh = true;
 		}
+		knew_shared = !p->no_shared;
 		if (r > 0 && devproc_answered(p, &msg) < 0) {
 			log_warn("lease %s: the device process answered another question", p->id);
 			r = -EPROTO;
 		}
+		fresh |= knew_shared && p->no_shared; /* it is news, too, that it does not do what it was told */
 	}
 	if (r < 0)
 		kill_it(p, r == -ECONNRESET ? NULL : "the device process broke the control protocol");
@@ -307,7 +309,12 @@ int devproc_quarantine(struct devproc *p, bool on)
 
 int devproc_hold_shared(struct devproc *p, bool on)
 {
-	return devproc_send(p, on ? "{\"op\":\"shared\",\"on\":true}" : "{\"op\":\"shared\",\"on\":false}");
+	int r = p->no_shared ? -EOPNOTSUPP
+			     : devproc_send(p, on ? "{\"op\":\"shared\",\"on\":true}" : "{\"op\":\"shared\",\"on\":false}");
+
+	if (r == 0 && !p->nr_shared++)
+		p->shared_after = p->last_tag;
+	return r;
 }
 
 bool devproc_is_quarantined(const struct devproc_status *s)

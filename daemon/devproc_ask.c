@@ -101,6 +101,18 @@ int devproc_ask_dma(struct devproc *p, uint64_t from, devproc_dma_fn done, void 
 	return 0;
 }
 
+/* An error has no tag: answers come in the order of what they answer. @oldest: the question that it may be to otherwise. */
+static bool answers_shared(struct devproc *p, const struct devproc_msg *msg, const struct devproc_ask *oldest)
+{
+	if (!p->nr_shared || (msg->op != DEVPROC_OP_SHARED && msg->op != DEVPROC_OP_ERROR))
+		return false;
+	if (msg->op == DEVPROC_OP_ERROR && oldest && oldest->tag <= p->shared_after)
+		return false;
+	p->nr_shared--;
+	p->no_shared = msg->op == DEVPROC_OP_ERROR;
+	return true;
+}
+
 int devproc_answered(struct devproc *p, const struct devproc_msg *msg)
 {
 	struct devproc_ask *a, *oldest = NULL;
@@ -112,6 +124,8 @@ int devproc_answered(struct devproc *p, const struct devproc_msg *msg)
 			break;
 		oldest = a;
 	}
+	if (answers_shared(p, msg, oldest))
+		return 0;
 	if (msg->op == DEVPROC_OP_DMA && a) {
 		if (msg->dma.nr && msg->dma.ranges[0].last < a->from)
 			return -EPROTO;

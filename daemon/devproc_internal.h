@@ -65,6 +65,9 @@ struct devproc {
 	struct devproc_ask_list asks; /* questions not answered yet, the latest first */
 	unsigned nr_asks;
 	int64_t last_tag;
+	unsigned nr_shared; /* "shared" said and not answered yet, the first of them after question @shared_after */
+	int64_t shared_after;
+	bool no_shared; /* it does not know the word */
 	bool stopping;
 	bool gone; /* on_gone has been called */
 	const char *why; /* said to on_gone when the process has been killed for it */

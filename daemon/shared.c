@@ -43,6 +43,17 @@ static struct lease *owner(const struct lease *l)
 	return NULL;
 }
 
+/* The older processes know no such word: the operator has to act. */
+static void cannot_hold(struct lease *l, const struct lease *first)
+{
+	err_set(&l->error, -EOPNOTSUPP, "iommu.memory-shared-old",
+		"lease %s: some of the memory that its VF reaches is that of guest %s (lease %s), and its device process, of an "
+		"older gangway, cannot keep it from that",
+		l->id, first->guest, first->id);
+	err_hint(&l->error, "`gangway detach %s %s`, and attach again", l->guest, l->nic);
+	log_err("%s", l->error.msg);
+}
+
 static void hold(struct lease *l, const struct lease *first)
 {
 	err_set(&l->error, -EBUSY, "iommu.memory-shared",
@@ -52,6 +63,25 @@ static void hold(struct lease *l, const struct lease *first)
 	log_err("%s", l->error.msg);
 }
 
+static bool is_said(const struct lease *l, const char *code)
+{
+	return !strcmp(l->error.code, code);
+}
+
+/* @first: whose memory it has, too; NULL: nobody's. Where its process does not listen, it is told with its next status again. */
+static void check_one(struct lease *l, const struct lease *first)
+{
+	bool held = strstr(devproc_get_status(l->dev)->held, "shared");
+	int r = !first == !held ? 0 : devproc_hold_shared(l->dev, first);
+
+	if (r == -EOPNOTSUPP && first && !is_said(l, "iommu.memory-shared-old"))
+		cannot_hold(l, first);
+	else if (r == 0 && first && !held && !is_said(l, "iommu.memory-shared"))
+		hold(l, first);
+	else if (r == 0 && !first && (is_said(l, "iommu.memory-shared") || is_said(l, "iommu.memory-shared-old")))
+		err_clear(&l->error);
+}
+
 void shared_check(struct daemon *d)
 {
 	struct lease *l;
@@ -59,15 +89,6 @@ void shared_check(struct daemon *d)
 	if (d->config.share_memory)
 		return;
 	TAILQ_FOREACH(l, &d->leases, link)
-	{
-		struct lease *first = l->dev ? owner(l) : NULL;
-		bool held = l->dev && strstr(devproc_get_status(l->dev)->held, "shared");
-
-		if (!l->dev || !first == !held || devproc_hold_shared(l->dev, first) < 0)
-			continue; /* as it should be; or it does not listen: with its next status again */
-		if (first && strcmp(l->error.code, "iommu.memory-shared") != 0)
-			hold(l, first);
-		else if (!first && !strcmp(l->error.code, "iommu.memory-shared"))
-			err_clear(&l->error);
-	}
+	if (l->dev)
+		check_one(l, owner(l));
 }

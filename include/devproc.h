@@ -74,7 +74,7 @@ const char *devproc_socket_path(const struct devproc *proc);
 const struct devproc_status *devproc_get_status(const struct devproc *proc);
 /* Withhold bus mastering from the VF, or no longer; on_status follows. Again is fine: it is looked at again. */
 int devproc_quarantine(struct devproc *proc, bool on);
-/* The same because some of its memory is another guest's. */
+/* The same because some of its memory is another guest's. -EOPNOTSUPP: it is of an older gangway, which it has said before (on_status came). */
 int devproc_hold_shared(struct devproc *proc, bool on);
 /* Does it say that it is (in quarantine)? */
 bool devproc_is_quarantined(const struct devproc_status *status);

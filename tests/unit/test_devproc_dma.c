@@ -223,6 +223,21 @@ Test(devproc_dma, freed_meanwhile)
 	finish();
 }
 
+/* An error is the answer to what was said first: here "shared", which the process does not know; then it knows no "dma", either. */
+Test(devproc_dma, an_error_that_answers_something_else)
+{
+	scripted_start(&peer, SCRIPT_BE_SILENT, NULL);
+	adopt();
+	cr_assert_eq(devproc_hold_shared(proc, true), 0);
+	ask(0);
+	cr_assert_eq(devproc_answered(proc, &(struct devproc_msg){ .op = DEVPROC_OP_ERROR }), 0);
+	cr_assert_eq(seen.nr, 0);
+	cr_assert_eq(devproc_hold_shared(proc, true), -EOPNOTSUPP);
+	cr_assert_eq(devproc_answered(proc, &(struct devproc_msg){ .op = DEVPROC_OP_ERROR }), 0);
+	cr_assert_str_eq(seen.err.code, "devproc.old");
+	finish();
+}
+
 /* --- the decoder --- */
 
 #define R(first, last, prot, page, sealed, pinned, pending)                                                                      \

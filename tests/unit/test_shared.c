@@ -105,6 +105,32 @@ Test(shared, the_later_one_is_held)
 	side_stop(&c);
 }
 
+/* A device process of before: it is told once, and so is the operator. */
+Test(shared, the_later_one_cannot_be_held)
+{
+	const struct devproc_msg no = { .op = DEVPROC_OP_ERROR };
+	struct side a, b;
+
+	side_start(&a, "vm1", "nic0");
+	side_start(&b, "vm2", "nic0");
+	maps(&a, 7);
+	maps(&b, 7);
+	cr_assert_str_eq(told(&b), ON);
+	b.proc.status.held[0] = '\0';
+	cr_assert_eq(devproc_answered(&b.proc, &no), 0);
+	shared_check(&d);
+	cr_assert_str_empty(told(&b));
+	cr_assert_str_eq(b.lease->error.code, "iommu.memory-shared-old");
+	cr_assert(b.lease->error.hint[0]);
+	b.lease->error.msg[0] = '\0';
+	shared_check(&d);
+	cr_assert_str_empty(b.lease->error.msg, "said once");
+	side_stop(&a);
+	shared_check(&d);
+	cr_assert_eq(b.lease->error.num, 0);
+	side_stop(&b);
+}
+
 Test(shared, two_vfs_of_one_guest)
 {
 	struct side a, b;
