@@ -22,6 +22,7 @@
 #include "lease.h"
 #include "log.h"
 #include "sys.h"
+#include "work.h"
 
 #define RECORDS_PER_TURN 64 /* then others in the loop have theirs; the descriptor stays readable */
 #define WINDOW_US (FAULT_WINDOW_SEC * UINT64_C(1000000))
@@ -63,16 +64,50 @@ static int has_twin(struct sys *sys, const char *bdf)
 	return found;
 }
 
-/* Intel's lines do not say which segment. Where that leaves a doubt, nobody is blamed. */
+struct look {
+	struct daemon *d;
+	struct sys *sys;
+	char id[LEASE_ID_MAX], bdf[BDF_LEN];
+};
+
+static int look_run(void *arg)
+{
+	struct look *look = arg;
+
+	return has_twin(look->sys, look->bdf);
+}
+
+static void look_done(int r, void *arg)
+{
+	struct look *look = arg;
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &look->d->leases, link)
+	if (!strcmp(l->id, look->id) && !strcmp(l->vf_bdf, look->bdf))
+		l->faults.segment = r < 0 ? SEGMENT_UNASKED : r ? SEGMENT_DOUBTED : SEGMENT_SURE;
+	free(look);
+}
+
+void faults_expect(struct lease *l)
+{
+	struct look *look = l->daemon->pool ? malloc(sizeof(*look)) : NULL;
+
+	if (!look)
+		return;
+	*look = (struct look){ .d = l->daemon, .sys = l->daemon->sys };
+	memcpy(look->id, l->id, sizeof(look->id));
+	memcpy(look->bdf, l->vf_bdf, sizeof(look->bdf));
+	if (work_submit(l->daemon->pool, look_run, look_done, look) < 0)
+		free(look);
+	else
+		l->faults.segment = SEGMENT_ASKED;
+}
+
+/* Intel's lines do not say which segment. Where that leaves a doubt, or it is not known yet, nobody is blamed. */
 static bool is_sure(struct lease *l)
 {
-	int r;
-
-	if (l->faults.segment == SEGMENT_UNASKED) {
-		r = has_twin(l->daemon->sys, l->vf_bdf);
-		if (r >= 0)
-			l->faults.segment = r ? SEGMENT_DOUBTED : SEGMENT_SURE;
-	}
+	if (l->faults.segment == SEGMENT_UNASKED)
+		faults_expect(l);
 	return l->faults.segment == SEGMENT_SURE;
 }
 

@@ -36,6 +36,7 @@ struct lease_faults {
 	unsigned nr_sample; /* lines of the kernel since it last said how many it has left out */
 	enum {
 		SEGMENT_UNASKED,
+		SEGMENT_ASKED,
 		SEGMENT_SURE,
 		SEGMENT_DOUBTED
 	} segment; /* has its bus, device and function a twin in another segment? */
@@ -54,6 +55,9 @@ struct faults *faults_free(struct faults *faults);
 void faults_tick(struct faults *faults);
 /* One more line about @l is fit to be written: it is within what a window has. */
 bool faults_may_log(struct lease *l);
+
+/* @l has a VF now: what has to be known to tell its faults from others' is found out, on a worker. */
+void faults_expect(struct lease *l);
 
 /* For the control protocol. @faults NULL: the log is not read. */
 json_t *faults_host_to_json(const struct faults *faults);

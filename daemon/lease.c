@@ -192,6 +192,7 @@ void lease_set_vf(struct lease *l, const char *vf_bdf)
 	for (char *p = l->file_id; *p; p++)
 		if (*p == ':')
 			*p = '-';
+	faults_expect(l);
 }
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic)

@@ -104,6 +104,8 @@ Test(faults, forged_and_lost_records)
 Test(faults, a_twin_in_another_segment)
 {
 	fake_add_function(h->fake, "0001:3b:10.0", NULL, -1);
+	lease_set_vf(l1, FAKE_VF0_BDF); /* as if it had been there before */
+	cr_assert_eq(l1->faults.segment, SEGMENT_ASKED, "not in the loop");
 	kernel_faults("3b:10.0", 1);
 	cr_assert_eq(l1->faults.nr, 0);
 	cr_assert_eq(others(), 1);
