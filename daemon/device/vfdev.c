@@ -377,6 +377,7 @@ static void on_client(void *ctx, bool connected)
 	} else {
 		dev->later = VFDEV_LATER_NONE;
 		dev->answered_us = dev->moved_us = 0;
+		err_clear(&dev->last); /* why it has gone is later, and the server's to tell; what fails now is later still */
 		vfdev_quiesce(dev);
 	}
 }

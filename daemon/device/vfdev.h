@@ -41,7 +41,7 @@ struct vfdev {
 	uint64_t answered_us; /* when such an answer was given last; 0: to this client none */
 	uint64_t moved_us; /* when memory was unmapped last that the function could reach; 0: never */
 	bool quiet; /* quiesced, and no client since */
-	struct err last; /* the last refusal since the client came; num 0: none */
+	struct err last; /* the last refusal since the client came, or since it went; num 0: none */
 	uint64_t log_from_us; /* start of the present logging window, and lines written in it */
 	unsigned nr_logged;
 };

@@ -272,6 +272,27 @@ Test(device, refusals_are_answered_and_told)
 	cr_assert(told("degraded", 0), "gone with the client");
 }
 
+/* What happened last is told: here, why the server hung up. */
+Test(device, a_refusal_and_then_the_end)
+{
+	struct vuser_hdr bad = { .id = 9, .cmd = VUSER_DMA_MAP, .size = 1 };
+	int sock = vmm_connect(peer.vuser), memory = guest_memory();
+	const char *last = "";
+	json_t *msg = NULL;
+
+	cr_assert_eq(dma_map(sock, 0x10000800, 4096, memory), EINVAL);
+	cr_assert_eq(write(sock, &bad, sizeof(bad)), sizeof(bad));
+	while (!strstr(last, "message size")) {
+		json_decref(msg);
+		msg = ctl_read(ctl_sock, NULL, NULL);
+		cr_assert_not_null(msg, "never told");
+		last = json_string_value(json_object_get(json_object_get(msg, "status"), "last_error"));
+	}
+	json_decref(msg);
+	close(sock);
+	close(memory);
+}
+
 Test(device, ram_limit_saturates)
 {
 	cr_assert_eq(device_ram_limit(0), DEVICE_RAM_SPARE, "and not 0, which would be any");
