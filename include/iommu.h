@@ -100,7 +100,7 @@ void iommu_get_stats(const struct iommu *iommu, struct iommu_stats *ret);
 /*
  * Whether the device can do DMA at all. While it cannot (quiet), ranges that are unmapped stay in the IOMMU for a second, so that what is
  * mapped again as it was costs nothing. To be told false before the device may do DMA: what was unmapped is then out of the IOMMU; if this
- * fails, it is not, and the device must stay as it is.
+ * fails, it is not, and the device must stay as it is. -EAGAIN: it is much, and iommu_process() goes on with it; to be told again then.
  */
 int iommu_set_quiet(struct iommu *iommu, bool quiet, struct err *err);
 

@@ -159,8 +159,9 @@ static int try_map(struct iommu *m, const struct iommu_map_request *req, struct 
 	int r;
 
 	r = judge(m, req, &backing, err);
-	if (r == -ENOSPC && !TAILQ_EMPTY(&m->parked)) {
-		pieces_unpark(m, UINT64_MAX, &mismatch); /* makes room, or the second look says the same */
+	/* what is parked makes room, or the last look says the same as the first */
+	for (int left = -EAGAIN; r == -ENOSPC && left == -EAGAIN && !TAILQ_EMPTY(&m->parked);) {
+		left = pieces_unpark(m, UINT64_MAX, PIECES_TURN, &mismatch);
 		r = judge(m, req, &backing, err);
 	}
 	if (r < 0)
@@ -300,7 +301,7 @@ int iommu_unmap_all(struct iommu *m, uint64_t *ret_size, struct err *err)
 	m->quiet = false; /* whoever says all does not come back with it */
 	r = unmap_span(m, 0, UINT64_MAX, ret_size, err);
 	m->quiet = quiet;
-	unparked = pieces_unpark(m, UINT64_MAX, &mismatch);
+	unparked = pieces_unpark(m, UINT64_MAX, PIECES_ALL, &mismatch);
 	if (r == 0 && unparked < 0)
 		r = err_set(err, unparked, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
 			    strerror(-unparked));
@@ -322,7 +323,10 @@ int iommu_set_quiet(struct iommu *m, bool quiet, struct err *err)
 		m->quiet = true;
 		return 0;
 	}
-	r = pieces_unpark(m, UINT64_MAX, &mismatch);
+	m->quiet = false;
+	r = pieces_unpark(m, UINT64_MAX, PIECES_TURN, &mismatch);
+	if (r == -EAGAIN && !mismatch)
+		return err_set(err, r, "iommu.unmapping", "%s: DMA ranges unmapped before are being taken out", m->name);
 	if (r < 0 || mismatch) {
 		m->stats.degraded = true;
 		r = r < 0 ? err_set(err, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
@@ -331,7 +335,6 @@ int iommu_set_quiet(struct iommu *m, bool quiet, struct err *err)
 		err_prefix(err, "%s", m->name);
 		return r;
 	}
-	m->quiet = false;
 	return 0;
 }
 
@@ -345,6 +348,8 @@ int iommu_timeout_ms(const struct iommu *m)
 	const struct piece *p = TAILQ_FIRST(&m->parked);
 	uint64_t now = m->sys->ops->now_us(m->sys), at = p ? p->parked_us + PARK_US : UINT64_MAX;
 
+	if (p && !m->quiet && !p->stuck)
+		at = now;
 	if (m->unmap_again_us && m->unmap_again_us < at)
 		at = m->unmap_again_us;
 	if (at == UINT64_MAX)
@@ -374,9 +379,9 @@ int iommu_process(struct iommu *m, struct err *err)
 	int r = 0;
 
 	pieces_reap(m);
-	if (now >= PARK_US)
-		r = pieces_unpark(m, now - PARK_US, &mismatch);
-	if (!m->failure.num && r < 0) {
+	if (!m->quiet || now >= PARK_US)
+		r = pieces_unpark(m, m->quiet ? now - PARK_US : UINT64_MAX, PIECES_TURN, &mismatch);
+	if (!m->failure.num && r < 0 && r != -EAGAIN) {
 		m->stats.degraded = true;
 		err_set(&m->failure, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
 			strerror(-r));

@@ -21,6 +21,10 @@
 #define PIECE_BYTES (UINT64_C(256) << 20)
 /* Where the ends of a large range are cut off: beyond, huge pages begin, and the borders that firmware shifts end. */
 #define EDGE_BYTES (UINT64_C(2) << 20)
+/* Unmapped by one call of the kernel, which is waited for; and how long in a turn of the loop. */
+#define RUN_BYTES (UINT64_C(1) << 30)
+#define RUN_PIECES 4096
+#define UNPARK_US 20000
 
 /* The last address of the piece that begins at @at, in a range that ends at @last. */
 static uint64_t cut(uint64_t at, uint64_t last, uint64_t page_size, bool large)
@@ -203,6 +207,7 @@ static int drop(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch)
 static void park(struct iommu *m, struct piece *p, uint64_t now_us)
 {
 	p->parked = true;
+	p->stuck = false;
 	p->parked_us = now_us;
 	TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
 	m->stats.bytes_parked += size_of(p);
@@ -228,22 +233,59 @@ int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch
 	return 0;
 }
 
-int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch)
+/* [*@first, *@last]: @p and its parked neighbours, as many as one call of the kernel may take out. */
+static void parked_run(const struct iommu *m, const struct piece *p, uint64_t before_us, uint64_t *first, uint64_t *last)
 {
+	const struct piece *low = p, *high = p, *q;
+	unsigned nr = 1;
+
+	while (nr < RUN_PIECES && high->node.last - low->node.first < RUN_BYTES && (q = piece_next(m, high)) && q->parked &&
+	       q->parked_us <= before_us && q->node.first == high->node.last + 1) {
+		high = q;
+		nr++;
+	}
+	while (nr < RUN_PIECES && high->node.last - low->node.first < RUN_BYTES && low->node.first &&
+	       (q = (struct piece *)range_map_find(&m->pieces, low->node.first - 1)) && q->parked && q->parked_us <= before_us) {
+		low = q;
+		nr++;
+	}
+	*first = low->node.first;
+	*last = high->node.last;
+}
+
+/* The kernel does not unmap them: they go to the end, to be tried again another time. The first of them. */
+static struct piece *put_off(struct iommu *m, uint64_t first, uint64_t last)
+{
+	struct piece *low = NULL;
+
+	for (struct piece *p = piece_from(m, first); p && p->node.first <= last; p = piece_next(m, p)) {
+		p->stuck = true;
+		p->parked_us = m->sys->ops->now_us(m->sys);
+		TAILQ_REMOVE(&m->parked, p, parked_link);
+		TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
+		low = low ? low : p;
+	}
+	return low;
+}
+
+int pieces_unpark(struct iommu *m, uint64_t before_us, unsigned max, bool *mismatch)
+{
+	uint64_t began_us = m->sys->ops->now_us(m->sys), first, last;
 	struct piece *p, *stuck = NULL;
 	int r = 0;
 
 	while ((p = TAILQ_FIRST(&m->parked)) && p != stuck && p->parked_us <= before_us) {
-		int one = drop(m, p->node.first, p->node.last, mismatch);
+		int one;
 
+		if (max != PIECES_ALL && (!max-- || m->sys->ops->now_us(m->sys) - began_us >= UNPARK_US))
+			return r ? r : -EAGAIN;
+		parked_run(m, p, before_us, &first, &last);
+		one = drop(m, first, last, mismatch);
 		if (one == 0)
 			continue;
-		/* the kernel does not unmap it: it goes to the end, to be tried again another time */
-		r = r ? r : one;
+		p = put_off(m, first, last);
 		stuck = stuck ? stuck : p;
-		p->parked_us = m->sys->ops->now_us(m->sys);
-		TAILQ_REMOVE(&m->parked, p, parked_link);
-		TAILQ_INSERT_TAIL(&m->parked, p, parked_link);
+		r = r ? r : one;
 	}
 	return r;
 }
@@ -436,8 +478,9 @@ int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *e
 	}
 	claim(m, range);
 	/* both would be locked at once: what is in the park is not worth the limit */
-	if (m->config.max_bytes && m->stats.bytes + m->stats.bytes_parked + size > m->config.max_bytes)
-		pieces_unpark(m, UINT64_MAX, &mismatch);
+	while (m->config.max_bytes && m->stats.bytes + m->stats.bytes_parked + size > m->config.max_bytes &&
+	       pieces_unpark(m, UINT64_MAX, PIECES_TURN, &mismatch) == -EAGAIN)
+		;
 	if (memory)
 		submit(m, range, memory);
 	memory_unref(m, memory);

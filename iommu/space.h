@@ -11,6 +11,7 @@
 #ifndef GANGWAY_IOMMU_SPACE_H
 #define GANGWAY_IOMMU_SPACE_H
 
+#include <limits.h>
 #include <sys/queue.h>
 
 #include "err.h"
@@ -42,6 +43,7 @@ struct piece {
 	uint64_t offset;
 	bool fresh; /* not submitted yet: pieces_add() is at it */
 	bool parked; /* the VMM has unmapped it, the IOMMU has it still */
+	bool stuck; /* parked, and the kernel did not unmap it */
 	uint64_t parked_us;
 	TAILQ_ENTRY(piece) parked_link;
 };
@@ -81,8 +83,10 @@ int pieces_add(struct iommu *m, const struct range *range, int fd, struct err *e
  * does not unmap stays. *@mismatch: it counted otherwise.
  */
 int pieces_remove(struct iommu *m, uint64_t first, uint64_t last, bool *mismatch);
-/* Out of the IOMMU with what was parked before @before_us. */
-int pieces_unpark(struct iommu *m, uint64_t before_us, bool *mismatch);
+/* Out of the IOMMU with what was parked before @before_us, in @max calls of the kernel, and in bounded time. -EAGAIN: some is left for more. */
+#define PIECES_ALL UINT_MAX
+#define PIECES_TURN 64
+int pieces_unpark(struct iommu *m, uint64_t before_us, unsigned max, bool *mismatch);
 void pieces_reap(struct iommu *m); /* book what the mapper has done */
 /* Bytes in [@first, @last] that are in the IOMMU, and those on their way. */
 void pieces_count(const struct iommu *m, uint64_t first, uint64_t last, uint64_t *ret_landed, uint64_t *ret_pending);

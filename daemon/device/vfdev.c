@@ -91,15 +91,18 @@ static void apply_master(struct vfdev *dev)
 {
 	bool on = dev->wants_master && !dev->held;
 	struct err err;
+	int r = on ? iommu_set_quiet(dev->iommu, false, &err) : 0;
 
-	if (on && iommu_set_quiet(dev->iommu, false, &err) < 0) {
+	if (r == -EAGAIN) /* vfdev_process() tries again */
+		dev->held |= VFDEV_HOLD_PENDING;
+	else if (r < 0) {
 		refused(dev, &err);
 		dev->held |= VFDEV_HOLD_DEGRADED;
-		on = false;
 	}
+	on = on && r == 0;
 	if (on != vfdev_bus_master(dev))
 		set_master(dev, on);
-	if (!vfdev_bus_master(dev))
+	if (!vfdev_bus_master(dev) && r != -EAGAIN)
 		iommu_set_quiet(dev->iommu, true, NULL);
 }
 
@@ -203,7 +206,8 @@ static int dma_unmap(void *ctx, uint64_t iova, uint64_t size, uint64_t *ret_size
 	read_command(dev);
 	if (vfdev_bus_master(dev)) {
 		dev->moved_us = now_us(dev);
-		if (iommu_set_quiet(dev->iommu, false, &err) < 0)
+		r = iommu_set_quiet(dev->iommu, false, &err);
+		if (r < 0 && r != -EAGAIN)
 			refused(dev, &err);
 	}
 	r = iommu_unmap(dev->iommu, iova, size, ret_size, &err);

@@ -17,7 +17,8 @@
 
 /* Why the function may not do DMA, whatever the guest says: bits. */
 enum vfdev_hold {
-	VFDEV_HOLD_PENDING = 1 << 0, /* memory that the VMM has mapped is not in the IOMMU yet */
+	VFDEV_HOLD_PENDING =
+		1 << 0, /* memory that the VMM has mapped is not in the IOMMU yet, or such that it has unmapped still is */
 	VFDEV_HOLD_DEGRADED = 1 << 1, /* and some never will be */
 	VFDEV_HOLD_QUARANTINE = 1 << 2, /* gangwayd says so */
 	VFDEV_HOLD_SHARED = 1 << 3, /* gangwayd says that some of the memory is another guest's */

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -624,6 +625,74 @@ Test(pieces, the_park_does_not_cost_entries)
 		cr_assert_eq(map((8 + i) * MIB, MIB, 0, RW), 0, "%s", err.msg);
 	cr_assert_eq(map(16 * MIB, MIB, 0, RW), -ENOSPC);
 	cr_assert(strstr(err.msg, "needs 1 of") && strstr(err.msg, "0 are left"), "%s", err.msg);
+	stop();
+}
+
+static unsigned nr_unmaps;
+
+static int counting_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
+{
+	nr_unmaps += request == VFIO_IOMMU_UNMAP_DMA;
+	return fake_ops->ioctl(sys, fd, request, arg);
+}
+
+/* @nr ranges of a page, each so far from the one before, in order or against it; all unmapped again. */
+static void park_many(unsigned nr, uint64_t step, bool up)
+{
+	if (fake_sys(fake)->ops != &noting_ops) {
+		fake_ops = fake_sys(fake)->ops;
+		noting_ops = *fake_ops;
+		noting_ops.ioctl = counting_ioctl;
+		fake_sys(fake)->ops = &noting_ops;
+	}
+	cr_assert_eq(iommu_set_quiet(iommu, true, &err), 0);
+	for (unsigned i = 0; i < nr; i++)
+		cr_assert_eq(map(i * step, PAGE, i * PAGE, RW), 0, "%s", err.msg);
+	for (unsigned i = 0; i < nr; i++)
+		cr_assert_eq(unmap((up ? i : nr - 1 - i) * step, PAGE), 0);
+	cr_assert_eq(fake_iommu_mappings(fake), nr);
+	nr_unmaps = 0;
+}
+
+Test(pieces, neighbours_in_the_park_go_together)
+{
+	for (int up = 0; up < 2; up++) {
+		start(0, 0);
+		park_many(1000, PAGE, up);
+		cr_assert_eq(iommu_set_quiet(iommu, false, &err), 0);
+		cr_assert_eq(nr_unmaps, 1);
+		cr_assert_eq(fake_iommu_mappings(fake), 0);
+		cr_assert_eq(stats().nr_entries, 0);
+		stop();
+	}
+}
+
+/* What is no neighbour takes a call each: so many in a turn, and the device has to stay quiet until then. */
+Test(pieces, a_park_is_emptied_in_turns)
+{
+	unsigned turns = 1;
+
+	start(0, 0);
+	park_many(1000, 2 * PAGE, true);
+	while (iommu_set_quiet(iommu, false, &err) == -EAGAIN) {
+		cr_assert_leq(nr_unmaps, 64);
+		nr_unmaps = 0;
+		cr_assert_eq(iommu_timeout_ms(iommu), 0);
+		cr_assert_eq(iommu_process(iommu, &err), 0);
+		cr_assert_leq(nr_unmaps, 64);
+		nr_unmaps = 0;
+		turns++;
+	}
+	cr_assert_eq(turns, 1 + 1000 / 128 + 1);
+	cr_assert_eq(fake_iommu_mappings(fake), 0);
+	cr_assert_eq(iommu_timeout_ms(iommu), -1);
+	park_many(1000, 2 * PAGE, true);
+	fake_advance(fake, 1000000);
+	for (turns = 0; stats().bytes_parked; turns++) {
+		cr_assert_eq(iommu_timeout_ms(iommu), 0, "due, in turns as well");
+		cr_assert_eq(iommu_process(iommu, &err), 0);
+	}
+	cr_assert_eq(turns, 16);
 	stop();
 }
 

@@ -46,11 +46,16 @@ static void teardown(void)
 TestSuite(vfdev, .init = setup, .fini = teardown);
 
 /* A step at most each: one post lets it land. */
-static int map(uint64_t iova)
+static int map_bytes(uint64_t iova, uint64_t size)
 {
-	struct vuser_dma_map m = { .iova = iova, .size = 8 << 20, .readable = true, .writable = true };
+	struct vuser_dma_map m = { .iova = iova, .size = size, .readable = true, .writable = true };
 
 	return vfdev_ops.dma_map(&dev, &m, dup(guest_fd));
+}
+
+static int map(uint64_t iova)
+{
+	return map_bytes(iova, 8 << 20);
 }
 
 static uint64_t pending(void)
@@ -321,6 +326,34 @@ Test(vfdev, nothing_parked_when_it_may_do_dma)
 	cr_assert_eq(nr_unmaps, 0);
 	guest_writes(BOTH);
 	cr_assert_eq(nr_unmaps, 1);
+	cr_assert_eq(hardware(), BOTH);
+	canned_ops.ioctl = canned_ioctl;
+}
+
+/* A park that is not emptied in one turn: the bit waits for it. */
+Test(vfdev, a_large_park_is_emptied_before_it_may_do_dma)
+{
+	unsigned turns = 0;
+	uint64_t done;
+
+	canned_ops.ioctl = noting_ioctl;
+	for (unsigned i = 0; i < 200; i++) {
+		cr_assert_eq(map_bytes(i * UINT64_C(8192), 4096), 0);
+		land();
+	}
+	for (unsigned i = 0; i < 200; i++)
+		cr_assert_eq(vfdev_ops.dma_unmap(&dev, i * UINT64_C(8192), 4096, &done), 0);
+	cr_assert_eq(nr_unmaps, 0);
+	guest_writes(BOTH);
+	cr_assert_eq(hardware(), PCI_COMMAND_MEMORY);
+	cr_assert_eq(guest_reads(), BOTH);
+	cr_assert_eq(dev.held, VFDEV_HOLD_PENDING);
+	for (; dev.held; turns++) {
+		cr_assert_eq(iommu_timeout_ms(dev.iommu), 0);
+		vfdev_process(&dev);
+	}
+	cr_assert_gt(turns, 0);
+	cr_assert_eq(nr_unmaps, 200);
 	cr_assert_eq(hardware(), BOTH);
 	canned_ops.ioctl = canned_ioctl;
 }
