@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/pci_regs.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "device_proto.h"
@@ -453,6 +454,7 @@ void vfdev_quiesce(struct vfdev *dev)
 	read_command(dev);
 	dma_changed(dev);
 	apply_master(dev);
+	malloc_trim(0); /* what a flood of ranges took, 25 MiB at 65535 of them, the C library would keep */
 	dev->quiet = true;
 }
 

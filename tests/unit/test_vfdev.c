@@ -3,6 +3,7 @@
 #include <semaphore.h>
 
 #include "device_peer.h"
+#include "gangway_limits.h"
 
 static struct vfdev dev;
 static struct err err;
@@ -403,4 +404,35 @@ Test(vfdev, a_reset_waits_for_memory)
 	sem_post(&gate); /* the thread is waited for */
 	vfdev_ops.on_client(&dev, false);
 	cr_assert_not(vfdev_later_due(&dev, &r), "nobody waits any more");
+}
+
+static long resident(void)
+{
+	long size = 0, pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	cr_assert(f && fscanf(f, "%ld %ld", &size, &pages) == 2);
+	fclose(f);
+	return pages * sysconf(_SC_PAGESIZE);
+}
+
+/* What a client's flood of ranges took is the host's again when it has gone. */
+Test(vfdev, a_flood_leaves_no_memory_behind)
+{
+	struct vuser_dma_map m = { .size = 4096, .readable = true };
+	long before, flooded;
+
+	if (!PEER_SEALED)
+		cr_skip_test("a sanitizer keeps what is freed");
+	before = resident();
+	for (unsigned i = 0; i < LIMIT_DMA_RANGES; i++) {
+		m.iova = i * UINT64_C(8192);
+		cr_assert_eq(vfdev_ops.dma_map(&dev, &m, -1), 0);
+	}
+	flooded = resident();
+	vfdev_ops.on_client(&dev, false);
+	cr_assert_gt(flooded - before, 4 << 20);
+	cr_assert_lt(resident() - before, (flooded - before) / 8, "of %ld bytes, %ld stay", flooded - before,
+		     resident() - before);
+	vfdev_ops.on_client(&dev, true);
 }
