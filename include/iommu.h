@@ -69,6 +69,12 @@ struct iommu_stats {
 /* The backends there are. */
 extern const struct iommu_backend iommu_type1;
 
+/*
+ * How many threads are of use for a guest of @bytes: @cpus, but no more than what cpu.max of a cgroup leaves ("max 100000", "150000 100000":
+ * quota and period in us; other text, or NULL, says nothing), and one for each GiB. At least 1.
+ */
+unsigned iommu_nr_threads(unsigned cpus, const char *cpu_max, uint64_t bytes);
+
 int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct iommu_config *config, struct iommu **ret,
 	      struct err *err);
 /* Unmaps everything. NULL is fine; returns NULL. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -17,6 +18,18 @@
  */
 #define STEP_BYTES (UINT64_C(16) << 20)
 #define STACK_BYTES (256u << 10) /* threads run two system calls, and sanitizers */
+
+unsigned iommu_nr_threads(unsigned cpus, const char *cpu_max, uint64_t bytes)
+{
+	unsigned long long quota, period;
+	uint64_t nr = cpus;
+
+	if (cpu_max && sscanf(cpu_max, "%19llu %19llu", &quota, &period) == 2 && period && quota / period < nr)
+		nr = quota / period + (quota % period != 0);
+	if (bytes >> 30 < nr)
+		nr = (bytes >> 30) + ((bytes & ((1u << 30) - 1)) != 0);
+	return nr ? (unsigned)nr : 1;
+}
 
 struct queue {
 	struct map_job *head, **tail;

@@ -102,13 +102,38 @@ static int claim_sockets(struct err *err)
 	return 0;
 }
 
-/* The processors we may use: that many threads fault guest memory in. They start here, before the sandbox is sealed. */
-static unsigned nr_cpus(void)
+/* The first line of a small file; false: it cannot be read. */
+static bool read_line(const char *path, char *buf, int size)
 {
-	cpu_set_t set;
-	int nr = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	FILE *f = fopen(path, "re");
+	bool ok = f && fgets(buf, size, f);
 
-	return nr < 1 ? 1 : (unsigned)nr;
+	if (f)
+		fclose(f);
+	buf[ok ? strcspn(buf, "\n") : 0] = '\0';
+	return ok;
+}
+
+/*
+ * The threads that fault guest memory in: no more than the processors we may use, and than our cgroup, and those it is in, pay for (cgroup2
+ * alone). Read before the sandbox has no files; they start before it is sealed.
+ */
+static unsigned nr_threads(uint64_t ram)
+{
+	char group[256], path[sizeof(group) + 32], cpu_max[64];
+	cpu_set_t set;
+	int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+	unsigned nr = iommu_nr_threads((unsigned)cpus, NULL, ram);
+
+	if (!read_line("/proc/self/cgroup", group, sizeof(group)) || strncmp(group, "0::/", 4) != 0)
+		return nr;
+	for (char *end = strrchr(group, '/'); end; end = strrchr(group, '/')) {
+		snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/cpu.max", group + 4);
+		if (read_line(path, cpu_max, sizeof(cpu_max)))
+			nr = iommu_nr_threads(nr, cpu_max, ram);
+		*end = '\0';
+	}
+	return nr;
 }
 
 static int run(const struct options *opt, struct err *err)
@@ -117,6 +142,7 @@ static int run(const struct options *opt, struct err *err)
 	struct vdev_fds fds = { .container = DEVICE_FD_CONTAINER, .group = DEVICE_FD_GROUP, .device = DEVICE_FD_DEVICE };
 	struct vuser *vuser = NULL;
 	struct vfdev dev;
+	unsigned threads = nr_threads(opt->ram);
 	struct devctl ctl;
 	char name[64];
 	int r;
@@ -125,7 +151,7 @@ static int run(const struct options *opt, struct err *err)
 	if (r == 0)
 		r = claim_sockets(err);
 	if (r == 0)
-		r = vfdev_init(&dev, sys_device(), opt->bdf, fds, opt->ram, nr_cpus(), err);
+		r = vfdev_init(&dev, sys_device(), opt->bdf, fds, opt->ram, threads, err);
 	if (r < 0)
 		return r;
 	devctl_init(&ctl, DEVICE_FD_CTL, opt->id, opt->bdf, vfio);

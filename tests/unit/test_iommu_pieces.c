@@ -232,6 +232,36 @@ Test(pieces, the_file_is_shortened)
 	stop();
 }
 
+Test(pieces, as_many_threads_as_are_of_use)
+{
+	static const struct {
+		unsigned cpus;
+		const char *cpu_max;
+		uint64_t bytes;
+		unsigned want;
+	} rows[] = {
+		{ 8, NULL, 64 * GIB, 8 },
+		{ 8, NULL, 2 * GIB, 2 },
+		{ 8, NULL, 2 * GIB + 1, 3 },
+		{ 8, NULL, PAGE, 1 },
+		{ 0, NULL, 64 * GIB, 1 },
+		{ 8, "max 100000", 64 * GIB, 8 },
+		{ 8, "200000 100000", 64 * GIB, 2 },
+		{ 8, "150000 100000", 64 * GIB, 2 },
+		{ 8, "1000 100000", 64 * GIB, 1 },
+		{ 8, "750000 100000", 64 * GIB, 8 },
+		{ 8, "9999999999999999999 1", 64 * GIB, 8 },
+		{ 8, "200000 0", 64 * GIB, 8 },
+		{ 8, "0 100000", 64 * GIB, 1 },
+		{ 8, "", 64 * GIB, 8 },
+		{ 8, "200000 100000", GIB, 1 },
+		{ 4096, NULL, UINT64_MAX, 4096 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_expect_eq(iommu_nr_threads(rows[i].cpus, rows[i].cpu_max, rows[i].bytes), rows[i].want, "row %zu", i);
+}
+
 /* --- giving the memory back --- */
 
 static pthread_t loop;
