@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,4 +25,11 @@ const char *hex64_format(uint64_t v, char buf[HEX64_SIZE])
 {
 	snprintf(buf, HEX64_SIZE, "0x%" PRIx64, v);
 	return buf;
+}
+
+json_t *hex64_json(uint64_t v)
+{
+	char buf[HEX64_SIZE];
+
+	return json_string(hex64_format(v, buf));
 }

@@ -21,20 +21,14 @@ struct dma_call {
 	char lease[LEASE_ID_MAX], vf[BDF_LEN];
 };
 
-static json_t *address(uint64_t v)
-{
-	char buf[HEX64_SIZE];
-
-	return json_string(hex64_format(v, buf));
-}
-
 static json_t *range_to_json(const struct devproc_dma_range *r)
 {
 	uint64_t size = r->last - r->first + 1;
 	bool fits = size && size <= INT64_MAX; /* what does not is no memory */
 
-	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:b, s:I, s:I}", "first", address(r->first), "last", address(r->last),
-			 "size", fits ? json_integer((json_int_t)size) : json_null(), "prot", r->prot, "backing",
+	return json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:b, s:I, s:I}", "first", hex64_json(r->first), "last",
+			 hex64_json(r->last), "size", fits ? json_integer((json_int_t)size) : json_null(), "prot", r->prot,
+			 "backing",
 			 !r->page_size	       ? "none"
 			 : r->page_size > 4096 ? "hugetlb"
 					       : "shmem",
@@ -68,7 +62,7 @@ static void on_page(void *ctx, const struct devproc_dma *page, const struct err 
 		for (size_t i = 0; i < page->nr; i++)
 			json_array_append_new(ranges, range_to_json(&page->ranges[i]));
 		ctl_reply(c->req, json_pack("{s:s, s:s, s:o, s:o, s:o}", "vf", c->vf, "lease", c->lease, "ranges", ranges, "next",
-					    page->more ? address(page->next) : json_null(), "totals", totals_to_json(page)));
+					    page->more ? hex64_json(page->next) : json_null(), "totals", totals_to_json(page)));
 	} else {
 		ctl_fail(c->req, err);
 	}

@@ -5,11 +5,15 @@
 
 #include <stdint.h>
 
+struct json_t; /* jansson */
+
 #define HEX64_SIZE 19 /* "0x", 16 digits, NUL */
 
 /* "0x" and 1 to 16 lower case digits, nothing else. NULL is none. 0 or -EINVAL. */
 int hex64_parse(const char *text, uint64_t *ret);
 /* Returns @buf. */
 const char *hex64_format(uint64_t v, char buf[HEX64_SIZE]);
+/* As JSON, the caller's; NULL: no memory. */
+struct json_t *hex64_json(uint64_t v);
 
 #endif

@@ -36,13 +36,6 @@ static json_t *number(uint64_t v)
 	return json_integer(v > INT64_MAX ? INT64_MAX : (json_int_t)v);
 }
 
-static json_t *address(uint64_t v)
-{
-	char buf[HEX64_SIZE];
-
-	return json_string(hex64_format(v, buf));
-}
-
 static const char *prot_to_string(unsigned prot)
 {
 	if (prot & IOMMU_PROT_READ)
@@ -52,8 +45,8 @@ static const char *prot_to_string(unsigned prot)
 
 static json_t *range_json(const struct iommu_range *r)
 {
-	return json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "first", address(r->first), "last", address(r->last), "prot",
-			 prot_to_string(r->prot), "page_size", number(r->backed ? r->page_size : 0), "sealed",
+	return json_pack("{s:o, s:o, s:s, s:o, s:b, s:o, s:o}", "first", hex64_json(r->first), "last", hex64_json(r->last),
+			 "prot", prot_to_string(r->prot), "page_size", number(r->backed ? r->page_size : 0), "sealed",
 			 r->backed && r->sealed, "pinned", number(r->pinned), "pending", number(r->pending));
 }
 
@@ -75,7 +68,7 @@ char *devctl_dma_text(const struct devctl_dma *dma, json_int_t tag)
 	for (size_t i = 0; i < dma->nr; i++)
 		json_array_append_new(ranges, range_json(&dma->ranges[i]));
 	root = json_pack("{s:s, s:I, s:o, s:o, s:o}", "op", "dma", "tag", tag, "ranges", ranges, "next",
-			 dma->more ? address(dma->next) : json_null(), "totals", totals_json(dma));
+			 dma->more ? hex64_json(dma->next) : json_null(), "totals", totals_json(dma));
 	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	json_decref(root);
 	return text;
