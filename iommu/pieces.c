@@ -112,14 +112,6 @@ static struct piece *piece_of_job(struct map_job *job)
 	return (struct piece *)((char *)job - offsetof(struct piece, job));
 }
 
-void pieces_reap(struct iommu *m)
-{
-	struct map_job *job;
-
-	while ((job = mapper_next_over(m->mapper)))
-		book(m, piece_of_job(job));
-}
-
 static void take_back(struct iommu *m, struct piece *p)
 {
 	if (p->job.over)
@@ -143,6 +135,19 @@ static void forget(struct iommu *m, struct piece *p)
 	unpark(m, p);
 	range_map_remove(&m->pieces, &p->node);
 	free(p);
+}
+
+void pieces_reap(struct iommu *m)
+{
+	struct map_job *job;
+
+	while ((job = mapper_next_over(m->mapper))) {
+		struct piece *p = piece_of_job(job);
+
+		book(m, p);
+		if (p->parked && p->job.result < 0)
+			forget(m, p);
+	}
 }
 
 /* Unmap the pieces from @low to @high, which touch, all of them in the IOMMU: one call of the kernel. */

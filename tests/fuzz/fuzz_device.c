@@ -4,9 +4,14 @@
  * vector tables, on a model of the kernel's VFIO that aborts when it is asked for what the checks should have refused. After each step
  * what the interval map says must be what the model has, but for what is parked, and nothing is while the function may do DMA.
  * The form of the input: vuser_chunks.h. Memory is one of a few kinds of descriptor, by turns; every eleventh map or arming fails.
+ *
+ * Bit 2 of the first byte: threads map, as in gangway-device. A step whose client does not read its answers leaves them at it, any other waits
+ * until all has landed and then compares; which maps fail is said by their address. So a run is the same each time, but for how far the
+ * threads have come where the next step finds them at it.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -25,10 +30,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define NR_IRQS 5
 #define NR_MEMS 12
 #define RAM (UINT64_C(8) << 20)
+#define NR_THREADS 2
+#define VIEWS_MAX 2048 /* threads give them back when they come to it */
 #define LOCKED_MAX (RAM + (UINT64_C(64) << 20)) /* RLIMIT_MEMLOCK: device_ram_limit() */
 
 struct model {
 	struct sys sys;
+	pthread_mutex_t lock; /* of all below but the clock, and config space, which threads have nothing to do with */
+	bool threads;
 	struct {
 		uint64_t iova, size;
 	} maps[MAX_ENTRIES];
@@ -36,7 +45,7 @@ struct model {
 	struct {
 		char *at;
 		size_t len;
-	} views[MAX_ENTRIES + 1]; /* one more: a map that the kernel refuses has been viewed */
+	} views[VIEWS_MAX];
 	unsigned nr_views;
 	uint64_t next_view; /* addresses are never used twice, so that no stale one goes unseen */
 	uint64_t bytes; /* of the maps */
@@ -59,6 +68,11 @@ static const uint32_t irq_flags[NR_IRQS] = { 7, 9, 9, 1, 1 };
 static bool fails(struct model *m)
 {
 	return ++m->n % 11 == 0;
+}
+
+static bool map_fails(struct model *m, uint64_t iova)
+{
+	return m->threads ? (iova >> 12) % 11 == 7 : fails(m);
 }
 
 /* --- the container --- */
@@ -107,7 +121,7 @@ static int map_dma(struct model *m, const struct vfio_iommu_type1_dma_map *q)
 		viewed = viewed || (q->vaddr >= at && q->size <= m->views[i].len && q->vaddr - at <= m->views[i].len - q->size);
 	}
 	MUST(viewed);
-	if (fails(m))
+	if (map_fails(m, q->iova))
 		return -ENOMEM;
 	m->maps[m->nr_maps].iova = q->iova;
 	m->maps[m->nr_maps++].size = q->size;
@@ -139,14 +153,17 @@ static int unmap_dma(struct model *m, struct vfio_iommu_type1_dma_unmap *q)
 
 static int populate(struct sys *sys, void *at, size_t len, bool for_write)
 {
-	const struct model *m = model_of(sys);
+	struct model *m = model_of(sys);
+	bool viewed = false;
 
 	(void)for_write;
+	pthread_mutex_lock(&m->lock);
 	for (unsigned i = 0; i < m->nr_views; i++)
-		if ((char *)at >= m->views[i].at && len <= m->views[i].len &&
-		    (size_t)((char *)at - m->views[i].at) <= m->views[i].len - len)
-			return 0;
-	abort();
+		viewed = viewed || ((char *)at >= m->views[i].at && len <= m->views[i].len &&
+				    (size_t)((char *)at - m->views[i].at) <= m->views[i].len - len);
+	pthread_mutex_unlock(&m->lock);
+	MUST(viewed);
+	return 0;
 }
 
 static int view(struct sys *sys, size_t len, int prot, int flags, int fd, off_t offset, void **ret)
@@ -158,27 +175,33 @@ static int view(struct sys *sys, size_t len, int prot, int flags, int fd, off_t 
 	MUST(fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)offset <= (uint64_t)st.st_size &&
 	     len <= (uint64_t)st.st_size - (uint64_t)offset);
 	MUST(!(prot & PROT_WRITE) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR);
-	MUST(m->nr_views <= MAX_ENTRIES);
+	MUST(m->nr_views < VIEWS_MAX && (m->threads || m->nr_views <= MAX_ENTRIES));
 	if (fails(m))
 		return -ENOMEM;
+	pthread_mutex_lock(&m->lock);
 	m->views[m->nr_views].at = (char *)(uintptr_t)m->next_view; /* NOLINT(performance-no-int-to-ptr) */
 	m->views[m->nr_views].len = len;
 	*ret = m->views[m->nr_views++].at;
 	m->next_view += UINT64_C(1) << 32;
+	pthread_mutex_unlock(&m->lock);
 	return 0;
 }
 
 static int unview(struct sys *sys, void *at, size_t len)
 {
 	struct model *m = model_of(sys);
+	bool found = false;
 
-	for (unsigned i = 0; i < m->nr_views; i++)
+	pthread_mutex_lock(&m->lock);
+	for (unsigned i = 0; i < m->nr_views && !found; i++)
 		if (m->views[i].at == at) {
 			MUST(m->views[i].len == len);
 			m->views[i] = m->views[--m->nr_views];
-			return 0;
+			found = true;
 		}
-	abort();
+	pthread_mutex_unlock(&m->lock);
+	MUST(found);
+	return 0;
 }
 
 /* --- the function --- */
@@ -228,6 +251,7 @@ static int set_irqs(struct model *m, const struct vfio_irq_set *q)
 static int do_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
 {
 	struct model *m = model_of(sys);
+	int r;
 
 	MUST(fcntl(fd, F_GETFD) >= 0);
 	switch (request) {
@@ -261,9 +285,11 @@ static int do_ioctl(struct sys *sys, int fd, unsigned long request, void *arg)
 	case VFIO_IOMMU_GET_INFO:
 		return get_info(arg);
 	case VFIO_IOMMU_MAP_DMA:
-		return map_dma(m, arg);
 	case VFIO_IOMMU_UNMAP_DMA:
-		return unmap_dma(m, arg);
+		pthread_mutex_lock(&m->lock);
+		r = request == VFIO_IOMMU_MAP_DMA ? map_dma(m, arg) : unmap_dma(m, arg);
+		pthread_mutex_unlock(&m->lock);
+		return r;
 	}
 	abort();
 }
@@ -337,7 +363,7 @@ static uint64_t mapped(const struct model *m, uint64_t first, uint64_t last)
 
 static void verify(const struct model *m, const struct vfdev *dev)
 {
-	uint64_t bytes = 0, unbacked = 0, backed = 0, from = 0;
+	uint64_t bytes = 0, unbacked = 0, backed = 0, from = 0, missing = 0; /* bytes that the kernel refused to map */
 	struct iommu_stats stats;
 	struct iommu_range r;
 
@@ -345,7 +371,8 @@ static void verify(const struct model *m, const struct vfdev *dev)
 		uint64_t size = r.last - r.first + 1;
 
 		MUST(r.first >= from && r.last >= r.first);
-		MUST(!r.backed || (mapped(m, r.first, r.last) == size && r.pinned == size));
+		MUST(!r.backed || (mapped(m, r.first, r.last) == r.pinned && (m->threads || r.pinned == size)));
+		missing += r.backed ? size - r.pinned : 0;
 		backed += r.backed;
 		unbacked += !r.backed;
 		bytes += r.backed ? size : 0;
@@ -355,9 +382,32 @@ static void verify(const struct model *m, const struct vfdev *dev)
 	}
 	iommu_get_stats(dev->iommu, &stats);
 	MUST(backed == stats.nr_ranges && unbacked == stats.nr_unbacked && bytes == stats.bytes);
-	MUST(m->nr_maps == stats.nr_entries && m->bytes == bytes + stats.bytes_parked && m->nr_views == 0);
+	MUST(m->nr_maps == stats.nr_entries && m->bytes == bytes - missing + stats.bytes_parked && m->nr_views == 0);
+	MUST(!missing || (stats.degraded && !vfdev_bus_master(dev)));
 	MUST(!vfdev_bus_master(dev) || stats.bytes_parked == 0);
 	MUST(vfdev_bus_master(dev) == !!(m->config[4] & 4));
+}
+
+/* What the loop of gangway-device does between messages; @all: until no thread has anything to do. */
+static void work_off(struct vuser *v, struct vfdev *dev, struct model *m, bool all)
+{
+	struct pollfd p = { .fd = iommu_fd(dev->iommu), .events = POLLIN };
+	struct iommu_stats stats;
+	unsigned nr_views;
+	int answer;
+
+	for (;;) {
+		vfdev_process(dev);
+		if (vfdev_later_due(dev, &answer))
+			vuser_later_done(v, answer);
+		iommu_get_stats(dev->iommu, &stats);
+		pthread_mutex_lock(&m->lock);
+		nr_views = m->nr_views;
+		pthread_mutex_unlock(&m->lock);
+		if (!all || !(stats.bytes_pending || nr_views))
+			return;
+		MUST(poll(&p, 1, 10000) == 1);
+	}
 }
 
 static void run(struct vuser *v, struct vfdev *dev, struct model *m, const uint8_t *data, size_t size, const int *evs,
@@ -365,7 +415,8 @@ static void run(struct vuser *v, struct vfdev *dev, struct model *m, const uint8
 {
 	static const uint8_t version[] = { VUSER_VERSION, 1, 0, 0, 0, 1, 0 };
 	int sock = connect_client(v, size && (data[0] & 2));
-	unsigned turn = 0;
+	unsigned turn = 0, steps = 0;
+	bool settled;
 
 	if (size && (data[0] & 1)) {
 		send_chunk(sock, 0, version, sizeof(version), NULL);
@@ -386,15 +437,19 @@ static void run(struct vuser *v, struct vfdev *dev, struct model *m, const uint8
 			vuser_process(v, (short)(vuser_events(v) | POLLIN));
 		if (ctl & 0x40)
 			drain(sock);
-		vfdev_process(dev);
-		verify(m, dev);
+		settled = !m->threads || ctl & 0x40 || vuser_fd(v) < 0 || !(++steps % 8);
+		work_off(v, dev, m, settled);
+		if (settled)
+			verify(m, dev);
 		if (vuser_fd(v) < 0) {
+			work_off(v, dev, m, true);
 			MUST(m->nr_maps == 0 && irq_nr_armed(dev->irq) == 0 && !vfdev_bus_master(dev));
 			close(sock);
 			sock = connect_client(v, size && (data[0] & 2));
 		}
 	}
 	vuser_process(v, POLLIN);
+	work_off(v, dev, m, true);
 	verify(m, dev);
 	close(sock);
 }
@@ -419,7 +474,7 @@ static void make_fds(int *evs, int *mems)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int evs[CHUNK_FDS_MAX], mems[NR_MEMS];
-	struct model m = { .sys.ops = &sys_ops, .next_view = UINT64_C(1) << 32 };
+	static struct model m; /* no stack is large enough for sanitizers' taste */
 	struct vdev_fds fds;
 	struct vfdev dev;
 	struct vuser *v;
@@ -430,15 +485,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		log_init("fuzz", LOG_LVL_ERR);
 		make_fds(evs, mems);
 	}
+	m = (struct model){ .sys.ops = &sys_ops, .lock = PTHREAD_MUTEX_INITIALIZER, .next_view = UINT64_C(1) << 32 };
+	m.threads = size && data[0] & 4;
 	lowest = dup(evs[0]);
 	close(lowest);
 	fds = (struct vdev_fds){ .container = dup(evs[0]), .group = dup(evs[0]), .device = dup(mems[0]) };
-	MUST(vfdev_init(&dev, &m.sys, "0000:3b:02.1", fds, RAM, 0, &err) == 0);
+	MUST(vfdev_init(&dev, &m.sys, "0000:3b:02.1", fds, RAM, m.threads ? NR_THREADS : 0, &err) == 0);
 	MUST(vuser_new(&vfdev_ops, &dev, "vf", &v) == 0);
 	run(v, &dev, &m, data, size, evs, mems);
 	vuser_free(v);
-	MUST(m.nr_maps == 0 && m.nr_views == 0);
+	MUST(m.nr_maps == 0);
 	vfdev_done(&dev);
+	MUST(m.nr_views == 0);
 	now_lowest = dup(evs[0]);
 	close(now_lowest);
 	MUST(lowest == now_lowest);

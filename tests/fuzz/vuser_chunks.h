@@ -7,7 +7,8 @@
  *   bit 4: bytes are raw stream; else one message whose header is made right (command, id, flags, then the payload), so that the
  *          fuzzer need not find message sizes
  *   bit 5: let the server work   bit 6: the client reads its answers   bit 7: 6 s pass
- * The first byte of the input: bit 0: begin with an agreed VERSION; bit 1: a socket that is soon full of answers.
+ * The first byte of the input: bit 0: begin with an agreed VERSION; bit 1: a socket that is soon full of answers;
+ * bit 2: fuzz_device's.
  */
 #ifndef GANGWAY_TESTS_VUSER_CHUNKS_H
 #define GANGWAY_TESTS_VUSER_CHUNKS_H

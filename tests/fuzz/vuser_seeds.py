@@ -71,6 +71,11 @@ device_seeds = {
     "unclean": b"\1" + dma(0, 0xa0000) + irqs(0x24, 2, 0, 8, b"", EIGHT) + access(10, 4, 7, 2, b"\6\0")
     + chunk(RAW | PUMP, struct.pack("<HHIII", 3, 13, 15, 0, 0)) + dma(0, 0x1000),
 }
+device_seeds["hotplug"] = (
+    b"\1" + dma(0, 0x100000) + access(10, 4, 7, 2, b"\6\0") + b"".join(chunk(ONE | MEMFD | PUMP, bytes([2, i, 0])
+    + struct.pack("<IIQQQ", 32, 3, 0, i << 24, 0x100000)) for i in range(1, 5)) + msg(13) + undma(1 << 24, 0x100000) + dma(1 << 24, 0x100000))
+# the same with threads
+device_seeds |= {"threads_" + name: bytes([data[0] | 4]) + data[1:] for name, data in device_seeds.items()}
 for folder, some in (("vuser", seeds), ("device", {**seeds, **device_seeds})):
     os.makedirs("corpus/" + folder, exist_ok=True)
     for name, data in some.items():

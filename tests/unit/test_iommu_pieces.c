@@ -620,6 +620,7 @@ Test(pieces, parked_while_pending)
 	cr_assert_eq(unmap(0, 16 * MIB), 0);
 	cr_assert_eq(settle(), 0);
 	cr_assert_not(stats().degraded);
+	cr_assert_eq(stats().bytes_parked, 0, "it is in no park");
 	stop();
 }
 
