@@ -7,18 +7,13 @@
  * unpinning and pinning it. Nobody can use what is parked: before the device may do DMA again, all of it is unmapped for good.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "fdutil.h"
 #include "space.h"
 #include "sys.h"
 
-/* Large enough to cost no entries (1 TiB: 4096 of 65535), small enough to be waited for: 60 ms to pin from cold. A power of two. */
-#define PIECE_BYTES (UINT64_C(256) << 20)
 /* Where the ends of a large range are cut off: beyond, huge pages begin, and the borders that firmware shifts end. */
 #define EDGE_BYTES (UINT64_C(2) << 20)
 /* Unmapped by one call of the kernel, which is waited for; and how long in a turn of the loop. */
@@ -66,16 +61,6 @@ static struct piece *piece_next(const struct iommu *m, const struct piece *p)
 static uint64_t size_of(const struct piece *p)
 {
 	return p->node.last - p->node.first + 1;
-}
-
-static void memory_unref(struct iommu *m, struct memory *memory)
-{
-	if (!memory || --memory->refs)
-		return;
-	if (memory->area)
-		mapper_unmap(m->mapper, memory->area);
-	fd_close(&memory->fd);
-	free(memory);
 }
 
 /* The job is over. Pinned pages need our mapping no more, and a process that parses a guest's VMM is better off without it. */
@@ -368,57 +353,6 @@ static int plan(struct iommu *m, const struct range *range, bool *needs_memory, 
 		if (end == last)
 			return 0;
 	}
-}
-
-/* Map the memory into this process, whole pages of the backing: a huge page cannot be mapped in parts. */
-static int map_file(struct iommu *m, const struct range *range, int fd, struct memory *memory)
-{
-	uint64_t page = range->backing.page_size, size = range->node.last - range->node.first + 1;
-	uint64_t start = range->offset & ~(page - 1), end = range->offset + size; /* checked: within the file */
-	int prot = PROT_READ | (range->prot & IOMMU_PROT_WRITE ? PROT_WRITE : 0);
-	struct map_area *area;
-	void *at;
-	int r;
-
-	end = (end + page - 1) & ~(page - 1);
-	if (end < start || end - start > SIZE_MAX)
-		return -EOVERFLOW;
-	area = malloc(sizeof(*area)); /* now, as giving memory back must not fail */
-	if (!area)
-		return -ENOMEM;
-	*area = (struct map_area){ .len = (size_t)(end - start), .step = page > PIECE_BYTES ? page : PIECE_BYTES };
-	r = m->sys->ops->mmap(m->sys, area->len, prot, MAP_SHARED, fd, (off_t)start, &at);
-	if (r < 0) {
-		free(area);
-		return r;
-	}
-	area->at = at;
-	memory->area = area;
-	memory->hva = area->at + (range->offset - start);
-	return 0;
-}
-
-/* What the backend maps from: our mapping of the file, or the file. */
-static int memory_new(struct iommu *m, const struct range *range, int fd, struct memory **ret, struct err *err)
-{
-	struct memory *memory = calloc(1, sizeof(*memory));
-	int r = 0;
-
-	if (!memory)
-		return err_set(err, -ENOMEM, "iommu.no-memory", "DMA range at 0x%" PRIx64 ": no memory", range->node.first);
-	memory->refs = 1;
-	memory->fd = -1;
-	if (m->backend->needs_hva)
-		r = map_file(m, range, fd, memory);
-	else if ((memory->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0)
-		r = -errno;
-	if (r < 0) {
-		free(memory);
-		return err_set(err, r, "iommu.mmap-failed", "DMA range at 0x%" PRIx64 ": mmap of the guest's memory: %s",
-			       range->node.first, strerror(-r));
-	}
-	*ret = memory;
-	return 0;
 }
 
 /* The same pieces, parked, are live again. */

@@ -73,6 +73,13 @@ struct iommu {
 	struct err failure; /* of a mapping whose request was answered already; num 0: none that was not told */
 };
 
+/* Large enough to cost no entries (1 TiB: 4096 of 65535), small enough to be waited for: 60 ms to pin from cold. A power of two. */
+#define PIECE_BYTES (UINT64_C(256) << 20)
+
+/* What the backend maps from: our mapping of the range's file, or the file. One reference, the caller's. */
+int memory_new(struct iommu *m, const struct range *range, int fd, struct memory **ret, struct err *err);
+void memory_unref(struct iommu *m, struct memory *memory); /* NULL is fine */
+
 /*
  * Have the range, which is backed and overlaps none, mapped: parked pieces that are the same are taken back, the rest is submitted. On
  * failure nothing is left. @fd: the file.
