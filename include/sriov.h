@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mac.h"
 #include "sys.h"
 
 #define BDF_LEN 13 /* "0000:3b:02.1" and NUL */
@@ -124,9 +125,5 @@ int policy_apply(struct sys *sys, const struct sriov_pf *pf, unsigned vf, const 
  */
 int policy_restore(struct sys *sys, const struct sriov_pf *pf, unsigned vf, const struct sys_vf *saved, unsigned touched,
 		   struct err *err);
-
-/* "52:54:00:00:00:10" <-> bytes; mac_parse: -EINVAL. */
-int mac_parse(const char *s, uint8_t ret[static SYS_MAC_LEN]);
-void mac_format(const uint8_t mac[static SYS_MAC_LEN], char ret[static 18]);
 
 #endif

@@ -15,29 +15,6 @@
 #define PROTO_8021Q 0x8100
 #define PROTO_8021AD 0x88a8
 
-int mac_parse(const char *s, uint8_t ret[static SYS_MAC_LEN])
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	uint8_t mac[SYS_MAC_LEN];
-
-	if (strlen(s) != 17)
-		return -EINVAL;
-	for (int i = 0; i < SYS_MAC_LEN; i++, s += 3) {
-		const char *hi = strchr(digits, s[0]), *lo = strchr(digits, s[1]);
-
-		if (!hi || !lo || !*hi || !*lo || (i < SYS_MAC_LEN - 1 && s[2] != ':'))
-			return -EINVAL;
-		mac[i] = (uint8_t)(((hi - digits) & 15) << 4 | ((lo - digits) & 15));
-	}
-	memcpy(ret, mac, SYS_MAC_LEN);
-	return 0;
-}
-
-void mac_format(const uint8_t mac[static SYS_MAC_LEN], char ret[static 18])
-{
-	snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-}
-
 static int bad_value(struct err *err, const char *word, const char *value, const char *why, const char *hint)
 {
 	err_set(err, -EINVAL, "policy.bad-value", "%s '%.64s': %s", word, value, why);
