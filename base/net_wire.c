@@ -115,11 +115,52 @@ static uint32_t get_u32(struct nlattr *attr)
 	return attr && nla_len(attr) >= (int)sizeof(uint32_t) ? nla_get_u32(attr) : 0;
 }
 
+/* The attribute's struct if it is there and whole. */
+static const void *get_struct(struct nlattr *attr, size_t size)
+{
+	return attr && (size_t)nla_len(attr) >= size ? nla_data(attr) : NULL;
+}
+
 static int parse_link(const struct nlmsghdr *nlh, struct nlattr *tb[IFLA_MAX + 1])
 {
 	if (nlh->nlmsg_type != RTM_NEWLINK || !nlmsg_valid_hdr(nlh, sizeof(struct ifinfomsg)))
 		return -EBADMSG;
 	return nlmsg_parse(unconst(nlh), sizeof(struct ifinfomsg), tb, IFLA_MAX, NULL) < 0 ? -EBADMSG : 0;
+}
+
+static void get_vlan_link(struct nlattr *data, struct sys_link *link)
+{
+	const struct ifla_vlan_qos_mapping *map;
+	struct nlattr *tb[IFLA_VLAN_MAX + 1], *pos;
+	int rem;
+
+	if (nla_parse_nested(tb, IFLA_VLAN_MAX, data, NULL) < 0 || !tb[IFLA_VLAN_ID] || nla_len(tb[IFLA_VLAN_ID]) < 2)
+		return;
+	link->vlan = nla_get_u16(tb[IFLA_VLAN_ID]);
+	link->vlan_proto = ETH_P_8021Q;
+	if (tb[IFLA_VLAN_PROTOCOL] && nla_len(tb[IFLA_VLAN_PROTOCOL]) >= 2)
+		link->vlan_proto = ntohs(nla_get_u16(tb[IFLA_VLAN_PROTOCOL]));
+	if (!tb[IFLA_VLAN_EGRESS_QOS])
+		return;
+	nla_for_each_nested(pos, tb[IFLA_VLAN_EGRESS_QOS], rem)
+	{
+		map = get_struct(pos, sizeof(*map));
+		if (map && map->from == 0)
+			link->vlan_qos = (uint8_t)(map->to & 7);
+	}
+}
+
+static void get_kind(struct nlattr *tb[IFLA_MAX + 1], struct sys_link *link)
+{
+	struct nlattr *info[IFLA_INFO_MAX + 1];
+
+	if (!tb[IFLA_LINK_NETNSID]) /* else the index is another namespace's */
+		link->lower = get_u32(tb[IFLA_LINK]);
+	if (!tb[IFLA_LINKINFO] || nla_parse_nested(info, IFLA_INFO_MAX, tb[IFLA_LINKINFO], NULL) < 0 || !info[IFLA_INFO_KIND])
+		return;
+	nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
+	if (info[IFLA_INFO_DATA] && strcmp(link->kind, "vlan") == 0)
+		get_vlan_link(info[IFLA_INFO_DATA], link);
 }
 
 int net_wire_get_link(const struct nlmsghdr *nlh, struct sys_link *ret)
@@ -139,14 +180,9 @@ int net_wire_get_link(const struct nlmsghdr *nlh, struct sys_link *ret)
 	link.mtu = get_u32(tb[IFLA_MTU]);
 	link.nr_vfs = get_u32(tb[IFLA_NUM_VF]);
 	link.master = get_u32(tb[IFLA_MASTER]);
+	get_kind(tb, &link);
 	*ret = link;
 	return 0;
-}
-
-/* The attribute's struct if it is there and whole. */
-static const void *get_struct(struct nlattr *attr, size_t size)
-{
-	return attr && (size_t)nla_len(attr) >= size ? nla_data(attr) : NULL;
 }
 
 static void get_vlan(struct nlattr *tb[], struct sys_vf *vf)

@@ -16,26 +16,12 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "sys_net.h"
+
 struct err;
 struct sys;
 
-#define SYS_MAC_LEN 6
 #define SYS_VF_MAX 256 /* VFs of one PF that we are ready to hear of (sriov_totalvfs of today's NICs: up to 256) */
-
-/* What rtnetlink tells of an interface (RTM_GETLINK, addresses and routes). */
-struct sys_link {
-	char name[IF_NAMESIZE];
-	unsigned ifindex;
-	uint8_t mac[SYS_MAC_LEN];
-	uint8_t perm_mac[SYS_MAC_LEN]; /* IFLA_PERM_ADDRESS; zero where the driver has none */
-	bool up; /* IFF_UP */
-	bool carrier; /* IFF_LOWER_UP */
-	unsigned mtu; /* bytes */
-	unsigned nr_vfs; /* IFLA_NUM_VF; 0 where the kernel cannot fit its VFs in one answer */
-	unsigned nr_addrs; /* IPv4 addresses, and IPv6 ones of other than link scope */
-	unsigned nr_routes; /* routes of the main table that leave through it */
-	unsigned master; /* ifindex of its bridge or bond, 0: none */
-};
 
 /* Fields of a VF's policy, and which of them a struct sys_vf speaks of. The words of `ip link set PF vf N`. */
 enum sys_vf_field {
@@ -117,6 +103,43 @@ struct sys_ops {
 	/* Write @want->fields of VF index @vf, one attribute a message so that a refusal names its field; the driver's own words
 	 * (extack) are in @err, code "sriov.vf-set-refused". */
 	int (*vf_set)(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
+
+	/*
+	 * Interfaces of our own, in the host's network namespace. @link is what link_get gave: its index is what the kernel is told (an
+	 * interface renamed meanwhile is still the right one), its name stands in messages. Refusals have code "net.refused", the
+	 * kernel's own words (extack) in the message, and a hint. -ENODEV: gone; -EOPNOTSUPP: this kernel lacks a module.
+	 */
+	/* A macvtap in bridge mode on @lower, down, that hears all multicast (the guest's groups are not known here). -EEXIST: the name
+	 * is taken; -EBUSY: @lower is a port of a bridge or bond, or of a macvlan in passthru mode. */
+	int (*macvtap_add)(struct sys *sys, const struct sys_link *lower, const char *name, const uint8_t mac[static SYS_MAC_LEN],
+			   struct err *err);
+	/* A VLAN link of @lower, down. -EEXIST: the name is taken, or @lower has this VLAN already. */
+	int (*vlan_add)(struct sys *sys, const struct sys_link *lower, const char *name, const struct sys_vlan *vlan,
+			struct err *err);
+	/* A tap for one queue, down, not persistent: it lives as long as a descriptor of it is open, whoever has it; QEMU's own keeps it
+	 * when gangwayd dies. Returns the descriptor, ready for `-netdev tap,fd=` (see tap_open). -EBUSY: the name is taken. */
+	int (*tap_add)(struct sys *sys, const char *name, struct err *err);
+	/* The descriptor of a macvtap, non-blocking, as QEMU expects it: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, header of 10 bytes, no offloads
+	 * (QEMU asks for its own once the guest's driver is there). Each open is a queue of its own that takes its share of the frames:
+	 * open it once. A /dev/tapN that is not there (no devtmpfs) is made for the moment; one that is another device is not used. */
+	int (*tap_open)(struct sys *sys, const struct sys_link *link, struct err *err);
+	int (*link_set)(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
+	int (*link_del)(struct sys *sys, const struct sys_link *link, struct err *err); /* gone already: 0 */
+	/* Add (moving it there from another port of the bridge) or remove. Idempotent. */
+	int (*fdb_set)(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+	/* A bridge's port: does it learn source addresses, and is it sent what no one is known to have? */
+	int (*bridge_port_set)(struct sys *sys, const struct sys_link *port, bool learns, struct err *err);
+	/* Make @port a member of VLAN @vid, its frames untagged, theirs without tag in it (pvid); or no member any more. Idempotent. */
+	int (*bridge_vlan_set)(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
+	int (*bridge_vlan_get)(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);
+	/* Limit what passes on @side to @mbit Mbit/s (0: no limit any more): egress is queued (tbf), ingress is dropped above the rate
+	 * (police). Idempotent, replaces an earlier limit of ours. */
+	int (*rate_set)(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err);
+	/* Drop frames on @side whose source is not @mac; NULL: let all pass again. A VLAN tag changes nothing. Idempotent. */
+	int (*source_filter)(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac,
+			     struct err *err);
+	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
+	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 
 	/* Changes as they happen. watch_open: a non-blocking descriptor to poll for reading, closed with .close. watch_read: 0 and the
 	 * next event; -EAGAIN: none; -ENOBUFS: events were lost, look at everything. Never blocks; what others forge is dropped. */
