@@ -20,6 +20,8 @@ int fake_enter_always(struct fake *fake)
 {
 	pthread_mutex_lock(&fake->lock);
 	fake->calls++;
+	if (fake->die_at == 1 || (fake->die_at && --fake->die_at == 1))
+		return -EIO;
 	if (!fake->fail_at || --fake->fail_at)
 		return 0;
 	fake->failed = true;
@@ -48,27 +50,6 @@ static const char *full_path(struct fake *fake, const char *path, char buf[stati
 	return buf;
 }
 
-/* ".../net/IFNAME/address" comes from the interface as it is now: tests change that. Its length, or -ENOENT: another file. */
-static ssize_t read_address(struct fake *fake, const char *path, void *buf, size_t size)
-{
-	const char *net = strstr(path, "/net/"), *end = net ? strchr(net + 5, '/') : NULL;
-	char name[IF_NAMESIZE], text[32];
-	struct fake_if *i;
-	size_t n;
-
-	if (!end || strcmp(end, "/address") || end - net - 5 >= IF_NAMESIZE)
-		return -ENOENT;
-	snprintf(name, sizeof(name), "%.*s", (int)(end - net - 5), net + 5);
-	i = fake_if_find(fake, name);
-	if (!i)
-		return -ENOENT;
-	n = (size_t)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x\n", i->link.mac[0], i->link.mac[1],
-			     i->link.mac[2], i->link.mac[3], i->link.mac[4], i->link.mac[5]);
-	n = n < size ? n : size;
-	memcpy(buf, text, n);
-	return (ssize_t)n;
-}
-
 static ssize_t fake_read_file(struct sys *sys, const char *path, void *buf, size_t size)
 {
 	struct fake *fake = (struct fake *)sys;
@@ -78,7 +59,7 @@ static ssize_t fake_read_file(struct sys *sys, const char *path, void *buf, size
 
 	if (n < 0)
 		return n;
-	n = read_address(fake, path, buf, size);
+	n = fake_read_address(fake, path, buf, size);
 	if (n >= 0)
 		return fake_leave(fake, n);
 	fd = open(full_path(fake, path, full), O_RDONLY | O_CLOEXEC);
@@ -234,6 +215,7 @@ static int close_any(struct fake *fake, int fd)
 {
 	if (fd >= 0 && fd < FAKE_FDS_MAX)
 		fake->fds[fd] = false;
+	fake_tap_closed(fake, fd);
 	for (int i = 0; i < FAKE_WATCHES_MAX; i++) {
 		if (fake->watches[i].tx < 0 || fake->watches[i].rx != fd)
 			continue;
@@ -375,6 +357,19 @@ static const struct sys_ops fake_ops = {
 	.link_get = fake_link_get,
 	.vf_list = fake_vf_list,
 	.vf_set = fake_vf_set,
+	.macvtap_add = fake_macvtap_add,
+	.vlan_add = fake_vlan_add,
+	.tap_add = fake_tap_add,
+	.tap_open = fake_tap_open,
+	.link_set = fake_link_set,
+	.link_del = fake_link_del,
+	.fdb_set = fake_fdb_set,
+	.bridge_port_set = fake_bridge_port_set,
+	.bridge_vlan_set = fake_bridge_vlan_set,
+	.bridge_vlan_get = fake_bridge_vlan_get,
+	.rate_set = fake_rate_set,
+	.source_filter = fake_source_filter,
+	.announce = fake_announce,
 	.watch_open = fake_watch_open,
 	.watch_read = fake_watch_read,
 	.now_us = fake_now_us,
@@ -427,6 +422,7 @@ void fake_free(struct fake *fake)
 		fake_fn_free(fake, fake->fns);
 	while (fake->ifs)
 		fake_if_free(fake, fake->ifs);
+	fake_fdb_free(fake);
 	while (fake->owners) {
 		struct fake_owner *o = fake->owners;
 

@@ -35,6 +35,24 @@ void fake_remove_function(struct fake *fake, const char *bdf); /* hot unplug; a 
 /* An interface that is no PCI function (bridge, macvtap, ...), and @upper stacked on @ifname. */
 void fake_add_interface(struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
 void fake_add_upper(struct fake *fake, const char *ifname, const char *upper);
+/* An empty bridge, up; @filters: it filters VLANs (default pvid 1). fake_join: @port becomes its port, a member of VLAN 1 if it filters. */
+void fake_add_bridge(struct fake *fake, const char *ifname, bool filters);
+void fake_join(struct fake *fake, const char *port, const char *bridge);
+/* The VMM has a copy of the tap's descriptor, so that the tap stays when ours is closed; false: it goes with the last one. */
+void fake_vmm_holds_tap(struct fake *fake, const char *ifname, bool holds);
+/* Does @ifname, a NIC, take frames to @mac (an entry of its filter, or a macvtap on it that is up)? */
+bool fake_hears(const struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
+/* The port to which the bridge of @port sends frames to @mac in @vlan; "" nobody said. */
+const char *fake_fdb_port(const struct fake *fake, const uint8_t mac[static SYS_MAC_LEN], unsigned vlan);
+/* What is set of an interface's side: rate in Mbit/s (0 none), whether only @mac may be the source. */
+uint32_t fake_rate(const struct fake *fake, const char *ifname, enum sys_side side);
+bool fake_source_checked(const struct fake *fake, const char *ifname, enum sys_side side, const uint8_t mac[static SYS_MAC_LEN]);
+bool fake_port_learns(const struct fake *fake, const char *ifname);
+bool fake_vlan_member(const struct fake *fake, const char *ifname, unsigned vid);
+unsigned fake_tap_opens(const struct fake *fake, const char *ifname); /* queues of a macvtap */
+unsigned fake_announced(const struct fake *fake); /* announcements sent */
+/* This kernel lacks a kind of interface ("macvtap", "vlan") or of traffic control ("tbf", "police", "bpf"); NULL: nothing. */
+void fake_lacks(struct fake *fake, const char *kind);
 /* off: no function has a group, now or later, and vfio-pci binds nothing. */
 void fake_set_iommu(struct fake *fake, bool on);
 void fake_rename_interface(struct fake *fake, const char *ifname, const char *to); /* tells nobody */
@@ -61,6 +79,8 @@ void fake_advance(struct fake *fake, uint64_t us); /* the clock moves only so */
 
 /* The @n-th call from now on (1: the next) through the seam fails with @num (negative errno); 0: none. */
 void fake_fail_at(struct fake *fake, unsigned n, int num);
+/* From the @n-th call on all fail, closing aside: the process is dead. 0: it lives (again). */
+void fake_die_at(struct fake *fake, unsigned n);
 /* Calls through the seam since fake_new(), failed ones too. */
 unsigned fake_calls(const struct fake *fake);
 /* Did the failure set by fake_fail_at() happen? */

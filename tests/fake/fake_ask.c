@@ -32,6 +32,13 @@ void fake_set_memlock(struct fake *fake, uint64_t bytes)
 	fake_vfio_set_memlock(fake->vfio, bytes);
 }
 
+void fake_die_at(struct fake *fake, unsigned n)
+{
+	pthread_mutex_lock(&fake->lock);
+	fake->die_at = n ? n + 1 : 0;
+	pthread_mutex_unlock(&fake->lock);
+}
+
 void fake_fail_at(struct fake *fake, unsigned n, int num)
 {
 	pthread_mutex_lock(&fake->lock);

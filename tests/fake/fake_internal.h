@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #include "fake.h"
 #include "fake_vfio.h"
@@ -45,6 +46,20 @@ struct fake_if {
 	struct fake_if *next;
 	struct sys_link link;
 	struct fake_fn *fn; /* NULL: no PCI function */
+	bool no_host_ip6, quiet; /* quiet: a bridge port that neither learns nor is flooded */
+	int tap_fd; /* of a tap: gangway's descriptor, -1 none or closed */
+	bool tap_held; /* of a tap: the VMM has one, too */
+	unsigned opens; /* of a macvtap: queues there are */
+	uint32_t rate[2]; /* by enum sys_side */
+	bool checked[2];
+	uint8_t source[2][SYS_MAC_LEN];
+	uint8_t vlans[(SYS_VLAN_MAX + 1) / 8 + 1]; /* of a port: VLANs it is a member of */
+};
+
+struct fake_fdb { /* what fdb_set made: a NIC's filter, or a static entry of the bridge that the port is of */
+	struct fake_fdb *next;
+	unsigned ifindex;
+	struct sys_fdb entry;
 };
 
 struct fake_owner { /* what chown would have done: tests need not be root */
@@ -62,10 +77,14 @@ struct fake {
 	struct fake_fn *fns;
 	struct fake_if *ifs;
 	struct fake_owner *owners;
+	struct fake_fdb *fdb;
+	char no_module[SYS_KIND_MAX]; /* "" all are there */
+	unsigned announced;
 	unsigned next_ifindex;
 	bool no_iommu;
 	uint64_t now_us;
 	unsigned calls, fail_at; /* fail_at: calls to go, 0 off */
+	unsigned die_at; /* calls to go, 0 off, 1: dead */
 	int fail_num;
 	bool failed;
 	bool fds[FAKE_FDS_MAX];
@@ -111,6 +130,10 @@ void fake_vfs_remove(struct fake *fake, struct fake_fn *fn);
 struct fake_if *fake_if_find(const struct fake *fake, const char *ifname);
 void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, const uint8_t mac[static SYS_MAC_LEN]);
 void fake_if_free(struct fake *fake, struct fake_if *i);
+/* ".../net/IFNAME/address" comes from the interface as it is now: tests change that. Its length, or -ENOENT: another file. */
+ssize_t fake_read_address(struct fake *fake, const char *path, void *buf, size_t size);
+/* Its folder below /sys/devices. */
+void fake_if_dir(const struct fake_if *i, char buf[static PATH_MAX]);
 void fake_emit(struct fake *fake, enum sys_watch which, const struct sys_event *ev);
 void fake_emit_pci(struct fake *fake, const struct fake_fn *fn, bool gone);
 int fake_link_get(struct sys *sys, const char *ifname, struct sys_link *ret);
@@ -118,5 +141,27 @@ int fake_vf_list(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t
 int fake_vf_set(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
 int fake_watch_open(struct sys *sys, enum sys_watch which);
 int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret);
+
+/* fake_leg.c, fake_tc.c */
+struct fake_if *fake_if_at(const struct fake *fake, unsigned ifindex);
+/* The interface is about to go: those stacked on it, what points to it. */
+void fake_leg_gone(struct fake *fake, struct fake_if *i);
+void fake_fdb_free(struct fake *fake);
+void fake_tap_closed(struct fake *fake, int fd);
+void fake_leg_print(const struct fake *fake, FILE *out);
+int fake_macvtap_add(struct sys *sys, const struct sys_link *lower, const char *name, const uint8_t mac[static SYS_MAC_LEN],
+		     struct err *err);
+int fake_vlan_add(struct sys *sys, const struct sys_link *lower, const char *name, const struct sys_vlan *vlan, struct err *err);
+int fake_tap_add(struct sys *sys, const char *name, struct err *err);
+int fake_tap_open(struct sys *sys, const struct sys_link *link, struct err *err);
+int fake_link_set(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
+int fake_link_del(struct sys *sys, const struct sys_link *link, struct err *err);
+int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, bool learns, struct err *err);
+int fake_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
+int fake_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);
+int fake_rate_set(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err);
+int fake_source_filter(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac, struct err *err);
+int fake_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 
 #endif

@@ -20,7 +20,7 @@ struct fake_if *fake_if_find(const struct fake *fake, const char *ifname)
 	return i;
 }
 
-static void if_dir(const struct fake_if *i, char buf[static PATH_MAX])
+void fake_if_dir(const struct fake_if *i, char buf[static PATH_MAX])
 {
 	snprintf(buf, PATH_MAX, "%s/net/%s", i->fn ? i->fn->dir : "/sys/devices/virtual", i->link.name);
 }
@@ -30,7 +30,7 @@ static void if_publish(struct fake *fake, const struct fake_if *i)
 {
 	char dir[PATH_MAX], target[PATH_MAX];
 
-	if_dir(i, dir);
+	fake_if_dir(i, dir);
 	fake_mkdir(fake, "%s", dir);
 	fake_put(fake, "", "%s/address", dir); /* its text comes from the link, see fake.c */
 	snprintf(target, sizeof(target), "../..%.4000s", dir + strlen("/sys"));
@@ -45,7 +45,7 @@ static void if_unpublish(struct fake *fake, const struct fake_if *i)
 {
 	char dir[PATH_MAX];
 
-	if_dir(i, dir);
+	fake_if_dir(i, dir);
 	fake_remove(fake, "%s", dir);
 	if (i->fn)
 		fake_remove(fake, "%s/net", i->fn->dir);
@@ -77,6 +77,7 @@ void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, cons
 	i->link.mtu = 1500;
 	memcpy(i->link.mac, mac, SYS_MAC_LEN);
 	i->fn = fn;
+	i->tap_fd = -1;
 	i->next = fake->ifs;
 	fake->ifs = i;
 	if_publish(fake, i);
@@ -88,6 +89,7 @@ void fake_if_free(struct fake *fake, struct fake_if *i)
 	struct sys_event ev = { .kind = SYS_EVENT_LINK, .gone = true, .ifindex = i->link.ifindex };
 	struct fake_if **at = &fake->ifs;
 
+	fake_leg_gone(fake, i);
 	if_unpublish(fake, i);
 	while (*at != i)
 		at = &(*at)->next;
@@ -95,6 +97,26 @@ void fake_if_free(struct fake *fake, struct fake_if *i)
 	snprintf(ev.ifname, sizeof(ev.ifname), "%s", i->link.name);
 	fake_emit(fake, SYS_WATCH_LINK, &ev);
 	free(i);
+}
+
+ssize_t fake_read_address(struct fake *fake, const char *path, void *buf, size_t size)
+{
+	const char *net = strstr(path, "/net/"), *end = net ? strchr(net + 5, '/') : NULL;
+	char name[IF_NAMESIZE], text[32];
+	struct fake_if *i;
+	size_t n;
+
+	if (!end || strcmp(end, "/address") || end - net - 5 >= IF_NAMESIZE)
+		return -ENOENT;
+	snprintf(name, sizeof(name), "%.*s", (int)(end - net - 5), net + 5);
+	i = fake_if_find(fake, name);
+	if (!i)
+		return -ENOENT;
+	n = (size_t)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x\n", i->link.mac[0], i->link.mac[1],
+			     i->link.mac[2], i->link.mac[3], i->link.mac[4], i->link.mac[5]);
+	n = n < size ? n : size;
+	memcpy(buf, text, n);
+	return (ssize_t)n;
 }
 
 void fake_add_interface(struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN])
@@ -113,7 +135,7 @@ void fake_add_upper(struct fake *fake, const char *ifname, const char *upper)
 	i = fake_if_find(fake, ifname);
 	if (!i)
 		fake_die("no interface %s", ifname);
-	if_dir(i, dir);
+	fake_if_dir(i, dir);
 	fake_symlink(fake, upper, "%s/upper_%s", dir, upper);
 	pthread_mutex_unlock(&fake->lock);
 }

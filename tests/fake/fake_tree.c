@@ -217,6 +217,7 @@ char *fake_snapshot(const struct fake *fake)
 	}
 	for (struct fake_if *i = f->ifs; i; i = i->next)
 		print_link(out, &i->link);
+	fake_leg_print(f, out);
 	for (struct fake_owner *o = f->owners; o; o = o->next) {
 		if (o->uid || o->gid)
 			fprintf(out, "owner %s: %u:%u\n", o->path, o->uid, o->gid);
