@@ -110,8 +110,8 @@ static void on_reply(void *ctx, int r, json_t *ret, const struct err *err)
 	free(call);
 }
 
-int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
-		struct err *err)
+int vmm_op_send_fd(struct vmm_op *op, const char *command, json_t *args, int fd, unsigned timeout_ms, unsigned tag,
+		   vmm_op_reply_fn reply, struct err *err)
 {
 	struct call *call = malloc(sizeof(*call));
 	int r;
@@ -121,12 +121,18 @@ int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned t
 		return err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: %s: no memory", op->vmm->name, command);
 	}
 	*call = (struct call){ .op = op, .reply = reply, .tag = tag };
-	r = qmp_send(op->vmm->qmp, command, args, -1, timeout_ms, on_reply, call, err);
+	r = qmp_send(op->vmm->qmp, command, args, fd, timeout_ms, on_reply, call, err);
 	if (r < 0)
 		free(call);
 	else
 		op->refs++;
 	return r;
+}
+
+int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
+		struct err *err)
+{
+	return vmm_op_send_fd(op, command, args, -1, timeout_ms, tag, reply, err);
 }
 
 /* The next operation that has not heard of this round yet: callbacks may finish and start any. */

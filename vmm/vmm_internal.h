@@ -70,9 +70,31 @@ int vmm_op_new_early(struct vmm *vmm, const char *what, size_t size, const struc
 		     struct err *err);
 int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
 		struct err *err);
+/* The same with @fd sent along; duplicated, the caller keeps its own. -1 none. */
+int vmm_op_send_fd(struct vmm_op *op, const char *command, json_t *args, int fd, unsigned timeout_ms, unsigned tag,
+		   vmm_op_reply_fn reply, struct err *err);
 /* Out of the list. The operation stays readable until the caller's vmm_op_unref(). */
 struct vmm_op *vmm_op_finish(struct vmm_op *op);
 void vmm_op_unref(struct vmm_op *op);
+
+struct vmm_simple { /* an operation of one command: vmm_simple.c */
+	struct vmm_op op;
+	vmm_done_fn done;
+	void *ctx;
+	char id[VMM_ID_MAX];
+};
+
+struct vmm_command {
+	const char *name;
+	json_t *args; /* taken; NULL: no memory */
+	unsigned timeout_ms, tag;
+	const char *id; /* into the operation, for the reply; NULL none */
+	vmm_op_reply_fn reply; /* NULL: vmm_simple_reply() */
+};
+
+int vmm_simple_start(struct vmm *vmm, const struct vmm_command *command, vmm_done_fn done, void *ctx, struct err *err);
+void vmm_simple_reply(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err); /* explains a refusal, ends */
+void vmm_simple_finish(struct vmm_op *op, int r, const struct err *err);
 
 /* Ask for the traits. vmm_learnt() is called once when that is over, unless it could not begin. */
 int vmm_learn(struct vmm *vmm, struct err *err);

@@ -3,52 +3,6 @@
 #include "vmm_internal.h"
 
 #include <errno.h>
-#include <string.h>
-
-struct simple {
-	struct vmm_op op;
-	vmm_done_fn done;
-	void *ctx;
-	char id[VMM_ID_MAX];
-};
-
-static void finish(struct simple *s, int r, const struct err *err)
-{
-	vmm_op_finish(&s->op);
-	s->done(s->ctx, r, r < 0 ? err : NULL);
-	vmm_op_unref(&s->op);
-}
-
-static void cancel(struct vmm_op *op, const struct err *err)
-{
-	finish((struct simple *)op, err->num, err);
-}
-
-static const struct vmm_op_class simple_class = { .cancel = cancel };
-
-static int simple_start(struct vmm *vmm, const char *command, json_t *args, unsigned timeout_ms, const char *id,
-			vmm_op_reply_fn reply, vmm_done_fn done, void *ctx, struct err *err)
-{
-	struct vmm_op *op;
-	struct simple *s;
-	int r;
-
-	if (!args)
-		return err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: %s: no memory", vmm->name, command);
-	r = vmm_op_new(vmm, command, sizeof(*s), &simple_class, &op, err);
-	if (r < 0) {
-		json_decref(args);
-		return r;
-	}
-	s = (struct simple *)op;
-	s->done = done;
-	s->ctx = ctx;
-	strcpy(s->id, id);
-	r = vmm_op_send(op, command, args, timeout_ms, 0, reply, err);
-	if (r < 0)
-		vmm_op_unref(vmm_op_finish(op));
-	return r;
-}
 
 /* Plug ------------------------------------------------------------------------------------------------------------------ */
 
@@ -85,27 +39,16 @@ static json_t *plug_args(const struct vmm_plug *plug)
 	return args;
 }
 
-static void on_plugged(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
-{
-	struct err why;
-
-	(void)tag;
-	(void)ret;
-	if (r < 0) {
-		why = *err;
-		r = vmm_explain(&why);
-		err = &why;
-	}
-	finish((struct simple *)op, r, err);
-}
 
 int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, void *ctx, struct err *err)
 {
+	struct vmm_command command;
 	int r = plug_check(vmm->name, plug, err);
 
 	if (r < 0)
 		return r;
-	return simple_start(vmm, "device_add", plug_args(plug), VMM_PLUG_TIMEOUT_MS, plug->id, on_plugged, done, ctx, err);
+	command = (struct vmm_command){ .name = "device_add", .args = plug_args(plug), .timeout_ms = VMM_PLUG_TIMEOUT_MS };
+	return vmm_simple_start(vmm, &command, done, ctx, err);
 }
 
 char *vmm_plug_argument(const struct vmm_plug *plug)
@@ -125,7 +68,7 @@ char *vmm_plug_argument(const struct vmm_plug *plug)
 
 static void on_listed(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
 {
-	struct simple *s = (struct simple *)op;
+	const struct vmm_simple *s = (struct vmm_simple *)op;
 	struct err why;
 
 	(void)tag;
@@ -136,14 +79,18 @@ static void on_listed(struct vmm_op *op, unsigned tag, int r, json_t *ret, const
 			err = &why;
 		}
 	}
-	finish(s, r, err);
+	vmm_simple_finish(op, r, err);
 }
 
 int vmm_has_device(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err)
 {
+	struct vmm_command command;
 	int r = vmm_id_check(id, err);
 
 	if (r < 0)
 		return r;
-	return simple_start(vmm, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), 0, id, on_listed, done, ctx, err);
+	command = (struct vmm_command){
+		.name = "qom-list", .args = json_pack("{s:s}", "path", "/machine/peripheral"), .id = id, .reply = on_listed
+	};
+	return vmm_simple_start(vmm, &command, done, ctx, err);
 }
