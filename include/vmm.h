@@ -105,8 +105,8 @@ struct vmm_plug {
  * device_add at slot 0 of the port; called back when it returned, which is after the guest's RAM is pinned. Errors keep QEMU's
  * own words and have codes with hints: vmm.no-slot ("No more available PCI slots"), vmm.no-hotplug, vmm.group-not-viable,
  * vmm.vfio-access, vmm.memlock, vmm.device-in-use, vmm.no-host-device, vmm.no-device-type, vmm.duplicate-id, vmm.migrating,
- * vmm.vfio-user-connect. With @failover_pair_id a guest that has not negotiated failover yet accepts the command and hides the
- * device until it has (event FAILOVER_NEGOTIATED).
+ * vmm.vfio-user-connect, vmm.other-primary. With @failover_pair_id @r is 1 while the VMM hides the device, because the guest has
+ * not negotiated failover: there is no such device until it has. vmm_standby.h says what else there is to know of a pair.
  */
 int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, void *ctx, struct err *err);
 
@@ -118,7 +118,7 @@ int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, voi
  */
 int vmm_unplug(struct vmm *vmm, const char *id, unsigned deadline_ms, vmm_done_fn done, void *ctx, struct err *err);
 
-/* Is a device with @id in the guest? @r: 1 yes, 0 no, or negative. */
+/* Is a device with @id in the VMM's tree? @r: 1 yes, 0 no (or hidden, see vmm_plug()), or negative. */
 int vmm_has_device(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err);
 
 /* The -device argument (JSON form) that a cold start needs for @plug. The string is the caller's, free(). NULL: no memory. */

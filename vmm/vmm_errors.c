@@ -10,6 +10,8 @@
 	"the guest needs an empty, hotpluggable PCIe root port: start it with one to spare (-device "                            \
 	"pcie-root-port,id=gw0,chassis=10)"
 
+#define HINT_POSTMIGRATE "the guest has left with a migration: end this VMM, or let the guest go on here (QMP cont)"
+
 static const struct {
 	const char *words;
 	int num;
@@ -19,6 +21,23 @@ static const struct {
 	{ "is not viable", -EBUSY, "vmm.group-not-viable", "",
 	  "every device of the IOMMU group must be bound to vfio-pci or to no driver; see gangway vf show" },
 	{ "not allowed while migrating", -EBUSY, "vmm.migrating", "", "wait until the migration has ended, or cancel it" },
+	{ "migration process in progress", -EBUSY, "vmm.migrating", "", "wait until the migration has ended, or cancel it" },
+	{ "paused due to previous migration", -ESTALE, "vmm.postmigrate", "", HINT_POSTMIGRATE },
+	{ "waiting for an incoming migration", -EBUSY, "vmm.incoming", "", "the guest is not here yet: wait until it runs" },
+	{ "doesn't support migration", -EBUSY, "vmm.migration-blocked", "",
+	  "the device must be out of the guest first: gangway switch GUEST emulated" },
+	{ "does not support migration", -EBUSY, "vmm.migration-blocked", "",
+	  "the device must be out of the guest first: gangway switch GUEST emulated" },
+	{ "migrate: Failed to connect to", -EIO, "vmm.migrate-connect", "",
+	  "the VMM of the destination must listen there already" },
+	{ "Cannot attach more than one primary", -EBUSY, "vmm.other-primary", "",
+	  "QEMU remembers the first device of a standby by its id: plug it with that id, or unplug the standby as well" },
+	{ "SCM_RIGHTS", -EIO, "vmm.no-descriptor", "", "something between gangway and the VMM drops descriptors" },
+	{ "TUNGETIFF", -EINVAL, "vmm.not-a-tap", "", "the descriptor must be of /dev/net/tun or of a macvtap (/dev/tapN)" },
+	{ "/dev/net/tun", -EACCES, "vmm.tap-access", "", "the VMM may not open a tap itself: hand it a descriptor" },
+	{ "/dev/vhost-net", -EACCES, "vmm.tap-access", "", "the VMM may not open /dev/vhost-net: plug without vhost" },
+	{ "netdev_add: Duplicate ID", -EEXIST, "vmm.duplicate-id", "", "a backend of this name is in the guest already" },
+	{ "can't take value", -EBUSY, "vmm.netdev-in-use", "", "another device of the guest has this backend" },
 	{ "Duplicate device ID", -EEXIST, "vmm.duplicate-id", "", "a device of this name is in the guest already" },
 	{ "Duplicate ID", -EEXIST, "vmm.duplicate-id", "", "a device of this name is in the guest already" },
 	{ "No more available PCI slots", -ENOSPC, "vmm.no-slot", "", HINT_PORT },

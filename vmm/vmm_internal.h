@@ -101,6 +101,8 @@ int vmm_learn(struct vmm *vmm, struct err *err);
 void vmm_learnt(struct vmm *vmm);
 
 int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
+int vmm_mac_parse(const char *text, uint8_t ret[6]); /* 0, -EINVAL */
+int vmm_mac_check(const char *text, uint8_t ret[6], struct err *err); /* a unicast one. -EINVAL vmm.bad-mac */
 /* Turns QEMU's words in @err (prefixed "guest NAME: COMMAND: ") into a code and a hint; the words stay. Returns the errno. */
 int vmm_explain(struct err *err);
 /* Does the answer to qom-list contain a child named @name? -EPROTO if it is no such answer. */

@@ -4,6 +4,42 @@
 
 #include <errno.h>
 
+/* Look ------------------------------------------------------------------------------------------------------------------ */
+
+/* The answer to a qom-list of the devices: 1 the operation's is there, 0 not, negative with @ret_why. */
+static int is_listed(const struct vmm_op *op, int r, json_t *ret, const struct err *err, struct err *ret_why)
+{
+	const struct vmm_simple *s = (const struct vmm_simple *)op;
+
+	if (r < 0)
+		*ret_why = *err;
+	else if ((r = vmm_qom_has(ret, s->id)) < 0)
+		err_set(ret_why, r, "vmm.bad-answer", "guest %s: qom-list: not the answer of a QEMU", op->vmm->name);
+	return r;
+}
+
+static void on_listed(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+{
+	struct err why;
+
+	(void)tag;
+	r = is_listed(op, r, ret, err, &why);
+	vmm_simple_finish(op, r, &why);
+}
+
+int vmm_has_device(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err)
+{
+	struct vmm_command command;
+	int r = vmm_id_check(id, err);
+
+	if (r < 0)
+		return r;
+	command = (struct vmm_command){
+		.name = "qom-list", .args = json_pack("{s:s}", "path", "/machine/peripheral"), .id = id, .reply = on_listed
+	};
+	return vmm_simple_start(vmm, &command, done, ctx, err);
+}
+
 /* Plug ------------------------------------------------------------------------------------------------------------------ */
 
 static int plug_check(const char *guest, const struct vmm_plug *plug, struct err *err)
@@ -39,6 +75,29 @@ static json_t *plug_args(const struct vmm_plug *plug)
 	return args;
 }
 
+/* A device of a pair: 0 if it is in the tree now, 1 if it is hidden. */
+static void on_looked(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+{
+	struct err why;
+
+	(void)tag;
+	r = is_listed(op, r, ret, err, &why);
+	vmm_simple_finish(op, r < 0 ? r : !r, &why);
+}
+
+static void on_plugged(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
+{
+	bool paired = tag;
+	struct err why;
+
+	if (r < 0 || !paired) {
+		vmm_simple_reply(op, tag, r, ret, err);
+		return;
+	}
+	r = vmm_op_send(op, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), 0, 0, on_looked, &why);
+	if (r < 0)
+		vmm_simple_finish(op, r, &why);
+}
 
 int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, void *ctx, struct err *err)
 {
@@ -47,7 +106,14 @@ int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, voi
 
 	if (r < 0)
 		return r;
-	command = (struct vmm_command){ .name = "device_add", .args = plug_args(plug), .timeout_ms = VMM_PLUG_TIMEOUT_MS };
+	command = (struct vmm_command){
+		.name = "device_add",
+		.args = plug_args(plug),
+		.timeout_ms = VMM_PLUG_TIMEOUT_MS,
+		.tag = plug->failover_pair_id != NULL,
+		.id = plug->id,
+		.reply = on_plugged,
+	};
 	return vmm_simple_start(vmm, &command, done, ctx, err);
 }
 
@@ -62,35 +128,4 @@ char *vmm_plug_argument(const struct vmm_plug *plug)
 	text = args ? json_dumps(args, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
 	json_decref(args);
 	return text;
-}
-
-/* Look ------------------------------------------------------------------------------------------------------------------ */
-
-static void on_listed(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
-{
-	const struct vmm_simple *s = (struct vmm_simple *)op;
-	struct err why;
-
-	(void)tag;
-	if (r == 0) {
-		r = vmm_qom_has(ret, s->id);
-		if (r < 0) {
-			err_set(&why, r, "vmm.bad-answer", "guest %s: qom-list: not the answer of a QEMU", op->vmm->name);
-			err = &why;
-		}
-	}
-	vmm_simple_finish(op, r, err);
-}
-
-int vmm_has_device(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err)
-{
-	struct vmm_command command;
-	int r = vmm_id_check(id, err);
-
-	if (r < 0)
-		return r;
-	command = (struct vmm_command){
-		.name = "qom-list", .args = json_pack("{s:s}", "path", "/machine/peripheral"), .id = id, .reply = on_listed
-	};
-	return vmm_simple_start(vmm, &command, done, ctx, err);
 }

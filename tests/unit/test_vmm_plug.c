@@ -35,6 +35,8 @@ Test(vmm_plug, device_add_vfio_user)
 			"{\"addr\": \"0.0\", \"bus\": \"rp1\", \"driver\": \"vfio-user-pci\", \"failover_pair_id\": \"net0\", "
 			"\"id\": \"vf0\", \"socket\": {\"path\": \"/run/gangway/vf0.sock\", \"type\": \"unix\"}}"),
 		fq_return("{}"),
+		fq_expect_with("qom-list", "/machine/peripheral\""),
+		fq_return("[{\"name\": \"vf0\", \"type\": \"child<vfio-user-pci>\"}]"),
 		fq_end,
 	};
 	struct outcome o = { 0 };
@@ -45,6 +47,50 @@ Test(vmm_plug, device_add_vfio_user)
 	until_done(&o);
 	cr_assert_eq(o.r, 0);
 	stop();
+}
+
+struct hidden {
+	struct fake_qmp_step script[20];
+	int r;
+	const char *code;
+};
+
+static const struct hidden hidden[] = {
+	/* as QEMU answers before the guest has negotiated: accepted, and not there */
+	{ { fq_hello_vmm, fq_expect("device_add"), fq_return("{}"), fq_expect("qom-list"),
+	    fq_return("[{\"name\": \"type\", \"type\": \"string\"}, {\"name\": \"net0\", \"type\": \"child<virtio-net-pci>\"}]"),
+	    fq_end },
+	  1,
+	  "" },
+	{ { fq_hello_vmm, fq_expect("device_add"), fq_return("{}"), fq_expect("qom-list"), fq_return("{\"vf0\": 1}"), fq_end },
+	  -EPROTO,
+	  "vmm.bad-answer" },
+	{ { fq_hello_vmm, fq_expect("device_add"), fq_return("{}"), fq_expect("qom-list"), fq_error("GenericError", "no"),
+	    fq_end },
+	  -EIO,
+	  "qmp.error" },
+	{ { fq_hello_vmm, fq_expect("device_add"), fq_return("{}"), fq_expect("qom-list"), fq_do(FQ_DIE), fq_end },
+	  -ECONNRESET,
+	  "qmp.closed" },
+	{ { fq_hello_vmm, fq_expect("device_add"),
+	    fq_error("GenericError", "Cannot attach more than one primary device to 'net0': 'prim0' and 'vf0'"), fq_end },
+	  -EBUSY,
+	  "vmm.other-primary" },
+};
+
+Test(vmm_plug, a_device_of_a_pair_may_be_hidden)
+{
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+		struct outcome o = { 0 };
+
+		start(hidden[i].script);
+		until_state(VMM_UP);
+		cr_assert_eq(vmm_plug(vmm, &vfio_user, on_done, &o, NULL), 0);
+		until_done(&o);
+		cr_assert_eq(o.r, hidden[i].r, "row %zu: %d", i, o.r);
+		cr_assert_str_eq(o.err.code, hidden[i].code, "row %zu", i);
+		stop();
+	}
 }
 
 Test(vmm_plug, argument_of_a_cold_start)
@@ -94,7 +140,15 @@ static const struct refusal refusals[] = {
 	{ "Duplicate ID 'vf0' for device", "vmm.duplicate-id", -EEXIST, true },
 	{ "'vfio-user-pci' is not a valid device model name", "vmm.no-device-type", -EOPNOTSUPP, true },
 	{ "Failed to connect to '/run/gangway/vf0.sock': Permission denied", "vmm.vfio-user-connect", -EIO, true },
-	{ "device_add not allowed while migrating", "vmm.migrating", -EBUSY, true },
+	{ "device_add not allowed while migrating", "vmm.migrating", -EBUSY, true }, /* 7.2.22 and 11.1.3, seen */
+	{ "There's a migration process in progress", "vmm.migrating", -EBUSY, true },
+	{ "Can't migrate the vm that was paused due to previous migration", "vmm.postmigrate", -ESTALE, true },
+	{ "Guest is waiting for an incoming migration", "vmm.incoming", -EBUSY, true },
+	{ "0000:00:02.0: VFIO device doesn't support migration", "vmm.migration-blocked", -EBUSY, true },
+	{ "No file descriptor supplied via SCM_RIGHTS", "vmm.no-descriptor", -EIO, true },
+	{ "Unable to query TUNGETIFF on FD 14: Inappropriate ioctl for device", "vmm.not-a-tap", -EINVAL, true },
+	{ "Could not open '/dev/net/tun': Permission denied", "vmm.tap-access", -EACCES, true },
+	{ "Property 'virtio-net-device.netdev' can't take value 'gw0', it's in use", "vmm.netdev-in-use", -EBUSY, true },
 	{ "Something never heard of", "vmm.refused", -EIO, false },
 };
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finding the guest's own standby NIC in QEMU's tree, as QEMU 11.1.3 shows it. */
+#include "vmm_standby.h"
+#include "vmm_test.h"
+
+#define MAC "52:54:00:aa:bb:01"
+#define OTHER "52:54:00:aa:bb:02"
+#define TYPE "{\"name\": \"type\", \"type\": \"string\"}"
+#define DEV(id, type) ", {\"name\": \"" id "\", \"type\": \"child<" type ">\"}"
+#define DEVS(list)                                                                                                               \
+	{                                                                                                                        \
+		"qom-list", "/machine/peripheral\"", "\"return\": [" TYPE list "]"                                               \
+	}
+#define ANON(list)                                                                                                               \
+	{                                                                                                                        \
+		"qom-list", "/machine/peripheral-anon\"", "\"return\": [" TYPE list "]"                                          \
+	}
+#define GET(id, property, value)                                                                                                 \
+	{                                                                                                                        \
+		"qom-get", "/" id "\", \"property\": \"" property "\"", value                                                    \
+	}
+#define IS(value) "\"return\": " value
+#define GONE "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}"
+#define ROWS_MAX 16
+
+struct result {
+	struct outcome o;
+	struct vmm_standby standby;
+};
+
+static void on_found(void *ctx, int r, const struct vmm_standby *standby, const struct err *err)
+{
+	struct result *res = ctx;
+
+	cr_assert_eq(r == 1, standby != NULL);
+	if (standby)
+		res->standby = *standby;
+	on_done(&res->o, r, err);
+}
+
+static void find(const struct fake_qmp_answer *table, const char *mac, struct result *res)
+{
+	start(NULL);
+	fake_qmp_table(peer, table);
+	until_state(VMM_UP);
+	cr_assert_eq(vmm_find_standby(vmm, mac, on_found, res, NULL), 0);
+	until_done(&res->o);
+	stop();
+	cr_assert_eq(res->o.calls, 1);
+}
+
+struct row {
+	const char *name;
+	struct fake_qmp_answer table[ROWS_MAX];
+	int r;
+	const char *code, *id, *netdev, *primary;
+};
+
+/* clang-format off */
+static const struct row rows[] = {
+	{ "one of two, with a VF of the pair and another",
+	  { DEVS(DEV("rp1", "pcie-root-port") DEV("net1", "virtio-net-pci") DEV("net0", "virtio-net-pci-non-transitional")
+		 DEV("vf0", "vfio-pci") DEV("vf1", "vfio-user-pci")), ANON(""),
+	    GET("net1", "mac", IS("\"" OTHER "\"")), GET("net0", "mac", IS("\"52:54:00:AA:BB:01\"")), GET("net0", "failover", IS("true")),
+	    GET("net0", "netdev", IS("\"hn0\"")), GET("vf0", "failover_pair_id", IS("null")), GET("vf1", "failover_pair_id", IS("\"net0\"")) },
+	  1, "", "net0", "hn0", "vf1" },
+	{ "no VF in the tree, a backend whose id is none",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")), GET("net0", "failover", IS("true")),
+	    GET("net0", "netdev", IS("\"#net123\"")) },
+	  1, "", "net0", "", "" },
+	{ "none", { DEVS(DEV("rp1", "pcie-root-port") DEV("n", "e1000e")), ANON("") }, 0, "", "", "", "" },
+	{ "another MAC only", { DEVS(DEV("net1", "virtio-net-pci")), ANON(""), GET("net1", "mac", IS("\"" OTHER "\"")) }, 0, "", "", "", "" },
+	{ "no tree of nameless devices, and a NIC that vanishes",
+	  { DEVS(DEV("net1", "virtio-net-pci")), GET("net1", "mac", GONE) }, 0, "", "", "", "" },
+	{ "failover is off",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")), GET("net0", "failover", IS("false")),
+	    GET("net0", "netdev", IS("\"hn0\"")) },
+	  -EOPNOTSUPP, "vmm.standby-no-failover", "", "", "" },
+	{ "no id",
+	  { DEVS(""), ANON(DEV("device[3]", "virtio-net-pci")), GET("device[3]", "mac", IS("\"" MAC "\"")) },
+	  -EOPNOTSUPP, "vmm.standby-no-id", "", "", "" },
+	{ "twice",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(DEV("device[0]", "virtio-net-pci")), { "qom-get", "mac", IS("\"" MAC "\"") } },
+	  -EEXIST, "vmm.standby-twice", "", "", "" },
+	{ "it vanishes while it is asked",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")), GET("net0", "failover", GONE),
+	    GET("net0", "netdev", IS("\"hn0\"")) },
+	  -ENODEV, "qmp.device-not-found", "", "", "" },
+	{ "lists: an object", { { "qom-list", "peripheral\"", IS("{}") }, ANON("") }, -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "lists: numbers", { { "qom-list", "peripheral\"", IS("[1, 2]") }, ANON("") }, -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "mac: a number", { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("7")) }, -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "mac: no MAC",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"52:54:00:aa:bb:0\"")) },
+	  -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "failover: a word",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")), GET("net0", "failover", IS("\"on\"")) },
+	  -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "netdev: a list",
+	  { DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")), GET("net0", "failover", IS("true")),
+	    GET("net0", "netdev", IS("[]")) },
+	  -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "pair: true",
+	  { DEVS(DEV("net0", "virtio-net-pci") DEV("vf0", "vfio-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")),
+	    GET("net0", "failover", IS("true")), GET("net0", "netdev", IS("\"hn0\"")), GET("vf0", "failover_pair_id", IS("true")) },
+	  -EPROTO, "vmm.bad-answer", "", "", "" },
+	{ "names with a slash, and without an end",
+	  { DEVS(DEV("../net0", "virtio-net-pci") DEV("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "virtio-net-pci")), ANON(""), { "qom-get", NULL, IS("\"" MAC "\"") } },
+	  0, "", "", "", "" },
+};
+/* clang-format on */
+
+Test(vmm_find, rows, .timeout = 60)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct result res = { 0 };
+
+		find(rows[i].table, MAC, &res);
+		cr_assert_eq(res.o.r, rows[i].r, "%s: %d %s", rows[i].name, res.o.r, res.o.err.msg);
+		cr_assert_str_eq(res.o.err.code, rows[i].code, "%s", rows[i].name);
+		cr_assert_str_eq(res.standby.id, rows[i].id, "%s", rows[i].name);
+		cr_assert_str_eq(res.standby.netdev, rows[i].netdev, "%s", rows[i].name);
+		cr_assert_str_eq(res.standby.primary, rows[i].primary, "%s", rows[i].name);
+		if (res.o.r == -EOPNOTSUPP)
+			cr_assert(strstr(res.o.err.hint, "failover=on"), "%s", res.o.err.hint);
+	}
+}
+
+/* At the limit of what is looked at, and above it. */
+Test(vmm_find, many_nics, .timeout = 60)
+{
+	for (unsigned n = VMM_NICS_MAX; n <= VMM_NICS_MAX + 1; n++) {
+		struct result res = { 0 };
+		char *list = malloc(n * 64 + 64);
+		int len = sprintf(list, "\"return\": [" TYPE);
+
+		for (unsigned i = 0; i < n; i++)
+			len += sprintf(list + len, DEV("net%u", "virtio-net-pci"), i);
+		strcpy(list + len, "]");
+		find((struct fake_qmp_answer[]){ { "qom-list", "/machine/peripheral\"", list },
+						 ANON(""),
+						 GET("net255", "mac", IS("\"" MAC "\"")),
+						 { "qom-get", "\"mac\"", IS("\"" OTHER "\"") },
+						 GET("net255", "failover", IS("true")),
+						 GET("net255", "netdev", IS("\"hn0\"")),
+						 { NULL, NULL, NULL } },
+		     MAC, &res);
+		cr_assert_eq(res.o.r, n == VMM_NICS_MAX ? 1 : -E2BIG, "%u: %d %s", n, res.o.r, res.o.err.msg);
+		free(list);
+	}
+}
+
+/* It dies, or is given up, at each question in turn. */
+Test(vmm_find, it_dies_at_each_question, .timeout = 60)
+{
+	static const char *const answers[] = { "[" TYPE DEV("net0", "virtio-net-pci") DEV("vf0", "vfio-pci") "]",
+					       "[]",
+					       "\"" MAC "\"",
+					       "true",
+					       "\"hn0\"",
+					       "\"net0\"" };
+
+	for (size_t n = 0; n < 6; n++)
+		for (int dies = 0; dies < 2; dies++) {
+			static const struct fake_qmp_step hello[] = { fq_hello_vmm };
+			static struct fake_qmp_step script[40];
+			struct result res = { 0 };
+			size_t len = sizeof(hello) / sizeof(hello[0]);
+
+			memcpy(script, hello, sizeof(hello));
+			for (size_t i = 0; i < n; i++) {
+				script[len++] = (struct fake_qmp_step)fq_expect(i < 2 ? "qom-list" : "qom-get");
+				script[len++] = (struct fake_qmp_step)fq_return(answers[i]);
+			}
+			script[len++] = (struct fake_qmp_step)fq_expect(n < 2 ? "qom-list" : "qom-get");
+			script[len++] = dies ? (struct fake_qmp_step)fq_do(FQ_DIE) : (struct fake_qmp_step)fq_pause(1);
+			script[len] = (struct fake_qmp_step)fq_end;
+			start(script);
+			until_state(VMM_UP);
+			cr_assert_eq(vmm_find_standby(vmm, MAC, on_found, &res, NULL), 0);
+			if (dies)
+				until_done(&res.o);
+			else
+				until_script_done();
+			bed_run_ms(&bed, 5);
+			stop();
+			cr_assert_eq(res.o.calls, 1, "question %zu", n);
+			cr_assert_eq(res.o.r, dies ? -ECONNRESET : -ECANCELED, "question %zu: %d", n, res.o.r);
+		}
+}
+
+Test(vmm_find, no_mac)
+{
+	static const struct fake_qmp_step script[] = { fq_hello_vmm, fq_end };
+	struct result res = { 0 };
+	struct err err;
+
+	start(script);
+	cr_assert_eq(vmm_find_standby(vmm, MAC, on_found, &res, &err), -ENOTCONN);
+	until_state(VMM_UP);
+	cr_assert_eq(vmm_find_standby(vmm, "", on_found, &res, &err), -EINVAL);
+	cr_assert_str_eq(err.code, "vmm.bad-mac");
+	stop();
+	cr_assert_eq(res.o.calls, 0);
+}
