@@ -176,7 +176,7 @@ int preflight_guest(struct op *op, struct err *err)
 	r = settle_via(op, err);
 	if (r < 0)
 		return r;
-	if (!op->info.free_port[0]) {
+	if (!op->info.free_ports[0][0]) {
 		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: no pcie-root-port is free",
 			l->guest);
 		err_hint(err, "start it with one more: -device pcie-root-port,id=rpN,chassis=N");
@@ -193,6 +193,6 @@ int preflight_guest(struct op *op, struct err *err)
 			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "
 			"(vmm-unplug-unsafe)",
 			op->info.version);
-	snprintf(op->bus, sizeof(op->bus), "%s", op->info.free_port);
+	snprintf(op->bus, sizeof(op->bus), "%s", op->info.free_ports[0]);
 	return 0;
 }

@@ -69,6 +69,8 @@ struct vmm_version {
 };
 void vmm_get_version(const struct vmm *vmm, struct vmm_version *ret);
 
+#define VMM_FREE_PORTS 2 /* a standby and a VF */
+
 /* What preflight wants to know, asked in one go. */
 struct vmm_info {
 	char version[32]; /* "11.1.3" */
@@ -79,7 +81,7 @@ struct vmm_info {
 	bool has_vfio_user; /* device type vfio-user-pci exists */
 	bool unplug_vfio_user_safe; /* from the table in vmm_versions.c */
 	bool has_vfio_pci;
-	char free_port[VMM_ID_MAX]; /* id of the first pcie-root-port that has nothing plugged, "" none */
+	char free_ports[VMM_FREE_PORTS][VMM_ID_MAX]; /* ids of the first pcie-root-ports that have nothing plugged, "" no more */
 };
 
 /* @r: 0 with @info, or a negative errno with @err. Both pointers are valid only during the call. */

@@ -25,7 +25,7 @@ struct query {
 	struct vmm_traits *traits; /* being learnt */
 	unsigned in_flight;
 	unsigned next_port; /* index into the traits' ports */
-	unsigned first_free; /* the same; PORTS_MAX: none yet */
+	unsigned free[VMM_FREE_PORTS]; /* the same, ascending; PORTS_MAX: none yet */
 };
 
 /* Learnt, or asked: the operation is over. */
@@ -212,13 +212,25 @@ static void conclude(struct query *q)
 
 	info->has_vfio_user = traits->has_vfio_user;
 	info->has_vfio_pci = traits->has_vfio_pci;
-	if (q->first_free < VMM_PORTS_MAX)
-		strcpy(info->free_port, traits->ports[q->first_free]);
+	for (unsigned i = 0; i < VMM_FREE_PORTS && q->free[i] < VMM_PORTS_MAX; i++)
+		strcpy(info->free_ports[i], traits->ports[q->free[i]]);
 	/* shared backends that do not add up to the guest's RAM: the rest is anonymous */
 	info->ram_shared = q->memdev_all_shared && q->memdev_bytes >= info->ram_bytes;
 	if (!info->ram_shared && !info->ram_unshared_id[0])
 		strcpy(info->ram_unshared_id, "the machine's own RAM");
 	finish(q, 0, NULL);
+}
+
+/* Answers come in any order: the lowest are kept. */
+static void note_free(struct query *q, unsigned port)
+{
+	for (unsigned i = 0; i < VMM_FREE_PORTS; i++)
+		if (port < q->free[i]) {
+			unsigned other = q->free[i];
+
+			q->free[i] = port;
+			port = other;
+		}
 }
 
 static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
@@ -240,8 +252,8 @@ static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 		if (!name || !strncmp(name, "child[", 6))
 			empty = false;
 	}
-	if (empty && tag < q->first_free)
-		q->first_free = tag;
+	if (empty)
+		note_free(q, tag);
 	go_on(q);
 }
 
@@ -253,14 +265,14 @@ static void on_fact(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 		go_on(q);
 }
 
-/* The ports in their order, some at a time, until one is free. */
+/* The ports in their order, some at a time, until enough are free. */
 static int ask_ports(struct query *q, struct err *err)
 {
 	const struct vmm_traits *traits = q->op.vmm->traits;
 	char path[sizeof("/machine/peripheral//") + 2 * VMM_ID_MAX];
 	int r = 0;
 
-	while (r == 0 && q->first_free == VMM_PORTS_MAX && q->in_flight < WINDOW && q->next_port < traits->nr_ports) {
+	while (r == 0 && q->free[VMM_FREE_PORTS - 1] == VMM_PORTS_MAX && q->in_flight < WINDOW && q->next_port < traits->nr_ports) {
 		const char *id = traits->ports[q->next_port];
 
 		/* a root port's bus is its child, and has its name */
@@ -372,7 +384,8 @@ static int begin(struct vmm_op *op, struct err *err)
 	struct query *q = (struct query *)op;
 	int r;
 
-	q->first_free = VMM_PORTS_MAX;
+	for (unsigned i = 0; i < VMM_FREE_PORTS; i++)
+		q->free[i] = VMM_PORTS_MAX;
 	if (op->vmm->traits) {
 		r = ask_facts(q, err);
 	} else {

@@ -30,8 +30,9 @@ static void on_done(void *ctx, int r, const struct err *err)
 
 static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *err)
 {
-	if (r == 0 && (!info || strnlen(info->free_port, sizeof(info->free_port)) == sizeof(info->free_port)))
-		abort();
+	for (int i = 0; r == 0 && i < VMM_FREE_PORTS; i++)
+		if (!info || strnlen(info->free_ports[i], VMM_ID_MAX) == VMM_ID_MAX)
+			abort();
 	on_done(ctx, r, err);
 }
 

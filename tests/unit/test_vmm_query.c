@@ -91,7 +91,8 @@ Test(vmm_query, everything)
 	cr_assert_str_empty(o.info.ram_unshared_id);
 	cr_assert(o.info.has_vfio_user && o.info.has_vfio_pci);
 	cr_assert_not(o.info.unplug_vfio_user_safe);
-	cr_assert_str_eq(o.info.free_port, "rp2");
+	cr_assert_str_eq(o.info.free_ports[0], "rp2");
+	cr_assert_str_eq(o.info.free_ports[1], "rp10");
 }
 
 struct ram_row {
@@ -126,7 +127,8 @@ Test(vmm_query, is_the_ram_shared)
 		cr_assert_eq(o.info.ram_shared, rows[i].shared, "row %zu", i);
 		cr_assert_str_eq(o.info.ram_unshared_id, rows[i].id);
 		cr_assert(!o.info.has_vfio_user && !o.info.has_vfio_pci);
-		cr_assert_str_empty(o.info.free_port);
+		cr_assert_str_empty(o.info.free_ports[0]);
+		cr_assert_str_empty(o.info.free_ports[1]);
 	}
 }
 
