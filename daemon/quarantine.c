@@ -7,8 +7,6 @@
  * and the guest's VMM can set it again; that is seen at the next fault. Also where the VMM of a vfio-user lease writes past gangway-device.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,39 +61,17 @@ static void not_yet(struct lease *l, const struct err *err)
 	l->faults.failing = true;
 }
 
-static int clear_master(struct job *j, int fd)
-{
-	const struct sys_ops *ops = j->sys->ops;
-	uint16_t command;
-
-	if (ops->pread(j->sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	j->was_on = command & PCI_COMMAND_MASTER;
-	if (!j->was_on)
-		return 0;
-	command &= (uint16_t)~PCI_COMMAND_MASTER;
-	if (ops->pwrite(j->sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command) ||
-	    ops->pread(j->sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
-		return -EIO;
-	return command & PCI_COMMAND_MASTER ? -EBUSY : 0;
-}
-
 static int job_run(void *arg)
 {
 	struct job *j = arg;
-	char path[96];
-	int fd, r = 0;
+	int r = 0;
 
 	/* first: a gangwayd that dies in between finds it due, and what is done twice is done once */
 	if (j->record)
 		r = db_put_lease(j->db, j->id, j->record, &j->err);
 	if (r < 0)
 		return r;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", j->bdf);
-	fd = j->sys->ops->open(j->sys, path, O_RDWR);
-	r = fd < 0 ? fd : clear_master(j, fd);
-	if (fd >= 0)
-		j->sys->ops->close(j->sys, fd);
+	r = sriov_clear_master(j->sys, j->bdf, &j->was_on);
 	if (r < 0)
 		err_set(&j->err, r, "vf.not-quarantined", "lease %s: VF %s: its bus mastering cannot be switched off: %s", j->id,
 			j->bdf, strerror(-r));

@@ -126,4 +126,8 @@ int policy_apply(struct sys *sys, const struct sriov_pf *pf, unsigned vf, const 
 int policy_restore(struct sys *sys, const struct sriov_pf *pf, unsigned vf, const struct sys_vf *saved, unsigned touched,
 		   struct err *err);
 
+/* No DMA by this function any more: clear its bus master bit. Whoever may write its configuration space can set it again. -EBUSY: it is set
+ * again at once; -EIO. A kernel that resets the function holds this up for a second. */
+int sriov_clear_master(struct sys *sys, const char *bdf, bool *ret_was_on);
+
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What sysfs says of any PCI function, PF or VF. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,5 +153,36 @@ int sriov_link_read(struct sys *sys, const char *bdf, char ifname[static IF_NAME
 		ifname[0] = '\0';
 		r = 0;
 	}
+	return r;
+}
+
+static int clear_master(struct sys *sys, int fd, bool *ret_was_on)
+{
+	uint16_t command;
+
+	if (sys->ops->pread(sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
+		return -EIO;
+	*ret_was_on = command & PCI_COMMAND_MASTER;
+	if (!*ret_was_on)
+		return 0;
+	command &= (uint16_t)~PCI_COMMAND_MASTER;
+	if (sys->ops->pwrite(sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command) ||
+	    sys->ops->pread(sys, fd, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
+		return -EIO;
+	return command & PCI_COMMAND_MASTER ? -EBUSY : 0;
+}
+
+int sriov_clear_master(struct sys *sys, const char *bdf, bool *ret_was_on)
+{
+	char path[96];
+	int fd, r;
+
+	*ret_was_on = false;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	fd = sys->ops->open(sys, path, O_RDWR);
+	if (fd < 0)
+		return fd;
+	r = clear_master(sys, fd, ret_was_on);
+	sys->ops->close(sys, fd);
 	return r;
 }
