@@ -15,6 +15,7 @@
 #include "guests.h"
 #include "log.h"
 #include "op.h"
+#include "switcher.h"
 #include "vdev.h"
 
 void op_warn(struct op *op, const char *fmt, ...)
@@ -39,6 +40,9 @@ static struct op *op_free(struct op *op)
 	sd_event_source_disable_unref(op->timer);
 	steps_free(op->steps);
 	vdev_close(op->vdev);
+	emul_leg_free(op->leg);
+	if (op->tap_fd >= 0)
+		op->d->sys->ops->close(op->d->sys, op->tap_fd);
 	free(op->leased);
 	json_decref(op->warnings);
 	free(op);
@@ -102,6 +106,8 @@ static void interrupted(struct op *op)
 static void detach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
 {
 	struct lease *l = op->lease;
+	bool kept = false;
+	struct err why;
 
 	if (r == 0 && l->again.wanted) {
 		interrupted(op);
@@ -121,11 +127,14 @@ static void detach_finished(struct op *op, int r, const struct err *err, const s
 	if (stuck && !strcmp(stuck->name, "plug") && l->leg == LEG_PASSTHROUGH) {
 		/* nothing was taken away yet: the guest goes on with its VF */
 		lease_set_state(l, LEASE_ATTACHED, "the guest has kept the VF");
+		kept = true;
 	} else {
 		l->error = *err;
 		lease_set_state(l, LEASE_FAILED, stuck ? stuck->name : "detach");
 	}
 	op_free(op);
+	if (kept && switcher_start(l, true, false, &why) < 0)
+		log_warn("%s", why.msg);
 }
 
 static void on_finished(void *ctx, int r, const struct err *err, const struct step *stuck)
@@ -148,6 +157,7 @@ static struct op *op_new(struct lease *l, struct ctl_req *req)
 		return NULL;
 	op->d = l->daemon;
 	op->req = req;
+	op->tap_fd = -1;
 	op->warnings = json_array();
 	op->steps = steps_new(l->daemon->sys, l->daemon->pool, attach_table, attach_table_len, &ops, op);
 	if (!op->warnings || !op->steps)
@@ -251,6 +261,9 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 	err_clear(&l->error);
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() gave one, and 0 */
 	l->prepared = p->prepare;
+	l->standby = p->standby;
+	if (l->standby.kind != EMUL_NONE)
+		lease_default_mac(l);
 	if (p->port)
 		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
@@ -346,6 +359,7 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 	op->detach = true;
 	op->wait_ms = wait_ms;
 	snprintf(op->why, sizeof(op->why), "%s", why);
+	switcher_end(l, why);
 	lease_set_state(l, LEASE_DETACHING, why);
 	steps_undo(op->steps);
 	return 0;

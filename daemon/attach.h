@@ -17,6 +17,7 @@ struct attach_params {
 	const char *guest, *nic, *target; /* target: PF or VF; NULL: the one that the lease had */
 	enum lease_via via;
 	struct sys_vf want;
+	struct emul_words standby;
 	bool prepare, dry_run;
 	const char *user; /* prepare: who will run the VMM; NULL: the owner */
 	uid_t owner_uid;

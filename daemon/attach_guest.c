@@ -12,6 +12,7 @@
 #include "log.h"
 #include "op.h"
 #include "preflight.h"
+#include "switcher.h"
 
 /*
  * With vfio-pci nothing tells us when the guest's driver starts the device: the VMM writes the VF's command register in the kernel.
@@ -224,7 +225,7 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret)
 {
 	const struct lease *l = op->lease;
 
-	*ret = (struct vmm_plug){ .id = l->device_id, .bus = op->bus };
+	*ret = (struct vmm_plug){ .id = l->device_id, .bus = l->bus, .failover_pair_id = l->emul ? l->standby_id : NULL };
 	if (l->via == VIA_VFIO_USER)
 		ret->socket_path = devproc_socket_path(l->dev);
 	else
@@ -235,7 +236,7 @@ static void on_done(void *ctx, int r, const struct err *err)
 {
 	struct op *op = ctx;
 
-	op_step_done(op, r, err);
+	op_step_done(op, r < 0 ? r : 0, err); /* 1: hidden until the guest has negotiated failover; its driver is awaited */
 }
 
 int step_plug(void *ctx, struct err *err)
@@ -245,7 +246,7 @@ int step_plug(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
-	if (op->lease->prepared)
+	if (op->lease->prepared || op->incoming)
 		return 0;
 	r = need_vmm(op, &g, err);
 	if (r < 0)
@@ -334,30 +335,9 @@ static void drive_done(struct op *op, int r, const struct err *err)
 	op_step_done(op, r, err);
 }
 
-/* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */
-static bool vf_is_driven(struct op *op)
-{
-	struct lease *l = op->lease;
-	uint8_t config[PCI_STD_HEADER_SIZEOF];
-	char path[96];
-
-	if (l->via == VIA_VFIO_USER) {
-		const struct devproc_status *s = l->dev ? devproc_get_status(l->dev) : NULL;
-
-		return s && s->bus_master && s->vectors_armed > 0;
-	}
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", l->vf_bdf);
-	if (op->d->sys->ops->read_file(op->d->sys, path, config, sizeof(config)) != (ssize_t)sizeof(config))
-		return false;
-	if (!(config[PCI_COMMAND] & PCI_COMMAND_MASTER))
-		return false;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", l->vf_bdf);
-	return sys_exists(op->d->sys, path);
-}
-
 void op_check_driven(struct op *op)
 {
-	if (op->awaiting_guest && vf_is_driven(op))
+	if (op->awaiting_guest && lease_vf_is_driven(op->lease))
 		drive_done(op, 0, NULL);
 }
 
@@ -379,7 +359,7 @@ static int on_drive_timer(sd_event_source *s, uint64_t usec, void *ctx)
 {
 	struct op *op = ctx;
 
-	if (vf_is_driven(op)) {
+	if (lease_vf_is_driven(op->lease)) {
 		drive_done(op, 0, NULL);
 		return 0;
 	}
@@ -406,7 +386,7 @@ int step_drive(void *ctx, struct err *err)
 	int r;
 
 	op->lost = NULL; /* what was lost before the VF was plugged is another guest's */
-	if (vf_is_driven(op))
+	if (lease_vf_is_driven(op->lease))
 		return 0;
 	r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
 	op->deadline_us = now + (uint64_t)ms * 1000;
@@ -432,12 +412,15 @@ void after_publish(void *ctx)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
+	struct err err;
 
 	if (l->prepared) {
 		l->again = (struct lease_again){ 0 };
 		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
 		return;
 	}
-	lease_set_state(l, LEASE_ATTACHED, "the guest has the VF");
-	lease_set_leg(l, LEG_PASSTHROUGH, l->reason);
+	lease_set_state(l, LEASE_ATTACHED, op->incoming ? "ready for the guest to come" : "the guest has the VF");
+	lease_set_leg(l, op->incoming ? LEG_EMULATED : LEG_PASSTHROUGH, op->incoming ? REASON_MIGRATION : l->reason);
+	if (switcher_start(l, !op->incoming, op->incoming, &err) < 0)
+		op_warn(op, "%s", err.msg);
 }

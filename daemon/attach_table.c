@@ -18,6 +18,21 @@ static bool is_hot(const void *ctx)
 	return !op->lease->prepared;
 }
 
+/* The guest runs on this host: one that is yet to come by migration gets its VF when it does. */
+static bool is_here(const void *ctx)
+{
+	const struct op *op = ctx;
+
+	return is_hot(ctx) && !op->incoming;
+}
+
+static bool has_standby(const void *ctx)
+{
+	const struct op *op = ctx;
+
+	return op->lease->standby.kind != EMUL_NONE;
+}
+
 static bool is_vfio_user(const void *ctx)
 {
 	const struct op *op = ctx;
@@ -128,14 +143,30 @@ static void what_serve(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "start gangway-device");
 }
 
+static void what_standby(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "make the emulated leg gwt%u on %s", op->lease->leg_nr, op->lease->pf_name);
+}
+
+static void what_plug_standby(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "plug %s into %s", op->lease->standby_id, op->standby_bus);
+}
+
 static void what_plug(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	if (op->lease->prepared)
+	if (op->incoming)
+		snprintf(buf, size, "leave it until the guest runs here");
+	else if (op->lease->prepared)
 		snprintf(buf, size, "leave it to the VMM's command line");
 	else
-		snprintf(buf, size, "plug %s into %s", op->lease->device_id, op->bus);
+		snprintf(buf, size, "plug %s into %s", op->lease->device_id, op->lease->bus);
 }
 
 static void what_drive(const void *ctx, char *buf, size_t size)
@@ -163,7 +194,7 @@ const struct step attach_table[] = {
 	{ .name = "ask-guest", .preflight = true, .applies = is_hot, .what = what_ask, .run = step_ask_guest },
 	{ .name = "find", .worker = true, .preflight = true, .what = what_find, .run = step_find },
 	{ .name = "reserve", .preflight = true, .what = what_reserve, .run = step_reserve },
-	{ .name = "check", .worker = true, .preflight = true, .what = what_check, .run = step_check },
+	{ .name = "check", .worker = true, .preflight = true, .what = what_check, .run = step_check, .after = after_check },
 	{ .name = "answer",
 	  .waits = STEP_WAITS_VMM,
 	  .preflight = true,
@@ -208,13 +239,27 @@ const struct step attach_table[] = {
 	  .undo_what = "end gangway-device",
 	  .run = step_serve,
 	  .undo = step_unserve },
+	{ .name = "standby",
+	  .worker = true,
+	  .applies = has_standby,
+	  .what = what_standby,
+	  .undo_what = "remove the emulated leg",
+	  .run = step_standby,
+	  .undo = undo_standby },
+	{ .name = "plug-standby",
+	  .waits = STEP_WAITS_VMM,
+	  .applies = has_standby,
+	  .what = what_plug_standby,
+	  .undo_what = "take the standby NIC out of the guest",
+	  .run = step_plug_standby,
+	  .undo = step_unplug_standby },
 	{ .name = "plug",
 	  .waits = STEP_WAITS_VMM,
 	  .what = what_plug,
 	  .undo_what = "have the guest let the VF go",
 	  .run = step_plug,
 	  .undo = step_unplug },
-	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_hot, .what = what_drive, .run = step_drive },
+	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_here, .what = what_drive, .run = step_drive },
 	{ .name = "record", .worker = true, .what = what_record, .run = step_record },
 	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
 };

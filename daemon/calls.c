@@ -14,6 +14,7 @@
 #include "guests.h"
 #include "lease.h"
 #include "policy_json.h"
+#include "switcher.h"
 #include "sys.h"
 
 #define WAIT_MS_MAX 600000
@@ -87,9 +88,12 @@ static bool check_attach(struct ctl_req *req, struct attach_params *p, const cha
 	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0) {
 		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": there is no such way", via);
 		err_hint(&err, "auto, vfio-user or vfio-pci");
-	} else if (r == 0 && standby && strcmp(standby, "none") != 0) {
-		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": this gangway cannot make one", standby);
-		err_hint(&err, "none is the only one yet");
+	} else if (r == 0 && standby && emul_words_parse(standby, &p->standby, &err) < 0) {
+		r = err.num;
+	} else if (r == 0 && p->standby.kind != EMUL_NONE && p->prepare) {
+		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": not for a guest that is not started yet",
+			    standby);
+		err_hint(&err, "start the guest, then attach without --prepare; or --standby none");
 	} else if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX)) {
 		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: %lld ms is out of range", (long long)wait_ms);
 		err_hint(&err, "0 to %d ms", WAIT_MS_MAX);
@@ -121,6 +125,20 @@ static void call_attach(struct daemon *d, struct ctl_req *req, const json_t *par
 		attach_start(d, req, &p);
 }
 
+static void call_switch(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	const char *guest, *nic = NULL, *leg;
+
+	if (!call_params(req, params, "{s:s, s?:s, s:s !}", "guest", &guest, "nic", &nic, "leg", &leg))
+		return;
+	if (!strcmp(leg, "emulated"))
+		switcher_choose(d, req, guest, nic, LEG_EMULATED);
+	else if (!strcmp(leg, "passthrough"))
+		switcher_choose(d, req, guest, nic, LEG_PASSTHROUGH);
+	else
+		ctl_fail_params(req, "leg: emulated or passthrough");
+}
+
 static void call_detach(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
 	const char *guest, *nic = NULL;
@@ -142,6 +160,7 @@ const struct ctl_method call_table[] = {
 	{ "guest.add", false, call_guest_add },	 { "guest.list", true, call_guest_list },
 	{ "guest.show", true, call_guest_show }, { "guest.remove", false, call_guest_remove },
 	{ "attach", false, call_attach },	 { "detach", false, call_detach },
+	{ "switch", false, call_switch },
 	{ "vf.dma", false, call_vf_dma },	 { "status", true, call_status },
 	{ "monitor", true, call_monitor },
 };

@@ -15,6 +15,7 @@
 #include "fdutil.h"
 #include "lease.h"
 #include "log.h"
+#include "switcher.h"
 #include "sys.h"
 #include "vmm.h"
 
@@ -117,7 +118,15 @@ static void on_device_deleted(void *ctx, struct vmm *vmm, const char *id)
 	attach_device_deleted(g->daemon, g->name, id);
 }
 
-static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted };
+static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_t *data)
+{
+	struct guest *g = ctx;
+
+	(void)vmm;
+	switcher_guest_event(g->daemon, g->name, event, data);
+}
+
+static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted, .on_event = on_event };
 
 int guest_qmp_check(const char *name, const char *qmp, struct err *err)
 {

@@ -2,6 +2,7 @@
 #include "lease.h"
 
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "log.h"
+#include "switcher.h"
 #include "vdev.h"
 
 static const char *const via_names[] = { "auto", "vfio-user", "vfio-pci" };
@@ -80,6 +82,23 @@ static unsigned free_port(struct daemon *d, const char *guest)
 	return port;
 }
 
+/* Interfaces of the host are named after it. */
+static unsigned free_leg_nr(struct daemon *d)
+{
+	unsigned nr = 0;
+	struct lease *l = TAILQ_FIRST(&d->leases);
+
+	while (l) {
+		if (l->leg_nr != nr) {
+			l = TAILQ_NEXT(l, link);
+			continue;
+		}
+		nr++;
+		l = TAILQ_FIRST(&d->leases);
+	}
+	return nr;
+}
+
 int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
 	struct lease *l;
@@ -105,7 +124,10 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);
 	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
+	snprintf(l->standby_id, sizeof(l->standby_id), "gangway-%s-standby", nic);
+	snprintf(l->netdev_id, sizeof(l->netdev_id), "gangway-%s-net", nic);
 	l->device_uid = free_device_uid(d);
+	l->leg_nr = free_leg_nr(d);
 	l->port = free_port(d, guest);
 	l->state = LEASE_ATTACHING;
 	l->confirmed = true;
@@ -124,6 +146,8 @@ struct lease *lease_free(struct lease *l)
 		return NULL;
 	TAILQ_REMOVE(&l->daemon->leases, l, link);
 	l->daemon->nr_leases--;
+	switcher_end(l, "the lease is no more");
+	emul_leg_free(l->emul);
 	devproc_free(l->dev);
 	vdev_close(l->vdev);
 	free(l);
@@ -193,6 +217,26 @@ void lease_set_vf(struct lease *l, const char *vf_bdf)
 		if (*p == ':')
 			*p = '-';
 	faults_expect(l);
+}
+
+/* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */
+bool lease_vf_is_driven(struct lease *l)
+{
+	uint8_t config[PCI_STD_HEADER_SIZEOF];
+	char path[96];
+
+	if (l->via == VIA_VFIO_USER) {
+		const struct devproc_status *s = l->dev ? devproc_get_status(l->dev) : NULL;
+
+		return s && s->bus_master && s->vectors_armed > 0;
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", l->vf_bdf);
+	if (l->daemon->sys->ops->read_file(l->daemon->sys, path, config, sizeof(config)) != (ssize_t)sizeof(config))
+		return false;
+	if (!(config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+		return false;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", l->vf_bdf);
+	return sys_exists(l->daemon->sys, path);
 }
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic)

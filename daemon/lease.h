@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "again.h"
+#include "emul.h"
 #include "err.h"
 #include "faults.h"
 #include "gangway_limits.h"
@@ -24,6 +25,7 @@
 struct daemon;
 struct devproc;
 struct op;
+struct switcher;
 struct vdev;
 
 enum lease_via { VIA_AUTO, VIA_VFIO_USER, VIA_VFIO_PCI };
@@ -31,6 +33,7 @@ const char *lease_via_to_string(enum lease_via via);
 /* -EINVAL */
 int lease_via_from_string(const char *s, enum lease_via *ret);
 
+#define LEASE_BUS_MAX 80 /* VMM_ID_MAX */
 #define LEASE_ID_MAX (2 * LIMIT_NAME + 2)
 
 /* What is put back when the lease ends. Committed to the state database before the first change. */
@@ -79,6 +82,15 @@ struct lease {
 	struct lease_undo undo;
 	struct lease_again again;
 
+	struct emul_words standby; /* the emulated leg asked for */
+	struct emul_leg *emul; /* it, on the host: from "check" of its attach on; NULL: none */
+	unsigned leg_nr; /* of it, no other lease has it */
+	char standby_id[LIMIT_NAME + 24]; /* its NIC in the guest's VMM: "gangway-nic0-standby" */
+	char netdev_id[LIMIT_NAME + 24];
+	char bus[LEASE_BUS_MAX]; /* root port that the VF is plugged into */
+	bool stay_emulated; /* the operator's choice */
+	struct switcher *sw; /* moves it between its legs; NULL: nobody does */
+
 	struct op *op; /* the operation that holds it, NULL: none */
 	const char *busy; /* what a call does with it, outside of any operation; NULL: nothing. attach_unbusy() ends it */
 	char end_why[64]; /* it has to end once it is not busy any more, and why; "": it has not */
@@ -106,6 +118,9 @@ unsigned lease_count(struct daemon *d, const char *guest);
 /* Who has this VF? NULL: nobody. */
 struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf);
 struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned vf_index);
+
+/* Has the guest's driver started the VF: bus master on, vectors armed? A config cycle with vfio-pci. */
+bool lease_vf_is_driven(struct lease *l);
 
 /* The VF it is for; settles the file id too. */
 void lease_set_vf(struct lease *l, const char *vf_bdf);

@@ -10,6 +10,7 @@
 #include "devproc.h"
 #include "lease.h"
 #include "policy_json.h"
+#include "switcher.h"
 
 #define RECORD_VERSION 1
 
@@ -28,22 +29,32 @@ static json_t *device_to_json(const struct devproc *dev)
 			 s->held, "degraded", s->degraded, "last_error", s->last_error);
 }
 
+static json_t *standby_to_json(const struct lease *l)
+{
+	char words[EMUL_WORDS_MAX];
+
+	if (!l->emul)
+		return json_null();
+	emul_words_print(&l->standby, words);
+	return json_pack("{s:s, s:s, s:s}", "kind", words, "interface", emul_leg_ifname(l->emul), "id", l->standby_id);
+}
+
 json_t *lease_to_json(const struct lease *l)
 {
 	char vf[IF_NAMESIZE + 16];
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:n, s:s?, s:o, s:o, s:o}", "id",
+		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "id",
 		l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed", l->confirmed,
 		"why", l->why, "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason), "since",
 		(json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf", l->vf_bdf[0] ? l->vf_bdf : NULL,
 		"via", lease_via_to_string(l->via), "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby",
-		"socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
+		standby_to_json(l), "switch", switcher_to_json(l), "socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
 		err_to_json(&l->error), "faults", faults_to_json(l));
 }
 
-json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
+static json_t *base_to_record(const struct lease *l, const struct lease_undo *undo)
 {
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:i, s:o, s:i, s:i, s:I, s:b, s:b, "
 			 "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
@@ -67,11 +78,52 @@ static int take(char *to, size_t size, const char *from)
 	return 0;
 }
 
+/* Of the emulated leg; no action of a switch is under way with it. */
+static json_t *emul_to_record(const struct lease *l)
+{
+	char words[EMUL_WORDS_MAX];
+
+	emul_words_print(&l->standby, words);
+	return json_pack("{s:s, s:i, s:s, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
+			 l->stay_emulated, "leg", emul_leg_to_json(l->emul));
+}
+
+static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
+{
+	const char *words, *bus;
+	json_error_t je;
+	json_t *leg;
+	int stay, nr;
+
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
+			   &stay, "leg", &leg) < 0)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record: emul: %s", je.text);
+	if (nr < 0 || nr > (int)EMUL_NR_MAX || take(l->bus, sizeof(l->bus), bus) < 0)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: a field of emul is out of range", l->id);
+	l->leg_nr = (unsigned)nr;
+	l->stay_emulated = stay;
+	if (emul_words_parse(words, &l->standby, err) < 0)
+		return -EINVAL;
+	return emul_leg_from_json(l->daemon->sys, leg, &l->emul, err);
+}
+
+json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
+{
+	json_t *j = base_to_record(l, undo);
+
+	if (j && l->emul && json_object_set_new(j, "emul", emul_to_record(l)) < 0) {
+		json_decref(j);
+		return NULL;
+	}
+	return j;
+}
+
+
 struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
 	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
 	int version, group_id, prepared, owner_uid, owner_gid, quarantined, again, valid, touched, undo_group, undo_uid, undo_gid;
-	json_t *want, *policy;
+	json_t *want, *policy, *emul;
 };
 
 static int unpack(const json_t *j, struct record *r, struct err *err)
@@ -80,12 +132,12 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
 			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, s?b, s?b, "
-			   "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			   "s?o, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
 			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
 			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "quarantined",
-			   &r->quarantined, "again", &r->again, "undo", "valid", &r->valid, "driver", &r->driver, "override",
+			   &r->quarantined, "again", &r->again, "emul", &r->emul, "undo", "valid", &r->valid, "driver", &r->driver, "override",
 			   &r->override, "policy", &r->policy, "touched", &r->touched, "group_id", &r->undo_group, "group_uid",
 			   &r->undo_uid, "group_gid", &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
@@ -109,6 +161,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	    (r->device_uid && (r->device_uid < DEVICE_UID_MIN || r->device_uid > DEVICE_UID_MAX)))
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
+		return -EINVAL;
+	if (r->emul && emul_from_record(l, r->emul, err) < 0)
 		return -EINVAL;
 	lease_set_vf(l, bdf);
 	l->vf_index = (unsigned)r->vf_index;

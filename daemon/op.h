@@ -42,7 +42,10 @@ struct op {
 	struct err answer_err;
 	uint64_t asked_us, answered_us; /* 0: not asked */
 	bool awaiting_answer; /* the "answer" step is under way */
-	char bus[VMM_ID_MAX]; /* root port the VF goes into */
+	struct emul_leg *leg; /* checked, not the lease's yet */
+	int tap_fd; /* of the emulated leg, for the VMM; -1: none */
+	char standby_bus[VMM_ID_MAX]; /* root port the standby NIC goes into */
+	bool incoming; /* the guest is yet to come by migration: the VF is plugged when it runs */
 	bool awaiting_guest; /* the "drive" step is under way */
 	const char *lost; /* what became of the guest or its device since that began, NULL: nothing */
 	bool awaiting_process; /* the undo of "serve" is under way */
@@ -93,6 +96,15 @@ void op_check_driven(struct op *op);
 /* The guest is not to be waited for any more, because @what (a literal): what is under way with it, or is about to be published, fails. */
 void op_guest_lost(struct op *op, const char *what);
 void op_plug_of(const struct op *op, struct vmm_plug *ret);
+
+/* attach_standby.c: the emulated leg */
+int op_check_standby(struct op *op, struct err *err);
+void after_check(void *ctx);
+int step_standby(void *ctx, struct err *err);
+int undo_standby(void *ctx, struct err *err);
+int step_plug_standby(void *ctx, struct err *err);
+int step_unplug_standby(void *ctx, struct err *err);
+void lease_default_mac(struct lease *l);
 
 /* attach_serve.c: gangway-device */
 int step_serve(void *ctx, struct err *err);

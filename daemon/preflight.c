@@ -119,7 +119,7 @@ int preflight_host(struct op *op, struct err *err)
 		r = policy_check(&l->want, err);
 	if (r == 0 && (l->want.fields & SYS_VF_MAC))
 		r = policy_check_mac(op->d->sys, &op->pf, l->vf_index, l->want.mac, err);
-	return r;
+	return r < 0 ? r : op_check_standby(op, err);
 }
 
 int preflight_memory(struct op *op, struct err *err)
@@ -171,18 +171,22 @@ static int settle_via(struct op *op, struct err *err)
 int preflight_guest(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
+	unsigned vf = l->standby.kind == EMUL_NONE ? 0 : 1; /* the first port is the standby's: so at source and destination alike */
 	int r;
 
 	r = settle_via(op, err);
 	if (r < 0)
 		return r;
-	if (!op->info.free_ports[0][0]) {
-		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: no pcie-root-port is free",
-			l->guest);
-		err_hint(err, "start it with one more: -device pcie-root-port,id=rpN,chassis=N");
+	if (!op->info.free_ports[vf][0]) {
+		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: %s", l->guest,
+			vf && op->info.free_ports[0][0] ? "its VF and the standby need a pcie-root-port each, one is free" :
+							  "no pcie-root-port is free");
+		err_hint(err, "start it with one more: -device pcie-root-port,id=rpN,chassis=N%s",
+			 vf ? ", or --standby none" : "");
 		return -ENOSPC;
 	}
-	if (!strcmp(op->info.run_state, "inmigrate") || !strcmp(op->info.run_state, "postmigrate") ||
+	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
+	if ((!strcmp(op->info.run_state, "inmigrate") && !op->incoming) || !strcmp(op->info.run_state, "postmigrate") ||
 	    !strcmp(op->info.run_state, "finish-migrate")) {
 		err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", l->guest, op->info.run_state);
 		err_hint(err, "attach it when that is over, on the host where it runs then");
@@ -193,6 +197,7 @@ int preflight_guest(struct op *op, struct err *err)
 			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "
 			"(vmm-unplug-unsafe)",
 			op->info.version);
-	snprintf(op->bus, sizeof(op->bus), "%s", op->info.free_ports[0]);
+	snprintf(op->standby_bus, sizeof(op->standby_bus), "%s", op->info.free_ports[0]);
+	snprintf(l->bus, sizeof(l->bus), "%s", op->info.free_ports[vf]);
 	return 0;
 }

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "op.h"
 #include "sriov.h"
+#include "switcher.h"
 #include "vmm.h"
 
 #define ADOPT_TRIES 3 /* of one lease's process */
@@ -78,6 +79,16 @@ struct question {
 	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
 };
 
+static void start_switcher(struct lease *l, bool in)
+{
+	struct guest *g = guest_find(l->daemon, l->guest);
+	bool incoming = g && !strcmp(vmm_run_state(g->vmm), "inmigrate");
+	struct err err;
+
+	if (switcher_start(l, in, incoming, &err) < 0)
+		log_warn("%s, ignoring", err.msg);
+}
+
 static void guest_has_vf(struct lease *l)
 {
 	const char *why = l->prepared ? "the guest started with the VF" : "the guest has the VF";
@@ -90,6 +101,7 @@ static void guest_has_vf(struct lease *l)
 		break;
 	case LEASE_ATTACHED:
 		lease_confirm(l, why);
+		start_switcher(l, true);
 		break;
 	case LEASE_FAILED:
 		end_lease(l, "tried again");
@@ -107,6 +119,10 @@ static void guest_has_no_vf(struct lease *l)
 		lease_confirm(l, READY);
 	else if (l->prepared && l->state == LEASE_ATTACHED)
 		back_to_prepared(l, "the guest does not have the VF");
+	else if (l->emul && l->state == LEASE_ATTACHED) {
+		lease_confirm(l, "the guest is on its emulated leg");
+		start_switcher(l, false);
+	}
 	else
 		end_lease(l, "the guest does not have the VF");
 }
@@ -163,6 +179,8 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id) || again_is_waiting(l))
+			continue;
+		if (switcher_device_deleted(l))
 			continue;
 		if (l->op)
 			op_guest_lost(l->op, "it gave the VF back");

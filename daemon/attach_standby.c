@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The steps of the attach table that make the lease's emulated leg: on the host (emul.h), and its NIC in the guest (vmm_standby.h). It is
+ * there, and carries, before the VF is plugged beside it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon.h"
+#include "guests.h"
+#include "mac.h"
+#include "op.h"
+#include "vmm_standby.h"
+
+/*
+ * The guest knows its NIC by its MAC, whichever leg carries it, and whichever host it runs on. Where the operator gives none it is made of the
+ * names of guest and NIC: the same at each attach, and at the destination of a migration. Locally administered, unicast. FNV-1a.
+ */
+void lease_default_mac(struct lease *l)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	if (l->want.fields & SYS_VF_MAC)
+		return;
+	for (const char *p = l->id; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3;
+	for (unsigned i = 0; i < SYS_MAC_LEN; i++)
+		l->want.mac[i] = (uint8_t)(h >> (8 * i));
+	l->want.mac[0] = (uint8_t)((l->want.mac[0] & 0xfc) | 0x02);
+	l->want.fields |= SYS_VF_MAC;
+}
+
+/* On a worker, part of "check": changes nothing. */
+int op_check_standby(struct op *op, struct err *err)
+{
+	struct lease *l = op->lease;
+	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr, .policy = l->want };
+
+	if (l->standby.kind == EMUL_NONE)
+		return 0;
+	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
+	return emul_leg_new(op->d->sys, &want, &op->leg, err);
+}
+
+void after_check(void *ctx)
+{
+	struct op *op = ctx;
+
+	op->lease->emul = op->leg;
+	op->leg = NULL;
+}
+
+int step_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct emul_leg *leg = op->lease->emul;
+	int r = emul_leg_create(leg, err);
+
+	if (r < 0)
+		return r;
+	r = emul_leg_open(leg, err);
+	if (r < 0)
+		return r;
+	op->tap_fd = r;
+	return emul_leg_carry(leg, true, err);
+}
+
+int undo_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	return op->lease->emul ? emul_leg_destroy(op->lease->emul, err) : 0;
+}
+
+static void close_tap(struct op *op)
+{
+	if (op->tap_fd >= 0)
+		op->d->sys->ops->close(op->d->sys, op->tap_fd);
+	op->tap_fd = -1;
+}
+
+static void on_done(void *ctx, int r, const struct err *err)
+{
+	struct op *op = ctx;
+
+	op_step_done(op, r < 0 ? r : 0, err);
+}
+
+int step_plug_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct lease *l = op->lease;
+	char mac[18];
+	struct vmm_standby_plug plug = {
+		.id = l->standby_id, .netdev_id = l->netdev_id, .bus = op->standby_bus, .mac = mac, .fd = op->tap_fd
+	};
+	struct guest *g;
+	int r;
+
+	mac_format(l->want.mac, mac);
+	r = guest_get(op->d, l->guest, &g, err);
+	if (r == 0)
+		r = vmm_plug_standby(g->vmm, &plug, on_done, op, err);
+	close_tap(op);
+	return r < 0 ? r : STEP_PENDING;
+}
+
+/* After the VF is out: without it the guest would have no NIC at all in between. */
+int step_unplug_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct lease *l = op->lease;
+	struct guest *g = guest_find(op->d, l->guest);
+	int r;
+
+	close_tap(op);
+	if (!g || guest_is_gone(g) || vmm_get_state(g->vmm) != VMM_UP)
+		return 0; /* its NIC goes with it */
+	r = vmm_unplug_standby(g->vmm, l->standby_id, l->netdev_id,
+			       op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms, on_done, op, err);
+	return r < 0 ? r : STEP_PENDING;
+}
