@@ -190,3 +190,33 @@ int cli_cmd_detach(struct cli *cli, const struct cli_args *args)
 	json_decref(result);
 	return code;
 }
+
+int cli_cmd_switch(struct cli *cli, const struct cli_args *args)
+{
+	struct cli_request req = { .method = "switch", .shape = "lease{", .slow = true };
+	const char *third = cli_args_pos(args, 2), *leg = third ? third : args->pos[1];
+	struct err err = { 0 };
+	json_t *result;
+	int code;
+
+	if (strcmp(leg, "emulated") != 0 && strcmp(leg, "passthrough") != 0) {
+		err_set(&err, -EINVAL, "cli.usage", "switch: leg \"%.40s\"", leg);
+		err_hint(&err, "emulated or passthrough");
+		return cli_usage(cli, &err);
+	}
+	req.params = json_pack("{s:s,s:s*,s:s}", "guest", args->pos[0], "nic", third ? args->pos[1] : NULL, "leg", leg);
+	code = take_wait(cli, args, req.params, &req.wait_ms);
+	json_object_del(req.params, "wait_ms"); /* it is our own patience alone */
+	if (code) {
+		json_decref(req.params);
+		return code;
+	}
+	code = cli_request(cli, &req, &result);
+	if (code != EXIT_OK)
+		return code;
+	cli_show(cli, result, NULL);
+	if (!cli->json)
+		cli_view_switched(cli->out, result);
+	json_decref(result);
+	return code;
+}

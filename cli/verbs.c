@@ -28,7 +28,7 @@ static const struct cli_opt attach_opts[] = {
 	{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },
 	{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },
 	{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 },
-	{ "standby", "KIND", "none", "the emulated NIC that stands by; so far there is only none", 0 },
+	{ "standby", "KIND", NULL, "the emulated NIC that stands by: macvtap, bridge:BR or none (the default)", 0 },
 	{ "prepare", NULL, NULL, "for a guest not started yet: print the QEMU arguments to start it with", 0 },
 	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
 	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
@@ -40,6 +40,11 @@ static const struct cli_opt attach_opts[] = {
 static const struct cli_opt detach_opts[] = {
 	{ "timing", NULL, NULL, "print the steps with the time each took and what it waited for", 0 },
 	{ "wait", "SECONDS", NULL, "how long the guest may take to let the VF go, up to 600", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt switch_opts[] = {
+	{ "wait", "SECONDS", NULL, "how long to wait until it is there, up to 600", 0 },
 	{ 0 },
 };
 
@@ -141,6 +146,13 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway detach vm1\n"
 	  "gangway detach vm1 nic0 --timing",
 	  cli_cmd_detach },
+	{ "switch", "GUEST [NIC] LEG", 2, 3, switch_opts, "move a guest's NIC to its emulated leg, or back to the VF",
+	  "LEG is emulated or passthrough. A NIC that is sent to its emulated leg stays there until it is sent back; other causes\n"
+	  "(a migration, a fault) may keep it there longer, and `status` says which. The guest keeps its address and its\n"
+	  "connections. It needs an emulated leg: `attach --standby`.",
+	  "gangway switch vm1 emulated\n"
+	  "gangway switch vm1 nic0 passthrough",
+	  cli_cmd_switch },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. A line below the table explains each lease that something is wrong with.",

@@ -251,6 +251,23 @@ void cli_view_detached(FILE *out, json_t *result)
 	outcome(out, result, "detached");
 }
 
+/* "vm1/nic0: on its emulated leg (operator), 412 ms" */
+void cli_view_switched(FILE *out, json_t *result)
+{
+	json_t *lease = json_object_get(result, "lease");
+	char *id = cli_cell(lease, "id"), *leg = cli_cell(lease, "leg"), *reason = cli_cell(lease, "reason");
+	char *total = cli_fmt_ms(result, "total_ms");
+
+	fprintf(out, "%s: on its %s leg", id, leg);
+	if (strcmp(reason, "-") != 0)
+		fprintf(out, " (%s)", reason);
+	fprintf(out, ", %s ms\n", total);
+	free(id);
+	free(leg);
+	free(reason);
+	free(total);
+}
+
 void cli_view_plan(FILE *out, json_t *result)
 {
 	static const struct cli_col cols[] = {
