@@ -10,6 +10,7 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "db.h"
+#include "emul.h"
 #include "guests.h"
 #include "lease.h"
 #include "log.h"
@@ -21,8 +22,10 @@
 /* With vfio-pci nothing tells when the guest's driver starts the VF: it is looked at, one config cycle each time (see attach_guest.c). */
 #define DRIVE_POLL_MS 10
 
-/* igbvf looks for its link every 2 s; iavf, ixgbevf and mlx5 hear of it sooner. */
+/* igbvf looks for its link every 2 s; iavf, ixgbevf and mlx5 hear of it sooner. A slow guest takes longer. */
 #define LINK_SETTLE_MS 2500
+#define LINK_QUIET_MS 500
+#define LINK_SETTLE_MAX_MS 15000
 
 uint64_t switcher_now_ms(const struct switcher *s)
 {
@@ -116,18 +119,31 @@ static void settle(struct switcher *s)
 }
 
 /*
- * Both are levels: the switch is told of each change. A guest sends by its standby until the VF's driver has seen a link, and nothing tells us
- * when: so the VF counts as driven some time after its driver has started, and until then both legs carry.
+ * A guest sends by its standby until the VF's driver has seen a link, and nothing tells us when. So the VF counts as driven when its driver
+ * started a while ago and the guest has sent nothing by its standby for a moment; until then both legs carry.
  */
+static bool uses_its_vf(struct switcher *s)
+{
+	uint64_t now = switcher_now_ms(s), sent = emul_leg_frames_from_guest(s->lease->emul);
+
+	if (!lease_vf_is_driven(s->lease)) {
+		s->driving_since = 0;
+		return false;
+	}
+	if (!s->driving_since)
+		s->driving_since = now;
+	if (sent != s->sent || !s->quiet_since)
+		s->quiet_since = now;
+	s->sent = sent;
+	return (now >= s->driving_since + LINK_SETTLE_MS && now >= s->quiet_since + LINK_QUIET_MS) ||
+	       now >= s->driving_since + LINK_SETTLE_MAX_MS;
+}
+
+/* Both are levels: the switch is told of each change. */
 static void look_at_driver(struct switcher *s, bool always)
 {
-	bool driven = lease_vf_is_driven(s->lease);
+	bool driven = uses_its_vf(s);
 
-	if (!driven)
-		s->driving_since = 0;
-	else if (!s->driving_since)
-		s->driving_since = switcher_now_ms(s);
-	driven = driven && switcher_now_ms(s) >= s->driving_since + LINK_SETTLE_MS;
 	if (driven == s->driven && !always)
 		return;
 	s->driven = driven;

@@ -20,6 +20,7 @@ struct switcher {
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
 	bool driven; /* as the switch was told last */
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
+	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */

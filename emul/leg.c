@@ -281,6 +281,16 @@ int emul_leg_apply(struct emul_leg *leg, const struct sys_vf *policy, struct err
 	return r;
 }
 
+uint64_t emul_leg_frames_from_guest(const struct emul_leg *leg)
+{
+	char path[EMUL_PATH_MAX];
+	uint64_t n;
+
+	snprintf(path, sizeof(path), CLASS_NET "/%s/statistics/%s", leg->ifname,
+		 leg->ops->side == SYS_EGRESS ? "tx_packets" : "rx_packets");
+	return sys_read_u64(leg->sys, path, &n) < 0 ? 0 : n;
+}
+
 int emul_leg_announce(struct emul_leg *leg, const struct in_addr *ip4, size_t nr_ip4, const struct in6_addr *ip6, size_t nr_ip6,
 		      struct err *err)
 {
