@@ -317,6 +317,9 @@ int step_unplug(void *ctx, struct err *err)
 
 	if (!g || guest_is_gone(g))
 		return 0;
+	/* gangway-device ends: the VMM, which keeps the device for a guest that runs no more, is left without it */
+	if (op->lease->left && op->lease->via == VIA_VFIO_USER)
+		return 0;
 	if (op->vmm_awaited_by != step_unplug && is_unsettled(op, step_unplug))
 		return await_vmm(op, step_unplug, err);
 	r = need_vmm(op, &g, err);

@@ -89,6 +89,7 @@ struct lease {
 	char netdev_id[LIMIT_NAME + 24];
 	char bus[LEASE_BUS_MAX]; /* root port that the VF is plugged into */
 	bool stay_emulated; /* the operator's choice */
+	bool left; /* its guest runs elsewhere: what its VMM still has, nobody uses */
 	struct switcher *sw; /* moves it between its legs; NULL: nobody does */
 
 	struct op *op; /* the operation that holds it, NULL: none */

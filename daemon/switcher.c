@@ -91,6 +91,7 @@ static void end_left(struct switcher *s)
 	struct lease *l = s->lease;
 	struct err err;
 
+	l->left = true;
 	if (op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0)
 		log_err("lease %s: %s", l->id, err.msg);
 }
