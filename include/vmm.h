@@ -16,6 +16,7 @@
 struct err;
 struct json_t; /* jansson */
 struct vmm;
+struct vmm_migration; /* vmm_migrate.h */
 
 #define VMM_ID_MAX                                                                                                               \
 	80 /* bytes of a device id with its NUL: QEMU has no limit, ours leaves room for "gangway-port-" and a NIC's name */
@@ -34,6 +35,16 @@ struct vmm_ops {
 	void (*on_state)(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why);
 	/* A device has left the guest for good (DEVICE_DELETED), by its id. */
 	void (*on_device_deleted)(void *ctx, struct vmm *vmm, const char *id);
+	/* The guest refuses to let device @id go (DEVICE_UNPLUG_GUEST_ERROR). vmm_unplug() asks it again once. */
+	void (*on_unplug_refused)(void *ctx, struct vmm *vmm, const char *id);
+	/* A migration begins, goes on or ends, on either side (vmm_migrate.h); after VMM_UP what it was before, if anything. */
+	void (*on_migration)(void *ctx, struct vmm *vmm, const struct vmm_migration *migration);
+	/* A migration has asked the guest to let go the VF @id of a pair (UNPLUG_PRIMARY): no DEVICE_DELETED follows, vmm_standby.h. */
+	void (*on_unplug_primary)(void *ctx, struct vmm *vmm, const char *id);
+	/* The guest's driver has taken failover for standby @id: a hidden VF is plugged now, or an earlier one again, vmm_standby.h. */
+	void (*on_failover_negotiated)(void *ctx, struct vmm *vmm, const char *id);
+	void (*on_reset)(void *ctx, struct vmm *vmm,
+			 bool by_guest); /* the guest reboots; what was pending of an unplug is done */
 	/* Any QMP event, the above included, as it came. @data: an object, borrowed, not checked. */
 	void (*on_event)(void *ctx, struct vmm *vmm, const char *event, struct json_t *data);
 };
@@ -51,7 +62,7 @@ struct vmm *vmm_free(struct vmm *vmm);
 
 enum vmm_state vmm_get_state(const struct vmm *vmm);
 const struct err *vmm_why(const struct vmm *vmm); /* why not VMM_UP */
-/* "running", "paused", "inmigrate", ...: query-status at connect, then STOP and RESUME; "" while not known. */
+/* "running", "paused", "inmigrate", ...: query-status at connect and after a migration, STOP and RESUME; "" while not known. */
 const char *vmm_run_state(const struct vmm *vmm);
 /*
  * Credentials of the VMM's end (SO_PEERCRED); pid 0 while not connected. They are of the process that called listen(2): where a
@@ -75,6 +86,9 @@ void vmm_get_version(const struct vmm *vmm, struct vmm_version *ret);
 struct vmm_info {
 	char version[32]; /* "11.1.3" */
 	char run_state[24]; /* query-status: "running", "paused", "inmigrate", ... */
+	bool incoming; /* inmigrate: the guest is awaited, or on its way here */
+	bool prelaunch; /* it has not been started */
+	bool postmigrate; /* it has left with a migration: finish-migrate, postmigrate */
 	uint64_t ram_bytes; /* all RAM of the guest, plugged memory included */
 	bool ram_shared; /* every memory backend is share=on and no anonymous RAM block is left */
 	char ram_unshared_id[64]; /* the first backend that is not, for the message */

@@ -24,10 +24,11 @@ const char *vmm_state_to_string(enum vmm_state state)
 	return "?";
 }
 
-static void vmm_unref(struct vmm *vmm)
+void vmm_unref(struct vmm *vmm)
 {
 	if (--vmm->refs)
 		return;
+	vmm_watch_forget(vmm);
 	sd_event_unref(vmm->event);
 	free(vmm->traits);
 	free(vmm->name);
@@ -148,22 +149,6 @@ static struct vmm_op *next_op(struct vmm *vmm)
 
 /* From QMP -------------------------------------------------------------------------------------------------------------- */
 
-static void set_run_state(struct vmm *vmm, const char *text)
-{
-	snprintf(vmm->run_state, sizeof(vmm->run_state), "%s", text);
-}
-
-static void on_status(void *ctx, int r, json_t *ret, const struct err *err)
-{
-	struct vmm *vmm = ctx;
-	const char *status = json_string_value(json_object_get(ret, "status"));
-
-	(void)err;
-	if (r == 0 && status)
-		set_run_state(vmm, status);
-	vmm_unref(vmm);
-}
-
 static void set_state(struct vmm *vmm, enum vmm_state state, const struct err *why)
 {
 	enum vmm_state old = vmm->state;
@@ -186,14 +171,23 @@ static void set_state(struct vmm *vmm, enum vmm_state state, const struct err *w
 /* A VMM that did not tell what it is like is up all the same, if it is there still: it is asked again before an attach. */
 void vmm_learnt(struct vmm *vmm)
 {
-	if (!vmm->closing && qmp_get_state(vmm->qmp) == QMP_READY)
-		set_state(vmm, VMM_UP, qmp_why(vmm->qmp));
+	if (vmm->closing || qmp_get_state(vmm->qmp) != QMP_READY)
+		return;
+	if (vmm_watch(vmm) < 0)
+		vmm_watched(vmm);
+}
+
+void vmm_watched(struct vmm *vmm)
+{
+	if (vmm->closing || qmp_get_state(vmm->qmp) != QMP_READY)
+		return;
+	set_state(vmm, VMM_UP, qmp_why(vmm->qmp));
+	vmm_watch_tell(vmm);
 }
 
 static void qmp_is_ready(struct vmm *vmm)
 {
-	if (qmp_send(vmm->qmp, "query-status", NULL, -1, 0, on_status, vmm, NULL) == 0)
-		vmm->refs++;
+	vmm_ask_run_state(vmm);
 	if (vmm_learn(vmm, NULL) < 0)
 		vmm_learnt(vmm);
 }
@@ -206,6 +200,7 @@ static void on_qmp_state(void *ctx, struct qmp *qmp, enum qmp_state state, const
 	vmm->refs++;
 	free(vmm->traits); /* of before: whoever answers now may be another VMM */
 	vmm->traits = NULL;
+	vmm_watch_forget(vmm);
 	switch (state) {
 	case QMP_DOWN:
 		set_state(vmm, VMM_DOWN, why);
@@ -219,7 +214,7 @@ static void on_qmp_state(void *ctx, struct qmp *qmp, enum qmp_state state, const
 	case QMP_TRYING:
 	case QMP_GREETING:
 	case QMP_NEGOTIATING:
-		set_run_state(vmm, "");
+		vmm->run_state[0] = '\0';
 		/* while somebody useless is tried again and again, the state stays what it is: denied */
 		if (vmm->state != VMM_DENIED)
 			set_state(vmm, VMM_CONNECTING, why);
@@ -235,24 +230,15 @@ static void on_qmp_event(void *ctx, struct qmp *qmp, const char *event, json_t *
 {
 	struct vmm *vmm = ctx;
 	struct vmm_op *op;
-	const char *id;
 
 	(void)qmp;
 	vmm->refs++;
-	if (!strcmp(event, "STOP"))
-		set_run_state(vmm, "paused");
-	else if (!strcmp(event, "RESUME"))
-		set_run_state(vmm, "running");
-	else if (!strcmp(event, "SHUTDOWN"))
-		set_run_state(vmm, "shutdown");
+	vmm_event_first(vmm, event, data);
 	vmm->round++;
 	while ((op = next_op(vmm)))
 		if (op->class->on_event)
 			op->class->on_event(op, event, data);
-	id = json_string_value(json_object_get(data, "device"));
-	/* a virtio device announces its inner device too, without an id */
-	if (!strcmp(event, "DEVICE_DELETED") && id && !vmm->closing && vmm->ops->on_device_deleted)
-		vmm->ops->on_device_deleted(vmm->ctx, vmm, id);
+	vmm_event_tell(vmm, event, data);
 	if (!vmm->closing && vmm->ops->on_event)
 		vmm->ops->on_event(vmm->ctx, vmm, event, data);
 	vmm_unref(vmm);
@@ -298,6 +284,7 @@ struct vmm *vmm_free(struct vmm *vmm)
 	if (!vmm || vmm->closing)
 		return NULL;
 	vmm->closing = true;
+	vmm_watch_forget(vmm);
 	err_set(&why, -ECANCELED, "vmm.cancelled", "guest %s: no longer known to gangway", vmm->name);
 	while (vmm->list)
 		vmm->list->class->cancel(vmm->list, &why);

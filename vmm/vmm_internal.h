@@ -11,6 +11,7 @@
 #include "err.h"
 #include "qmp.h"
 #include "vmm.h"
+#include "vmm_migrate.h"
 
 #define VMM_OPS_MAX 64 /* operations under way on one guest */
 #define VMM_PLUG_TIMEOUT_MS 300000 /* device_add returns when the guest's RAM is pinned: 0.25 s a GiB in 4 KiB pages */
@@ -43,6 +44,14 @@ struct vmm_traits {
 	char ports[VMM_PORTS_MAX][VMM_ID_MAX]; /* ids of the root ports that take a device at run time, sorted */
 };
 
+/* Its migration, as events and answers tell it: vmm_watch.c. */
+struct vmm_watching {
+	struct vmm_migration now; /* written by enter() in vmm_watch.c alone */
+	bool told; /* @now, by on_migration */
+	bool by_events; /* changes come as events */
+	sd_event_source *again;
+};
+
 struct vmm {
 	unsigned refs;
 	sd_event *event;
@@ -53,7 +62,9 @@ struct vmm {
 	enum vmm_state state; /* written by set_state() in vmm.c alone */
 	struct err why;
 	char run_state[24];
+	bool asking_run_state, ask_run_state_again;
 	struct vmm_traits *traits; /* NULL: not known (yet) */
+	struct vmm_watching watching;
 	bool closing;
 	struct vmm_op *list;
 	unsigned nr_ops, round;
@@ -99,6 +110,19 @@ void vmm_simple_finish(struct vmm_op *op, int r, const struct err *err);
 /* Ask for the traits. vmm_learnt() is called once when that is over, unless it could not begin. */
 int vmm_learn(struct vmm *vmm, struct err *err);
 void vmm_learnt(struct vmm *vmm);
+
+/* Then for the migration's status; vmm_watched() is called once when that is over, unless it is negative. */
+int vmm_watch(struct vmm *vmm);
+void vmm_watched(struct vmm *vmm);
+void vmm_watch_event(struct vmm *vmm, json_t *data);
+void vmm_watch_tell(struct vmm *vmm); /* on_migration, if there is something that was not told */
+void vmm_watch_forget(struct vmm *vmm); /* the connection is lost, or the guest given up */
+
+/* vmm_events.c: an event before operations hear of it, and after. */
+void vmm_event_first(struct vmm *vmm, const char *event, json_t *data);
+void vmm_event_tell(struct vmm *vmm, const char *event, json_t *data);
+void vmm_ask_run_state(struct vmm *vmm);
+void vmm_unref(struct vmm *vmm);
 
 int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
 int vmm_mac_parse(const char *text, uint8_t ret[6]); /* 0, -EINVAL */

@@ -104,6 +104,8 @@ int vmm_plug(struct vmm *vmm, const struct vmm_plug *plug, vmm_done_fn done, voi
 	struct vmm_command command;
 	int r = plug_check(vmm->name, plug, err);
 
+	if (r == 0 && vmm_may_plug(vmm, err) == -ESTALE)
+		r = -ESTALE; /* what else is against it the VMM says */
 	if (r < 0)
 		return r;
 	command = (struct vmm_command){

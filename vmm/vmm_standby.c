@@ -142,6 +142,8 @@ int vmm_plug_standby(struct vmm *vmm, const struct vmm_standby_plug *plug, vmm_d
 	struct plug *p;
 	int r = plug_check(vmm, plug, err);
 
+	if (r == 0 && vmm_may_plug(vmm, err) == -ESTALE)
+		r = -ESTALE; /* what else is against it the VMM says */
 	if (r == 0)
 		r = vmm_op_new(vmm, "plug a standby", sizeof(*p), &plug_class, &op, err);
 	if (r < 0)

@@ -50,11 +50,13 @@ struct fake_qmp_step {
 #define fq_raw(text) { .what = FQ_RAW, .a = (text) }
 #define fq_fill(text, times) { .what = FQ_RAW, .a = (text), .n = (times) - 1 }
 #define fq_pause(ms) { .what = FQ_PAUSE, .n = (ms) }
-/* Accept, greet, negotiate: what most scripts begin with. vmm asks for the status and its traits on top. */
+/* Accept, greet, negotiate: what most scripts begin with. vmm asks for the status, its traits and its migration on top. */
 #define fq_hello fq_do(FQ_ACCEPT), fq_do(FQ_GREET), fq_expect("qmp_capabilities"), fq_return("{}")
 #define fq_hello_vmm fq_hello, fq_expect("query-status"), fq_return("{\"status\": \"running\", \"running\": true}"), \
 	fq_expect("device-list-properties"), fq_return("[]"), fq_expect("device-list-properties"), fq_return("[]"), \
-	fq_expect("qom-list"), fq_return("[]")
+	fq_expect("qom-list"), fq_return("[]"), \
+	fq_expect("query-migrate-capabilities"), fq_return("[{\"capability\": \"events\", \"state\": true}]"), \
+	fq_expect("query-migrate"), fq_return("{}")
 /* clang-format on */
 
 struct fake_qmp_answer {

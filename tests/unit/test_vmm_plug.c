@@ -50,7 +50,7 @@ Test(vmm_plug, device_add_vfio_user)
 }
 
 struct hidden {
-	struct fake_qmp_step script[20];
+	struct fake_qmp_step script[24];
 	int r;
 	const char *code;
 };

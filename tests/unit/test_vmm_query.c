@@ -95,6 +95,38 @@ Test(vmm_query, everything)
 	cr_assert_str_eq(o.info.free_ports[1], "rp10");
 }
 
+Test(vmm_query, is_the_guest_here)
+{
+	static const struct {
+		const char *word, *reply;
+		bool incoming, prelaunch, postmigrate;
+	} rows[] = {
+		{ "running", "\"return\": {\"status\": \"running\"}", false, false, false },
+		{ "inmigrate", "\"return\": {\"status\": \"inmigrate\"}", true, false, false },
+		{ "prelaunch", "\"return\": {\"status\": \"prelaunch\"}", false, true, false },
+		{ "postmigrate", "\"return\": {\"status\": \"postmigrate\"}", false, false, true },
+		{ "finish-migrate", "\"return\": {\"status\": \"finish-migrate\"}", false, false, true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct fake_qmp_answer table[] = { { "query-status", NULL, rows[i].reply },
+						   MEMORY,
+						   SHARED,
+						   NO_TYPE("vfio-user-pci"),
+						   NO_TYPE("vfio-pci"),
+						   NO_PORTS,
+						   END };
+		struct outcome o = { 0 };
+
+		query(table, &o);
+		cr_assert_eq(o.r, 0);
+		cr_assert_str_eq(o.info.run_state, rows[i].word);
+		cr_assert_eq(o.info.incoming, rows[i].incoming);
+		cr_assert_eq(o.info.prelaunch, rows[i].prelaunch);
+		cr_assert_eq(o.info.postmigrate, rows[i].postmigrate);
+	}
+}
+
 struct ram_row {
 	struct fake_qmp_answer memdev;
 	bool shared;

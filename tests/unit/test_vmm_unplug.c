@@ -26,7 +26,7 @@ static uint64_t now_ms(void)
 
 struct good {
 	const char *name;
-	struct fake_qmp_step script[32];
+	struct fake_qmp_step script[44];
 	const char *deleted;
 };
 
@@ -87,7 +87,7 @@ Test(vmm_unplug, ends_well, .timeout = 60)
 
 struct bad {
 	const char *name;
-	struct fake_qmp_step script[24];
+	struct fake_qmp_step script[36];
 	unsigned deadline_ms;
 	int num;
 	const char *code, *says;
@@ -211,7 +211,7 @@ Test(vmm_unplug, two_at_once_and_one_device_twice)
 
 Test(vmm_unplug, cancelled_in_each_phase)
 {
-	static const struct fake_qmp_step phases[][18] = {
+	static const struct fake_qmp_step phases[][28] = {
 		{ fq_hello_vmm, fq_end },
 		{ fq_hello_vmm, fq_expect("device_del"), fq_return("{}"), fq_end },
 		{ fq_hello_vmm, fq_expect("device_del"), BUSY, fq_end },

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files about migration share. */
+#ifndef GANGWAY_VMM_MIGRATION_H
+#define GANGWAY_VMM_MIGRATION_H
+
+#include "vmm_internal.h"
+#include "vmm_migrate.h"
+
+enum vmm_mig_status vmm_mig_status_parse(const char *word);
+
+/* The answer to query-migrate-capabilities: bits of enum vmm_capability. 0, -EPROTO. */
+int vmm_capabilities_take(const json_t *ret, unsigned *ret_known, unsigned *ret_on);
+/* Arguments for migrate-set-capabilities: those of @which as in @on. NULL: no memory. */
+json_t *vmm_capabilities_args(unsigned which, unsigned on);
+
+#endif
