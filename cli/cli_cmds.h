@@ -10,6 +10,7 @@ struct cli_args;
 struct cli_verb;
 
 int cli_cmd_attach(struct cli *cli, const struct cli_args *args);
+int cli_cmd_migrate(struct cli *cli, const struct cli_args *args);
 int cli_cmd_switch(struct cli *cli, const struct cli_args *args);
 int cli_cmd_detach(struct cli *cli, const struct cli_args *args);
 int cli_cmd_doctor(struct cli *cli, const struct cli_args *args);

@@ -19,6 +19,7 @@ void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);
+void cli_view_migrated(FILE *out, json_t *result);
 void cli_view_switched(FILE *out, json_t *result);
 void cli_view_plan(FILE *out, json_t *result); /* the steps of --dry-run */
 void cli_view_timing(FILE *out, json_t *result); /* the steps with their times */

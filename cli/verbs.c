@@ -43,6 +43,14 @@ static const struct cli_opt detach_opts[] = {
 	{ 0 },
 };
 
+static const struct cli_opt migrate_opts[] = {
+	{ "abort", NULL, NULL, "cancel the migration under way", 0 },
+	{ "bandwidth", "MBYTES", NULL, "limit, megabytes a second", 0 },
+	{ "downtime", "MS", NULL, "how long the guest may stand still at the end, milliseconds", 0 },
+	{ "postcopy", NULL, NULL, "allow postcopy", 0 },
+	{ 0 },
+};
+
 static const struct cli_opt switch_opts[] = {
 	{ "wait", "SECONDS", NULL, "how long to wait until it is there, up to 600", 0 },
 	{ 0 },
@@ -153,6 +161,15 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway switch vm1 emulated\n"
 	  "gangway switch vm1 nic0 passthrough",
 	  cli_cmd_switch },
+	{ "migrate", "GUEST [URI]", 1, 2, migrate_opts, "migrate a guest to another host, its VFs given up for the time",
+	  "URI is where the destination's QEMU listens: tcp:HOST:PORT or unix:PATH; file:PATH saves the guest there and lets it\n"
+	  "run on. NICs move to their emulated legs before its memory is copied, and to a VF of the destination when it runs there;\n"
+	  "where the migration fails or is aborted, back to their VFs here. The same happens whoever begins the migration. At the\n"
+	  "destination: make the guest known, and attach it while it waits for the migration.",
+	  "gangway migrate vm1 tcp:host2:4444\n"
+	  "gangway migrate vm1 tcp:host2:4444 --bandwidth 1000 --downtime 100\n"
+	  "gangway migrate vm1 --abort",
+	  cli_cmd_migrate },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. A line below the table explains each lease that something is wrong with.",

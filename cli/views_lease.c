@@ -251,6 +251,19 @@ void cli_view_detached(FILE *out, json_t *result)
 	outcome(out, result, "detached");
 }
 
+/* "vm1: migrated, 3201 ms, downtime 41 ms, 213 MiB sent" */
+void cli_view_migrated(FILE *out, json_t *result)
+{
+	json_t *m = json_object_get(result, "migration");
+	char *guest = cli_cell(result, "guest");
+
+	fprintf(out, "%s: migrated, %lld ms, downtime %lld ms, %lld MiB sent\n", guest,
+		(long long)json_integer_value(json_object_get(m, "total_ms")),
+		(long long)json_integer_value(json_object_get(m, "downtime_ms")),
+		(long long)json_integer_value(json_object_get(m, "transferred")) >> 20);
+	free(guest);
+}
+
 /* "vm1/nic0: on its emulated leg (operator), 412 ms" */
 void cli_view_switched(FILE *out, json_t *result)
 {

@@ -32,6 +32,14 @@ void call_guest_list(struct daemon *d, struct ctl_req *req, const json_t *params
 void call_guest_show(struct daemon *d, struct ctl_req *req, const json_t *params);
 void call_guest_remove(struct daemon *d, struct ctl_req *req, const json_t *params);
 
+/* calls_migrate.c */
+struct guest;
+struct vmm_migration;
+void call_migrate(struct daemon *d, struct ctl_req *req, const json_t *params);
+void call_migrate_cancel(struct daemon *d, struct ctl_req *req, const json_t *params);
+/* A migration of @g goes on, or is over. */
+void calls_migration_changed(struct guest *g, const struct vmm_migration *migration);
+
 /* doctor.c */
 void call_doctor(struct daemon *d, struct ctl_req *req, const json_t *params);
 

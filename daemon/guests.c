@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "calls.h"
 #include "ctl.h"
 #include "daemon.h"
 #include "err.h"
@@ -18,6 +19,7 @@
 #include "switcher.h"
 #include "sys.h"
 #include "vmm.h"
+#include "vmm_migrate.h"
 
 static void forget_process(struct guest *g)
 {
@@ -123,10 +125,25 @@ static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_
 	struct guest *g = ctx;
 
 	(void)vmm;
-	switcher_guest_event(g->daemon, g->name, event, data);
+	if (strcmp(event, "MIGRATION") != 0) /* comes by on_migration, which knows of it without the event, too */
+		switcher_guest_event(g->daemon, g->name, event, data);
 }
 
-static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted, .on_event = on_event };
+static void on_migration(void *ctx, struct vmm *vmm, const struct vmm_migration *migration)
+{
+	struct guest *g = ctx;
+	json_t *data = json_pack("{s:s}", "status", migration->word);
+
+	(void)vmm;
+	log_info("guest %s: migration, as %s: %s", g->name, vmm_mig_role_to_string(migration->role), migration->word);
+	ctl_event(g->daemon->ctl, "migration", g->name,
+		  json_pack("{s:s, s:s}", "status", migration->word, "role", vmm_mig_role_to_string(migration->role)));
+	switcher_guest_event(g->daemon, g->name, "MIGRATION", data);
+	json_decref(data);
+	calls_migration_changed(g, migration);
+}
+
+static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted, .on_migration = on_migration, .on_event = on_event };
 
 int guest_qmp_check(const char *name, const char *qmp, struct err *err)
 {

@@ -17,6 +17,7 @@
 #include "op.h"
 #include "switcher_internal.h"
 #include "vmm.h"
+#include "vmm_migrate.h"
 #include "work.h"
 
 /* With vfio-pci nothing tells when the guest's driver starts the VF: it is looked at, one config cycle each time (see attach_guest.c). */
@@ -231,6 +232,7 @@ int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 	struct switch_facts facts = { .prepared = true, .place = in ? PLACE_IN : PLACE_OUT };
+	struct vmm_migration migration = { 0 };
 	struct switcher *s;
 
 	if (!l->emul || l->sw)
@@ -243,6 +245,11 @@ int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)
 	/* as attach leaves them, or nobody knows: what is not sure is set once more */
 	facts.vf = FILTER_MAYBE;
 	facts.standby = FILTER_MAYBE;
+	/* one that is under way already */
+	if (g)
+		vmm_get_migration(g->vmm, &migration);
+	if (!incoming && vmm_mig_is_under_way(migration.status))
+		migration_event(s->migration, "MIGRATION", migration.word, switcher_now_ms(s));
 	if (incoming)
 		migration_incoming(s->migration, switcher_now_ms(s));
 	if (l->stay_emulated)
@@ -305,6 +312,15 @@ void switcher_guest_event(struct daemon *d, const char *guest, const char *event
 		if (l->sw && !strcmp(l->guest, guest))
 			tell(l->sw, event, data);
 	}
+}
+
+void switcher_snapshot(struct daemon *d, const char *guest)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (l->sw && !strcmp(l->guest, guest))
+		migration_set_snapshot(l->sw->migration, true, switcher_now_ms(l->sw));
 }
 
 bool switcher_device_deleted(struct lease *l)

@@ -30,6 +30,8 @@ void switcher_end(struct lease *l, const char *why);
 
 /* A QMP event of its guest; @data is not trusted. */
 void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data);
+/* The migration that begins is a snapshot: the guest stays. */
+void switcher_snapshot(struct daemon *d, const char *guest);
 /* Its VF has left the VMM. False: the lease has no switcher. */
 bool switcher_device_deleted(struct lease *l);
 /* A VF has become free, somewhere. */
