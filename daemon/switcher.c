@@ -228,36 +228,52 @@ static struct switcher *switcher_new(struct lease *l)
 	return s;
 }
 
-int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)
+/* The guest has let its VF go before the VMM copies its memory; the VMM keeps the device. */
+static bool is_held(const struct vmm_migration *m)
 {
-	struct guest *g = guest_find(l->daemon, l->guest);
-	struct switch_facts facts = { .prepared = true, .place = in ? PLACE_IN : PLACE_OUT };
-	struct vmm_migration migration = { 0 };
-	struct switcher *s;
+	return m->role == VMM_MIG_SOURCE && vmm_mig_is_under_way(m->status) && m->status != VMM_MIG_SETUP &&
+	       m->status != VMM_MIG_WAIT_UNPLUG;
+}
 
-	if (!l->emul || l->sw)
-		return 0;
-	s = switcher_new(l);
-	if (!s)
-		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory for its switch", l->id);
-	l->sw = s;
-	facts.driven = s->driven = in && lease_vf_is_driven(l);
-	/* as attach leaves them, or nobody knows: what is not sure is set once more */
-	facts.vf = FILTER_MAYBE;
-	facts.standby = FILTER_MAYBE;
-	/* one that is under way already */
+/* How things stand; what is not sure is set once more. */
+static void begin(struct switcher *s, bool in, bool incoming)
+{
+	struct lease *l = s->lease;
+	struct guest *g = guest_find(l->daemon, l->guest);
+	struct switch_facts facts = { .prepared = true,
+				      .place = in ? PLACE_IN : PLACE_OUT,
+				      .vf = FILTER_MAYBE,
+				      .standby = FILTER_MAYBE };
+	struct vmm_migration m = { 0 };
+
 	if (g)
-		vmm_get_migration(g->vmm, &migration);
-	if (!incoming && vmm_mig_is_under_way(migration.status))
-		migration_event(s->migration, "MIGRATION", migration.word, switcher_now_ms(s));
+		vmm_get_migration(g->vmm, &m);
+	if (in && is_held(&m))
+		facts.place = PLACE_HELD;
+	facts.driven = s->driven = facts.place == PLACE_IN && lease_vf_is_driven(l);
 	if (incoming)
 		migration_incoming(s->migration, switcher_now_ms(s));
-	if (l->stay_emulated)
-		switch_cause(s->sw, REASON_OPERATOR, true, switcher_now_ms(s));
-	if (l->faults.quarantined)
-		switch_cause(s->sw, REASON_VF_FAULT, true, switcher_now_ms(s));
+	else if (vmm_mig_is_under_way(m.status))
+		migration_event(s->migration, "MIGRATION", m.word, switcher_now_ms(s));
+	switch_cause(s->sw, REASON_OPERATOR, l->stay_emulated, switcher_now_ms(s));
+	switch_cause(s->sw, REASON_VF_FAULT, l->faults.quarantined, switcher_now_ms(s));
 	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
 	settle(s);
+}
+
+int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)
+{
+	if (!l->emul)
+		return 0;
+	if (l->sw) { /* its VMM was lost for a while, and with it what it said */
+		migration_lost(l->sw->migration, switcher_now_ms(l->sw));
+		switch_stop(l->sw->sw, "its VMM was lost", switcher_now_ms(l->sw));
+	} else {
+		l->sw = switcher_new(l);
+	}
+	if (!l->sw)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory for its switch", l->id);
+	begin(l->sw, in, incoming);
 	return 0;
 }
 

@@ -21,8 +21,8 @@ struct lease;
 struct switcher;
 
 /*
- * @l, attached, goes by its switch from now on. @in: the VMM has the VF; @incoming: the guest is yet to come by migration.
- * Nothing to do where it has one already, or has no emulated leg.
+ * @l, attached, goes by its switch from now on; also once more, where its VMM was lost and is there again. @in: the VMM has the VF;
+ * @incoming: the guest is yet to come by migration. Nothing to do where it has no emulated leg.
  */
 int switcher_start(struct lease *l, bool in, bool incoming, struct err *err);
 /* The lease ends, its guest has ended, or gangwayd stops; no action is under way (l->busy). NULL is fine. */
