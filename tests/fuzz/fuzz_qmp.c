@@ -5,6 +5,7 @@
  * given up, the rest goes into the next one. Every operation must call back exactly once.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,9 +13,10 @@
 
 #include "../../vmm/qmp_internal.h"
 #include "../../vmm/vmm_internal.h"
+#include "vmm_standby.h"
 
 #define CONNECTIONS 3
-#define NR_OPS 4
+#define NR_OPS 13
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +38,55 @@ static void on_info(void *ctx, int r, const struct vmm_info *info, const struct 
 	on_done(ctx, r, err);
 }
 
+static void on_standby(void *ctx, int r, const struct vmm_standby *standby, const struct err *err)
+{
+	if ((r == 1) != (standby != NULL) || r > 1 || (standby && vmm_id_check(standby->id, NULL) < 0))
+		abort();
+	on_done(ctx, r, err);
+}
+
+static void on_migrate_info(void *ctx, int r, const struct vmm_migrate_info *info, const struct err *err)
+{
+	if ((r == 0) != (info != NULL) || (info && (info->migration.status >= VMM_MIG_NUM_STATUSES || !info->migration.word[0])))
+		abort();
+	on_done(ctx, r, err);
+}
+
+static void on_capabilities(void *ctx, int r, unsigned known, unsigned on, const struct err *err)
+{
+	if (on & ~known)
+		abort();
+	on_done(ctx, r, err);
+}
+
+static void start_more(struct vmm *vmm)
+{
+	static const struct vmm_migrate migrate = {
+		.uri = "tcp:h:1", .bandwidth = 1, .downtime_ms = 1, .background_snapshot = true
+	};
+	static const struct vmm_plug plug = { .id = "vf1", .bus = "rp1", .host_bdf = "0000:3b:02.2", .failover_pair_id = "n2" };
+	static struct vmm_standby_plug standby = {
+		.id = "n2", .netdev_id = "h2", .bus = "rp2", .mac = "52:54:00:00:00:01", .fd = -1
+	};
+
+	if (standby.fd < 0)
+		standby.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	started += vmm_plug_standby(vmm, &standby, on_done, NULL, NULL) == 0;
+	started += vmm_unplug_standby(vmm, "n3", "h3", 1000, on_done, NULL, NULL) == 0;
+	started += vmm_find_standby(vmm, "52:54:00:00:00:02", on_standby, NULL, NULL) == 0;
+	started += vmm_migrate_start(vmm, &migrate, on_done, NULL, NULL) == 0;
+	started += vmm_query_migrate(vmm, on_migrate_info, NULL, NULL) == 0;
+	started += vmm_get_capabilities(vmm, on_capabilities, NULL, NULL) == 0;
+	started += vmm_migrate_cancel(vmm, on_done, NULL, NULL) == 0;
+	started += vmm_announce(vmm, "n2", on_done, NULL, NULL) == 0;
+	started += vmm_plug(vmm, &plug, on_done, NULL, NULL) == 0;
+}
+
+static bool may_plug(const struct vmm *vmm)
+{
+	return vmm_may_plug(vmm, NULL) != -ESTALE;
+}
+
 static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why)
 {
 	static const struct vmm_plug plug = { .id = "vf0", .bus = "rp1", .host_bdf = "0000:3b:02.1" };
@@ -48,7 +99,8 @@ static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const str
 	started += vmm_unplug(vmm, "n1", 1000, on_done, NULL, NULL) == 0;
 	started += vmm_has_device(vmm, "n1", on_done, NULL, NULL) == 0;
 	started += vmm_plug(vmm, &plug, on_done, NULL, NULL) == 0;
-	if (started != NR_OPS)
+	start_more(vmm);
+	if (started != (may_plug(vmm) ? NR_OPS : NR_OPS - 3)) /* a guest that has left takes no devices */
 		abort();
 }
 
@@ -60,7 +112,33 @@ static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_
 		abort();
 }
 
-static const struct vmm_ops ops = { .on_state = on_state, .on_event = on_event };
+static void on_migration(void *ctx, struct vmm *vmm, const struct vmm_migration *m)
+{
+	struct vmm_migration now;
+
+	(void)ctx;
+	vmm_get_migration(vmm, &now);
+	if (m->status != now.status || m->role != now.role || !m->word[0])
+		abort();
+}
+
+static void on_id(void *ctx, struct vmm *vmm, const char *id)
+{
+	(void)ctx;
+	(void)vmm;
+	if (vmm_id_check(id, NULL) < 0)
+		abort();
+}
+
+static const struct vmm_ops ops = {
+	.on_state = on_state,
+	.on_event = on_event,
+	.on_migration = on_migration,
+	.on_device_deleted = on_id,
+	.on_unplug_refused = on_id,
+	.on_unplug_primary = on_id,
+	.on_failover_negotiated = on_id,
+};
 
 /* One connection: feeds up to its end. Returns the bytes used. */
 static size_t connection(struct vmm *vmm, const char *bytes, size_t size)
