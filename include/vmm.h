@@ -43,8 +43,8 @@ struct vmm_ops {
 	void (*on_unplug_primary)(void *ctx, struct vmm *vmm, const char *id);
 	/* The guest's driver has taken failover for standby @id: a hidden VF is plugged now, or an earlier one again, vmm_standby.h. */
 	void (*on_failover_negotiated)(void *ctx, struct vmm *vmm, const char *id);
-	void (*on_reset)(void *ctx, struct vmm *vmm,
-			 bool by_guest); /* the guest reboots; what was pending of an unplug is done */
+	/* The guest reboots: what was pending of an unplug is done. */
+	void (*on_reset)(void *ctx, struct vmm *vmm, bool by_guest);
 	/* Any QMP event, the above included, as it came. @data: an object, borrowed, not checked. */
 	void (*on_event)(void *ctx, struct vmm *vmm, const char *event, struct json_t *data);
 };
@@ -62,7 +62,10 @@ struct vmm *vmm_free(struct vmm *vmm);
 
 enum vmm_state vmm_get_state(const struct vmm *vmm);
 const struct err *vmm_why(const struct vmm *vmm); /* why not VMM_UP */
-/* "running", "paused", "inmigrate", ...: query-status at connect and after a migration, STOP and RESUME; "" while not known. */
+/*
+ * "running", "paused", "inmigrate", ...: query-status at connect and after a migration, STOP and RESUME; "" while not known. Of a guest
+ * that has left, "postmigrate" or (QEMU 7.2, which says it is completed before) "finish-migrate".
+ */
 const char *vmm_run_state(const struct vmm *vmm);
 /*
  * Credentials of the VMM's end (SO_PEERCRED); pid 0 while not connected. They are of the process that called listen(2): where a

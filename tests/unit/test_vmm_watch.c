@@ -397,6 +397,10 @@ Test(vmm_watch, every_status_has_its_word)
 	cr_assert_str_eq(vmm_mig_status_to_string(VMM_MIG_NUM_STATUSES), "?");
 	cr_assert(vmm_mig_is_under_way(VMM_MIG_UNKNOWN) && vmm_mig_is_under_way(VMM_MIG_CANCELLING));
 	cr_assert_not(vmm_mig_is_under_way(VMM_MIG_NONE) || vmm_mig_is_under_way(VMM_MIG_CANCELLED));
+}
+
+Test(vmm_watch, every_role_has_its_word)
+{
 	cr_assert_str_eq(vmm_mig_role_to_string(VMM_MIG_NO_ROLE), "none");
 	cr_assert_str_eq(vmm_mig_role_to_string(VMM_MIG_SOURCE), "source");
 	cr_assert_str_eq(vmm_mig_role_to_string(VMM_MIG_DESTINATION), "destination");
