@@ -126,7 +126,9 @@ static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_
 	switcher_guest_event(g->daemon, g->name, event, data);
 }
 
-static const struct vmm_ops guest_vmm_ops = { .on_state = on_state, .on_device_deleted = on_device_deleted, .on_event = on_event };
+static const struct vmm_ops guest_vmm_ops = { .on_state = on_state,
+					      .on_device_deleted = on_device_deleted,
+					      .on_event = on_event };
 
 int guest_qmp_check(const char *name, const char *qmp, struct err *err)
 {

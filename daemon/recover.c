@@ -122,8 +122,7 @@ static void guest_has_no_vf(struct lease *l)
 	else if (l->emul && l->state == LEASE_ATTACHED) {
 		lease_confirm(l, "the guest is on its emulated leg");
 		start_switcher(l, false);
-	}
-	else
+	} else
 		end_lease(l, "the guest does not have the VF");
 }
 

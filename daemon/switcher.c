@@ -62,9 +62,9 @@ static void on_moved(void *ctx, enum switch_state from, enum switch_state to, co
 	struct lease *l = s->lease;
 
 	log_info("lease %s: switch: %s -> %s (%s)", l->id, switch_state_to_string(from), switch_state_to_string(to), why);
-	ctl_event(l->daemon->ctl, "switch", l->id,
-		  json_pack("{s:s, s:s, s:s}", "from", switch_state_to_string(from), "to", switch_state_to_string(to), "why",
-			    why));
+	ctl_event(
+		l->daemon->ctl, "switch", l->id,
+		json_pack("{s:s, s:s, s:s}", "from", switch_state_to_string(from), "to", switch_state_to_string(to), "why", why));
 	if (to == SWITCH_EMULATED || to == SWITCH_PASSTHROUGH)
 		err_clear(&l->error);
 }
@@ -203,8 +203,7 @@ static struct switcher *switcher_new(struct lease *l)
 	s->config.unplug_unsafe = l->via == VIA_VFIO_USER && !version.unplug_vfio_user;
 	s->sw = switch_new(l->id, &s->config, &ops, s);
 	s->migration = s->sw ? migration_new(s->sw, l->device_id, l->standby_id, &migration_ops, s) : NULL;
-	if (!s->migration ||
-	    sd_event_add_time(l->daemon->event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer, s) < 0 ||
+	if (!s->migration || sd_event_add_time(l->daemon->event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer, s) < 0 ||
 	    sd_event_source_set_enabled(s->timer, SD_EVENT_OFF) < 0)
 		return switcher_free(s);
 	return s;
@@ -257,8 +256,8 @@ static const struct {
 	const char *name;
 	enum switch_event event;
 } guest_events[] = {
-	{ "RESUME", SWITCH_EV_RUNNING },   { "WAKEUP", SWITCH_EV_RUNNING }, { "STOP", SWITCH_EV_STOPPED },
-	{ "SUSPEND", SWITCH_EV_STOPPED },  { "RESET", SWITCH_EV_RESET },    { "FAILOVER_NEGOTIATED", SWITCH_EV_NEGOTIATED },
+	{ "RESUME", SWITCH_EV_RUNNING },  { "WAKEUP", SWITCH_EV_RUNNING }, { "STOP", SWITCH_EV_STOPPED },
+	{ "SUSPEND", SWITCH_EV_STOPPED }, { "RESET", SWITCH_EV_RESET },	   { "FAILOVER_NEGOTIATED", SWITCH_EV_NEGOTIATED },
 };
 
 static void tell(struct switcher *s, const char *event, const json_t *data)
@@ -372,7 +371,8 @@ static struct lease *find(struct daemon *d, const char *guest, const char *nic, 
 	if (guest_get(d, guest, &g, err) < 0)
 		return NULL;
 	if (!l) {
-		err_set(err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "", nic ? nic : "");
+		err_set(err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
+			nic ? nic : "");
 		err_hint(err, "`gangway status` shows who has one");
 		return NULL;
 	}

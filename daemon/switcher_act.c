@@ -66,7 +66,9 @@ static int revoke_dma(struct job *j)
 	if (j->vdev)
 		return vdev_quiesce(j->vdev, &j->err);
 	r = sriov_clear_master(j->sys, j->bdf, &was_on);
-	return r < 0 ? err_set(&j->err, r, "vf.not-revoked", "VF %s: its bus mastering cannot be switched off: %s", j->bdf, strerror(-r)) : 0;
+	return r < 0 ? err_set(&j->err, r, "vf.not-revoked", "VF %s: its bus mastering cannot be switched off: %s", j->bdf,
+			       strerror(-r))
+		     : 0;
 }
 
 static int job_run(void *arg)
