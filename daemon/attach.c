@@ -106,7 +106,7 @@ static void interrupted(struct op *op)
 static void detach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
 {
 	struct lease *l = op->lease;
-	bool kept = false;
+	bool kept = false, in = !op->had_switcher || op->had_vf;
 	struct err why;
 
 	if (r == 0 && l->again.wanted) {
@@ -120,20 +120,21 @@ static void detach_finished(struct op *op, int r, const struct err *err, const s
 		op_answer(op);
 		op_free(op);
 		lease_free(l);
+		switcher_vf_free(d);
 		again_hint(d); /* its VF or its MAC may be what another one waits for */
 		return;
 	}
 	op_answer_error(op, err);
-	if (stuck && !strcmp(stuck->name, "plug") && l->leg == LEG_PASSTHROUGH) {
+	if (stuck && !strcmp(stuck->name, "plug") && (l->leg == LEG_PASSTHROUGH || op->had_switcher)) {
 		/* nothing was taken away yet: the guest goes on with its VF */
-		lease_set_state(l, LEASE_ATTACHED, "the guest has kept the VF");
-		kept = true;
+		lease_set_state(l, LEASE_ATTACHED, in ? "the guest has kept the VF" : "the guest was not reached");
+		kept = op->had_switcher;
 	} else {
 		l->error = *err;
 		lease_set_state(l, LEASE_FAILED, stuck ? stuck->name : "detach");
 	}
 	op_free(op);
-	if (kept && switcher_start(l, true, false, &why) < 0)
+	if (kept && switcher_start(l, in, false, &why) < 0)
 		log_warn("%s", why.msg);
 }
 
@@ -359,6 +360,8 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 	op->detach = true;
 	op->wait_ms = wait_ms;
 	snprintf(op->why, sizeof(op->why), "%s", why);
+	op->had_switcher = l->sw != NULL;
+	op->had_vf = switcher_has_vf(l);
 	switcher_end(l, why);
 	lease_set_state(l, LEASE_DETACHING, why);
 	steps_undo(op->steps);

@@ -38,6 +38,8 @@ void attach_unbusy(struct lease *l);
 
 /* What guests report. */
 void attach_guest_up(struct daemon *d, const char *guest);
+/* Ask its VMM what it has of @l: switcher_found() hears of it. */
+void attach_look_again(struct lease *l);
 /* Its VMM is in another state now, or has ended: whoever waits to know whether it runs looks again. */
 void attach_vmm_changed(struct daemon *d, const char *guest);
 void attach_guest_gone(struct daemon *d, const char *guest);

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "op.h"
 #include "shared.h"
+#include "switcher.h"
 #include "sys.h"
 #include "vdev.h"
 
@@ -52,6 +53,7 @@ static void on_status(void *ctx, const struct devproc_status *s)
 			    (json_int_t)s->dma_rate));
 	if (l->reason == REASON_GUEST_NO_DRIVER && s->bus_master)
 		lease_set_leg(l, l->leg, REASON_NONE);
+	switcher_driver_changed(l);
 	if (l->op)
 		op_check_driven(l->op);
 	else if (l->state == LEASE_PREPARED && s->bus_master) {
@@ -86,6 +88,7 @@ static void on_gone(void *ctx, const char *why)
 	err_hint(&l->error, "traffic goes on; a reset or reboot of the guest loses the VF. Shut the guest down to end the lease");
 	log_err("%s", l->error.msg);
 	lease_set_leg(l, l->leg, REASON_DEVICE_PROCESS_LOST);
+	switcher_cause(l, REASON_DEVICE_PROCESS_LOST, true);
 	if (l->op)
 		op_guest_lost(l->op, "its gangway-device process ended");
 }

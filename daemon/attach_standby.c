@@ -118,7 +118,7 @@ int step_unplug_standby(void *ctx, struct err *err)
 	close_tap(op);
 	if (!g || guest_is_gone(g) || vmm_get_state(g->vmm) != VMM_UP || l->left)
 		return 0; /* its NIC goes with it */
-	r = vmm_unplug_standby(g->vmm, l->standby_id, l->netdev_id,
-			       op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms, on_done, op, err);
+	r = vmm_unplug_standby(g->vmm, l->standby_id, l->netdev_id, op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms,
+			       on_done, op, err);
 	return r < 0 ? r : STEP_PENDING;
 }

@@ -160,10 +160,8 @@ const struct ctl_method call_table[] = {
 	{ "guest.add", false, call_guest_add },	 { "guest.list", true, call_guest_list },
 	{ "guest.show", true, call_guest_show }, { "guest.remove", false, call_guest_remove },
 	{ "attach", false, call_attach },	 { "detach", false, call_detach },
-	{ "switch", false, call_switch },
-	{ "migrate", false, call_migrate },
-	{ "migrate.cancel", false, call_migrate_cancel },
-	{ "vf.dma", false, call_vf_dma },	 { "status", true, call_status },
-	{ "monitor", true, call_monitor },
+	{ "switch", false, call_switch },	 { "migrate", false, call_migrate },
+	{ "vf.dma", false, call_vf_dma },	 { "migrate.cancel", false, call_migrate_cancel },
+	{ "status", true, call_status },	 { "monitor", true, call_monitor },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

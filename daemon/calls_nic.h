@@ -34,8 +34,10 @@ struct nic_job {
 	json_t *record; /* of the lease that has the VF, with the new fields among those to be put back */
 	json_t *record_after; /* the same with the new policy as the lease's own */
 	struct lease *lease; /* it, marked busy: so it stays */
+	struct sys_vf old, new; /* its policy, for its emulated leg */
 	struct hold hold; /* of the PF, or the VF without a lease: keeps the others away */
 	bool holds;
+	bool touched; /* something of the policy may have been written */
 	bool applied; /* the VF has the policy wanted */
 	bool counts; /* d->nr_numvfs was raised for it */
 };

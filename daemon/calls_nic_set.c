@@ -144,11 +144,51 @@ void call_pf_set(struct daemon *d, struct ctl_req *req, const json_t *params)
 
 /* --- vf.set --- */
 
+/* The emulated leg has the policy, too, and its record says so. NULL: the lease has none. */
+static struct emul_leg *leg_of(const struct nic_job *j)
+{
+	return j->lease ? j->lease->emul : NULL;
+}
+
+static int record_after(struct nic_job *j)
+{
+	json_t *emul = json_object_get(j->record_after, "emul");
+
+	if (!j->record_after)
+		return 0;
+	if (emul && json_object_set_new(emul, "leg", emul_leg_to_json(leg_of(j))) < 0)
+		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+	return db_put_lease(j->d->db, j->lease->id, j->record_after, &j->err);
+}
+
+/* First where it may be refused for good: what cannot be changed while the guest has it. */
+static int apply(struct nic_job *j, unsigned vf_index)
+{
+	struct emul_leg *leg = leg_of(j);
+	int r = leg ? emul_leg_apply(leg, &j->new, &j->err) : 0;
+
+	j->touched = strcmp(j->err.code, "emul.vlan-fixed") != 0;
+	if (r == 0)
+		r = policy_apply(j->d->sys, j->pfs, vf_index, &j->policy, &j->err);
+	return r < 0 ? r : record_after(j);
+}
+
+static void put_back(struct nic_job *j, const struct sriov_vf *vf)
+{
+	struct emul_leg *leg = leg_of(j);
+	struct err undo = { 0 };
+	int r = policy_restore(j->d->sys, j->pfs, vf->index, &vf->policy, j->policy.fields, &undo);
+
+	if (leg && emul_leg_apply(leg, &j->old, r < 0 ? NULL : &undo) < 0)
+		r = -EIO;
+	if (r < 0)
+		err_prefix(&j->err, "(and what it was before is not all back: %.200s)", undo.msg);
+}
+
 /* All of it or nothing. */
 static int set_policy(struct nic_job *j)
 {
 	struct sriov_vf *vf = j->vfs->vf;
-	struct err undo = { 0 };
 	char bdf[BDF_LEN];
 	int r;
 
@@ -162,14 +202,12 @@ static int set_policy(struct nic_job *j)
 		r = db_put_lease(j->d->db, j->lease->id, j->record, &j->err);
 	if (r < 0)
 		return r;
-	r = policy_apply(j->d->sys, j->pfs, vf->index, &j->policy, &j->err);
-	if (r == 0 && j->record_after)
-		r = db_put_lease(j->d->db, j->lease->id, j->record_after, &j->err);
+	r = apply(j, vf->index);
 	j->applied = r == 0;
 	if (r == 0)
 		return sriov_vf_get(j->d->sys, bdf, vf, j->pfs, &j->err);
-	if (policy_restore(j->d->sys, j->pfs, vf->index, &vf->policy, j->policy.fields, &undo) < 0)
-		err_prefix(&j->err, "(and what it was before is not all back: %.200s)", undo.msg);
+	if (j->touched)
+		put_back(j, vf);
 	return r;
 }
 
@@ -198,6 +236,24 @@ static int vf_busy(struct nic_job *j, const struct lease *l)
 	return -EBUSY;
 }
 
+/*
+ * The guest knows its NIC by its MAC, on both legs. And as long as the emulated leg carries, the VF must not have it: so the same one once more
+ * is no wish to write it.
+ */
+static int check_fixed(struct nic_job *j, const struct lease *l)
+{
+	if (!(j->policy.fields & SYS_VF_MAC))
+		return 0;
+	if (memcmp(j->policy.mac, l->want.mac, SYS_MAC_LEN)) {
+		err_set(&j->err, -EOPNOTSUPP, "emul.mac-fixed", "lease %s: the MAC of a NIC with a standby cannot be changed",
+			l->id);
+		err_hint(&j->err, "gangway detach %s %s, then attach it with the new --mac", l->guest, l->nic);
+		return -EOPNOTSUPP;
+	}
+	j->policy.fields &= ~(unsigned)SYS_VF_MAC;
+	return 0;
+}
+
 /* Nobody attaches, detaches or sets it again until the job has ended. */
 static int claim_vf(struct nic_job *j)
 {
@@ -210,12 +266,16 @@ static int claim_vf(struct nic_job *j)
 		hold_bdf(j, bdf);
 		return 0;
 	}
+	if (l->emul && check_fixed(j, l) < 0)
+		return -EOPNOTSUPP;
 	/* in memory as on disk, and whatever comes of it: what was not changed after all is put back to what it is */
 	l->undo.touched |= j->policy.fields;
 	j->record = lease_to_record(l, &l->undo);
 	after = *l;
 	policy_merge(&after.want, &j->policy);
 	j->record_after = lease_to_record(&after, &l->undo);
+	j->old = l->want;
+	j->new = after.want;
 	if (!j->record || !j->record_after)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
 	l->busy = "its policy is being changed";

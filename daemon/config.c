@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cause.h"
 #include "ctl_proto.h"
 #include "err.h"
 #include "gangway_limits.h"
@@ -19,6 +20,7 @@ struct key {
 	int (*set)(struct config *c, size_t offset, size_t size, const char *value);
 	size_t offset, size;
 	const char *wants;
+	const char *section;
 };
 
 static int set_path(struct config *c, size_t offset, size_t size, const char *value)
@@ -54,6 +56,24 @@ static int set_ms(struct config *c, size_t offset, size_t size, const char *valu
 {
 	(void)size;
 	return set_number(c, offset, value, 100, 600000);
+}
+
+static int set_pause(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 600000);
+}
+
+static int set_rate(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 1, CAUSE_RATE_MAX);
+}
+
+static int set_rate_window(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 1, 3600);
 }
 
 /* The whole range is above what a distribution gives to anybody, 16-bit numbers and nobody included, and ends below (uid_t)-1. */
@@ -112,7 +132,12 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 
 #define KEY(field, fn, text)                                                                                                     \
 	{                                                                                                                        \
-#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text                            \
+#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "daemon"                  \
+	}
+
+#define SWITCH_KEY(field, fn, text)                                                                                              \
+	{                                                                                                                        \
+#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "switch"                  \
 	}
 
 static const struct key keys[] = {
@@ -120,15 +145,20 @@ static const struct key keys[] = {
 	KEY(state, set_path, "an absolute path"),
 	KEY(runtime_dir, set_path, "an absolute path"),
 	KEY(group, set_name, "the name of a group"),
-	{ "read_only", set_read_only, 0, 0, "\"all\" or \"group\"" },
+	{ "read_only", set_read_only, 0, 0, "\"all\" or \"group\"", "daemon" },
 	KEY(log_level, set_log_level, "error, warning, info or debug"),
 	KEY(device_program, set_path, "an absolute path"),
 	KEY(device_uid_first, set_uid_first, "a user number, 65536 to 4294966271"),
 	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
 	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
-	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"" },
+	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"", "daemon" },
 	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
 	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
+	SWITCH_KEY(return_delay_ms, set_pause, "milliseconds, 0 to 600000"),
+	SWITCH_KEY(rate_limit, set_rate, "a number, 1 to 32"),
+	SWITCH_KEY(rate_window, set_rate_window, "seconds, 1 to 3600"),
+	SWITCH_KEY(unplug_deadline_ms, set_ms, "milliseconds, 100 to 600000"),
+	SWITCH_KEY(settle_ms, set_pause, "milliseconds, 0 to 600000"),
 };
 
 void config_defaults(struct config *c)
@@ -145,6 +175,11 @@ void config_defaults(struct config *c)
 		.guest_timeout_ms = 10000,
 		.fault_limit = 1000,
 		.fault_window = 10,
+		.return_delay_ms = 3000,
+		.rate_limit = 6,
+		.rate_window = 60,
+		.unplug_deadline_ms = 30000,
+		.settle_ms = 2500,
 	};
 }
 
@@ -152,11 +187,14 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 {
 	int r;
 
-	if (strcmp(section, "daemon"))
-		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there is only [daemon]", section);
+	if (strcmp(section, "daemon") && strcmp(section, "switch"))
+		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there are only [daemon] and [switch]", section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;
+		if (strcmp(keys[i].section, section))
+			return err_set(err, -EINVAL, "config.unknown-key", "\"%s\" is a key of section [%s]", key,
+				       keys[i].section);
 		r = keys[i].set(c, keys[i].offset, keys[i].size, value);
 		return r < 0 ? err_set(err, r, "config.bad-value", "%s = %s: it takes %s", key, value, keys[i].wants) : 0;
 	}

@@ -24,6 +24,11 @@ struct config {
 	bool share_memory; /* VFs of several guests may reach the same memory */
 	unsigned fault_limit; /* faults of a VF within fault_window, past which it is quarantined; 0: never */
 	unsigned fault_window; /* seconds */
+	/* [switch] */
+	unsigned return_delay_ms; /* what kept a lease off its VF has to stay away for so long */
+	unsigned rate_limit, rate_window; /* so many ways back, within so many seconds */
+	unsigned unplug_deadline_ms; /* a guest that keeps its VF longer loses its DMA */
+	unsigned settle_ms; /* after the guest's driver has started the VF, until it has a link */
 };
 
 void config_defaults(struct config *config);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host_events.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "again.h"
@@ -8,24 +9,57 @@
 #include "daemon.h"
 #include "lease.h"
 #include "sriov_watch.h"
+#include "switcher.h"
+#include "sys.h"
+
+/* Is @port a NIC of the host that has a link? */
+static bool has_link(struct sys *sys, const char *port)
+{
+	char path[96], text[8];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/device", port);
+	if (!sys_exists(sys, path))
+		return false;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", port);
+	return sys_read_str(sys, path, text, sizeof(text)) == 0 && text[0] == '1';
+}
+
+/* A macvtap hangs on the PF; a bridge may have another way out. */
+static bool standby_needs_pf(const struct lease *l)
+{
+	struct sys *sys = l->daemon->sys;
+	char path[64], **names;
+	bool other = false;
+
+	if (l->standby.kind != EMUL_BRIDGE)
+		return true;
+	snprintf(path, sizeof(path), "/sys/class/net/%s", l->standby.bridge);
+	if (sys->ops->list(sys, path, &names) < 0)
+		return true;
+	for (char **n = names; *n; n++)
+		other = other || (!strncmp(*n, "lower_", 6) && strcmp(*n + 6, l->pf_name) != 0 && has_link(sys, *n + 6));
+	sys_list_free(names);
+	return !other;
+}
 
 /* Of a PF: its interface has, or has not, a link now, or is called something else. */
 static void link_changed(struct daemon *d, const struct sriov_change *c)
 {
-	struct lease *l;
+	struct lease *l, *next;
 
-	TAILQ_FOREACH(l, &d->leases, link)
-	{
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
 		if (!c->bdf[0] || strcmp(l->pf_bdf, c->bdf))
 			continue;
 		lease_follow_pf(l);
 		/* in switchdev mode the representors of VFs sit on the PF, too */
-		if (!c->has_state || l->leg != LEG_PASSTHROUGH || strcmp(l->pf_name, c->ifname))
+		if (!c->has_state || strcmp(l->pf_name, c->ifname))
 			continue;
-		if (!(c->up && c->carrier) && l->reason == REASON_NONE)
-			lease_set_leg(l, l->leg, REASON_PF_DOWN);
-		else if (c->up && c->carrier && l->reason == REASON_PF_DOWN)
-			lease_set_leg(l, l->leg, REASON_NONE);
+		l->pf_down = !(c->up && c->carrier);
+		lease_set_leg(l, l->leg, l->reason == REASON_PF_DOWN ? REASON_NONE : l->reason);
+		/* where the standby is no better off, it stays */
+		if (!l->pf_down || !standby_needs_pf(l))
+			switcher_cause(l, REASON_PF_DOWN, l->pf_down);
 	}
 }
 

@@ -189,6 +189,8 @@ void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason
 	/* whatever else has ended, a VF in quarantine does not carry */
 	if (l->faults.quarantined && leg == LEG_PASSTHROUGH && reason == REASON_NONE)
 		reason = REASON_VF_FAULT;
+	if (l->pf_down && leg == LEG_PASSTHROUGH && reason == REASON_NONE)
+		reason = REASON_PF_DOWN;
 	if (l->leg == leg && l->reason == reason)
 		return;
 	l->leg = leg;

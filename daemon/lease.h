@@ -67,6 +67,7 @@ struct lease {
 	char pf_key[PF_KEY_MAX]; /* identity: survives a reboot, with vf_index */
 	unsigned vf_index;
 	char pf_bdf[BDF_LEN]; /* "": not known, of a record whose VF is not there */
+	bool pf_down; /* it has no link */
 	char pf_name[IF_NAMESIZE > BDF_LEN ? IF_NAMESIZE : BDF_LEN]; /* what its interface is called now */
 	char vf_bdf[BDF_LEN];
 	int group_id;

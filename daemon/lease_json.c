@@ -45,13 +45,14 @@ json_t *lease_to_json(const struct lease *l)
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
 	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o}", "id",
-		l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed", l->confirmed,
-		"why", l->why, "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason), "since",
-		(json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf", l->vf_bdf[0] ? l->vf_bdf : NULL,
-		"via", lease_via_to_string(l->via), "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby",
-		standby_to_json(l), "switch", switcher_to_json(l), "socket", l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
-		err_to_json(&l->error), "faults", faults_to_json(l));
+		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o}",
+		"id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed",
+		l->confirmed, "why", l->why, "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason),
+		"since", (json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf",
+		l->vf_bdf[0] ? l->vf_bdf : NULL, "via", lease_via_to_string(l->via), "prepared", l->prepared, "policy",
+		policy_to_json(&l->want), "standby", standby_to_json(l), "switch", switcher_to_json(l), "socket",
+		l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error", err_to_json(&l->error),
+		"faults", faults_to_json(l));
 }
 
 static json_t *base_to_record(const struct lease *l, const struct lease_undo *undo)
@@ -118,7 +119,6 @@ json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
 	return j;
 }
 
-
 struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
 	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
@@ -137,9 +137,9 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
 			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
 			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "quarantined",
-			   &r->quarantined, "again", &r->again, "emul", &r->emul, "undo", "valid", &r->valid, "driver", &r->driver, "override",
-			   &r->override, "policy", &r->policy, "touched", &r->touched, "group_id", &r->undo_group, "group_uid",
-			   &r->undo_uid, "group_gid", &r->undo_gid) < 0)
+			   &r->quarantined, "again", &r->again, "emul", &r->emul, "undo", "valid", &r->valid, "driver",
+			   &r->driver, "override", &r->override, "policy", &r->policy, "touched", &r->touched, "group_id",
+			   &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
 	if (r->version != RECORD_VERSION)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",

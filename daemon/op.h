@@ -18,6 +18,7 @@ struct op {
 	struct ctl_req *req; /* NULL: nobody waits for the answer */
 	bool detach, dry_run;
 	char why[128]; /* detach: what for */
+	bool had_switcher, had_vf; /* detach: the lease had one, and the guest the VF */
 	unsigned wait_ms; /* for the guest: driver start, or unplug */
 	enum lease_via via_asked;
 

@@ -171,7 +171,8 @@ static int settle_via(struct op *op, struct err *err)
 int preflight_guest(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	unsigned vf = l->standby.kind == EMUL_NONE ? 0 : 1; /* the first port is the standby's: so at source and destination alike */
+	unsigned vf =
+		l->standby.kind == EMUL_NONE ? 0 : 1; /* the first port is the standby's: so at source and destination alike */
 	int r;
 
 	r = settle_via(op, err);
@@ -179,8 +180,8 @@ int preflight_guest(struct op *op, struct err *err)
 		return r;
 	if (!op->info.free_ports[vf][0]) {
 		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: %s", l->guest,
-			vf && op->info.free_ports[0][0] ? "its VF and the standby need a pcie-root-port each, one is free" :
-							  "no pcie-root-port is free");
+			vf && op->info.free_ports[0][0] ? "its VF and the standby need a pcie-root-port each, one is free"
+							: "no pcie-root-port is free");
 		err_hint(err, "start it with one more: -device pcie-root-port,id=rpN,chassis=N%s",
 			 vf ? ", or --standby none" : "");
 		return -ENOSPC;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A VF that faults without end is quarantined: its bus mastering is off, so it neither reads nor writes memory, and its lease stays as it is.
- * `detach` ends that, as it ends everything else of a lease; the VF is reset on its way back.
+ * A VF that faults without end is quarantined: its bus mastering is off, so it neither reads nor writes memory. Its lease goes to the emulated
+ * leg, or stays as it is where it has none. `detach` ends that, as it ends everything else of a lease; the VF is reset on its way back.
  *
  * vfio-user: its gangway-device withholds the bit, whatever the guest writes. vfio-pci: the bit is cleared in the VF's configuration space,
  * and the guest's VMM can set it again; that is seen at the next fault. Also where the VMM of a vfio-user lease writes past gangway-device.
@@ -20,6 +20,7 @@
 #include "faults.h"
 #include "lease.h"
 #include "log.h"
+#include "switcher.h"
 #include "sys.h"
 #include "work.h"
 
@@ -51,6 +52,7 @@ static void set_quarantined(struct lease *l)
 		 l->nic);
 	log_err("%s", l->error.msg);
 	lease_set_leg(l, l->leg, REASON_VF_FAULT);
+	switcher_cause(l, REASON_VF_FAULT, true);
 }
 
 /* Tried again each second: said once. */
@@ -91,11 +93,14 @@ static void job_done(int r, void *arg)
 		log_warn("lease %s: VF %s: the VMM has switched bus mastering on in quarantine; it is off again", l->id,
 			 l->vf_bdf);
 	}
-	if (r == 0)
-		set_quarantined(l);
 	json_decref(j->record);
 	free(j);
-	attach_unbusy(l);
+	if (!l->end_why[0])
+		l->busy = NULL; /* first: its switch has something to do now */
+	if (r == 0)
+		set_quarantined(l);
+	if (l->end_why[0])
+		attach_unbusy(l);
 }
 
 static int submit(struct lease *l)

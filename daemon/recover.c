@@ -77,19 +77,32 @@ void attach_guest_gone(struct daemon *d, const char *guest)
 struct question {
 	struct daemon *d;
 	char guest[LIMIT_NAME + 1], nic[LIMIT_NAME + 1];
+	bool has_vf, has_standby; /* what is answered */
 };
 
-static void start_switcher(struct lease *l, bool in)
+static void start_switcher(struct lease *l, const struct question *q)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 	bool incoming = g && !strcmp(vmm_run_state(g->vmm), "inmigrate");
 	struct err err;
 
-	if (switcher_start(l, in, incoming, &err) < 0)
+	if (l->sw) {
+		switcher_found(l, q->has_vf);
+		return;
+	}
+	if (l->emul && !q->has_standby) {
+		err_set(&l->error, -ENODEV, "lease.standby-gone", "lease %s: its standby NIC %s is not in the guest any more",
+			l->id, l->standby_id);
+		err_hint(&l->error, "gangway detach %s %s, then attach it again: until then it cannot leave its VF", l->guest,
+			 l->nic);
+		log_warn("%s", l->error.msg);
+		return;
+	}
+	if (switcher_start(l, q->has_vf, incoming, &err) < 0)
 		log_warn("%s, ignoring", err.msg);
 }
 
-static void guest_has_vf(struct lease *l)
+static void guest_has_vf(struct lease *l, const struct question *q)
 {
 	const char *why = l->prepared ? "the guest started with the VF" : "the guest has the VF";
 
@@ -98,10 +111,11 @@ static void guest_has_vf(struct lease *l)
 	case LEASE_ATTACHING:
 		lease_set_state(l, LEASE_ATTACHED, why);
 		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+		start_switcher(l, q);
 		break;
 	case LEASE_ATTACHED:
 		lease_confirm(l, why);
-		start_switcher(l, true);
+		start_switcher(l, q);
 		break;
 	case LEASE_FAILED:
 		end_lease(l, "tried again");
@@ -113,34 +127,72 @@ static void guest_has_vf(struct lease *l)
 	}
 }
 
-static void guest_has_no_vf(struct lease *l)
+static void guest_has_no_vf(struct lease *l, const struct question *q)
 {
 	if (l->state == LEASE_PREPARED)
 		lease_confirm(l, READY);
 	else if (l->prepared && l->state == LEASE_ATTACHED)
 		back_to_prepared(l, "the guest does not have the VF");
-	else if (l->emul && l->state == LEASE_ATTACHED) {
+	else if (q->has_standby && l->state == LEASE_ATTACHED) {
 		lease_confirm(l, "the guest is on its emulated leg");
-		start_switcher(l, false);
+		start_switcher(l, q);
+	} else
+		end_lease(l, q->has_standby ? "it was not attached" : "the guest does not have the VF");
+}
+
+/* What @q is about; NULL: it is not to be decided any more, or not known. @q is gone then. */
+static struct lease *asked_about(struct question *q, int r, const struct err *err)
+{
+	struct lease *l = lease_find(q->d, q->guest, q->nic);
+
+	if (l && (l->op || again_is_waiting(l)))
+		l = NULL;
+	if (l && r < 0) {
+		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
+		l = NULL;
 	}
+	if (!l)
+		free(q);
+	return l;
+}
+
+static void decide(struct lease *l, struct question *q)
+{
+	if (q->has_vf)
+		guest_has_vf(l, q);
 	else
-		end_lease(l, "the guest does not have the VF");
+		guest_has_no_vf(l, q);
+	free(q);
+}
+
+static void on_has_standby(void *ctx, int r, const struct err *err)
+{
+	struct question *q = ctx;
+	struct lease *l = asked_about(q, r, err);
+
+	if (!l)
+		return;
+	q->has_standby = r > 0;
+	decide(l, q);
 }
 
 static void on_has_device(void *ctx, int r, const struct err *err)
 {
 	struct question *q = ctx;
-	struct lease *l = lease_find(q->d, q->guest, q->nic);
+	struct lease *l = asked_about(q, r, err);
+	struct guest *g;
+	struct err why;
 
-	free(q);
-	if (!l || l->op || again_is_waiting(l))
+	if (!l)
 		return;
-	if (r < 0)
-		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
-	else if (r > 0)
-		guest_has_vf(l);
-	else
-		guest_has_no_vf(l);
+	q->has_vf = r > 0;
+	g = guest_find(l->daemon, l->guest);
+	if (!l->emul) {
+		decide(l, q);
+	} else if (!g || vmm_has_device(g->vmm, l->standby_id, on_has_standby, q, &why) < 0) {
+		log_warn("lease %s: whether the guest has its standby is not known, ignoring", l->id);
+		free(q);
+	}
 }
 
 static void guest_up_lease(struct guest *g, struct lease *l)
@@ -162,6 +214,14 @@ static void guest_up_lease(struct guest *g, struct lease *l)
 	}
 }
 
+void attach_look_again(struct lease *l)
+{
+	struct guest *g = guest_find(l->daemon, l->guest);
+
+	if (g)
+		guest_up_lease(g, l);
+}
+
 void attach_guest_up(struct daemon *d, const char *guest)
 {
 	struct guest *g = guest_find(d, guest);
@@ -178,7 +238,11 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (strcmp(l->guest, guest) || strcmp(l->device_id, device_id) || again_is_waiting(l))
+		if (strcmp(l->guest, guest) || again_is_waiting(l))
+			continue;
+		if (l->emul && !l->op && l->state == LEASE_FAILED && !strcmp(l->standby_id, device_id))
+			end_lease(l, "the guest let its standby NIC go");
+		if (strcmp(l->device_id, device_id))
 			continue;
 		if (switcher_device_deleted(l))
 			continue;

@@ -3,7 +3,8 @@
  * switcher: carries out what a lease's switch (switch.h) asks for, and tells it what happens: the VMM's events, the guest's driver, time.
  * A lease with an emulated leg has one from the end of its attach, or of its adoption, until it begins to be detached.
  *
- * switcher.c: lifetime, events, time, what is shown. switcher_act.c: the actions.
+ * switcher.c: lifetime and time. switcher_event.c: what happens. switcher_act.c: the actions. switcher_choose.c: the operator's choice.
+ * switcher_show.c: what is shown.
  */
 #ifndef GANGWAY_SWITCHER_H
 #define GANGWAY_SWITCHER_H
@@ -21,12 +22,15 @@ struct lease;
 struct switcher;
 
 /*
- * @l, attached, goes by its switch from now on; also once more, where its VMM was lost and is there again. @in: the VMM has the VF;
- * @incoming: the guest is yet to come by migration. Nothing to do where it has no emulated leg.
+ * @l, attached, goes by its switch from now on. @in: the VMM has the VF; @incoming: the guest is yet to come by migration.
+ * Nothing to do where it has one already, or has no emulated leg.
  */
 int switcher_start(struct lease *l, bool in, bool incoming, struct err *err);
 /* The lease ends, its guest has ended, or gangwayd stops; no action is under way (l->busy). NULL is fine. */
 void switcher_end(struct lease *l, const char *why);
+
+/* Has the guest its VF, as far as is known? False: there is no switcher. */
+bool switcher_has_vf(const struct lease *l);
 
 /* A QMP event of its guest; @data is not trusted. */
 void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data);
@@ -34,6 +38,10 @@ void switcher_guest_event(struct daemon *d, const char *guest, const char *event
 void switcher_snapshot(struct daemon *d, const char *guest);
 /* Its VF has left the VMM. False: the lease has no switcher. */
 bool switcher_device_deleted(struct lease *l);
+/* Its VMM was looked at: has it the VF? What the switch did not know, it hears. */
+void switcher_found(struct lease *l, bool in);
+/* vfio-user: the guest's driver has started the VF, has stopped, or neither. */
+void switcher_driver_changed(struct lease *l);
 /* A VF has become free, somewhere. */
 void switcher_vf_free(struct daemon *d);
 /* Nothing to do where the lease has no switcher. */

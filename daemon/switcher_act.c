@@ -66,7 +66,9 @@ static int revoke_dma(struct job *j)
 	if (j->vdev)
 		return vdev_quiesce(j->vdev, &j->err);
 	r = sriov_clear_master(j->sys, j->bdf, &was_on);
-	return r < 0 ? err_set(&j->err, r, "vf.not-revoked", "VF %s: its bus mastering cannot be switched off: %s", j->bdf, strerror(-r)) : 0;
+	return r < 0 ? err_set(&j->err, r, "vf.not-revoked", "VF %s: its bus mastering cannot be switched off: %s", j->bdf,
+			       strerror(-r))
+		     : 0;
 }
 
 static int job_run(void *arg)
@@ -173,6 +175,9 @@ static int plug(struct switcher *s, struct err *err)
 	struct vmm *vmm = NULL;
 	int r = need_vmm(s, &vmm, err);
 
+	s->driving_since = 0;
+	if (l->via == VIA_VFIO_USER && !l->dev)
+		return err_set(err, -ENODEV, "device.lost", "lease %s: its gangway-device process is no more", l->id);
 	if (l->via == VIA_VFIO_USER)
 		p.socket_path = devproc_socket_path(l->dev);
 	else

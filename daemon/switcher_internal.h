@@ -18,20 +18,41 @@ struct switcher {
 	struct migration *migration;
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
-	bool driven; /* as the switch was told last */
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
+	bool told; /* the lease's error is the switch's */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */
 	enum lease_leg wanted;
 	uint64_t asked_us; /* when */
+	unsigned nr_shown; /* steps that @req was told of */
+	char shown[160]; /* the last of them, in words */
+
+	bool choice_due; /* @wanted is to be recorded, and then chosen */
+	bool stayed; /* the choice before */
+	bool held; /* the action that ended meanwhile is not booked yet */
+	int held_r; /* how it ended */
+	struct err held_err;
 };
 
+/* The loop's clock, milliseconds. */
 uint64_t switcher_now_ms(const struct switcher *s);
+/* After any call of the switch. @s may be gone after this. */
+void switcher_settle(struct switcher *s);
+/* Has the guest's driver started the VF, long enough ago? Tells the switch where it has another idea, or @always. */
+void switcher_look_at_driver(struct switcher *s, bool always);
 /* The begin of an action: as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
+
+/* switcher_show.c: the lease as operators see it, and how far the switch has come to who waits for it. */
+void switcher_show(struct switcher *s, const struct switch_status *status);
+/* To who waits, if anybody does; @err NULL: it is there. */
+void switcher_answer(struct switcher *s, const struct err *err);
+
+/* switcher_choose.c: record the choice that is due; nothing is under way, and the lease is busy until then. */
+void switcher_record_choice(struct switcher *s);
 
 #endif

@@ -40,6 +40,7 @@ void fake_add_bridge(struct fake *fake, const char *ifname, bool filters);
 void fake_join(struct fake *fake, const char *port, const char *bridge);
 /* The VMM has a copy of the tap's descriptor, so that the tap stays when ours is closed; false: it goes with the last one. */
 void fake_vmm_holds_tap(struct fake *fake, const char *ifname, bool holds);
+void fake_vmm_takes_taps(struct fake *fake); /* of each one that is made from now on */
 /* Does @ifname, a NIC, take frames to @mac (an entry of its filter, or a macvtap on it that is up)? */
 bool fake_hears(const struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
 /* The port to which the bridge of @port sends frames to @mac in @vlan; "" nobody said. */

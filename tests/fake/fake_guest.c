@@ -87,13 +87,6 @@ static void drive(struct fake_guest *g, bool on)
 	close(fd);
 }
 
-static void lose_device(struct fake_guest *g)
-{
-	if (g->vf[0])
-		drive(g, false);
-	g->device[0] = g->vf[0] = '\0';
-}
-
 /* --- QMP --- */
 
 static void add_row(struct fake_guest *g, size_t *n, const char *command, const char *match, const char *reply)
@@ -113,15 +106,60 @@ static const char *__attribute__((format(printf, 3, 4))) text(struct fake_guest 
 	return g->text[i];
 }
 
+static void port_rows(struct fake_guest *g, size_t *n)
+{
+	static const char *const paths[FAKE_PORTS] = { "/rp1/rp1", "/rp2/rp2", "/rp3/rp3" };
+
+	for (unsigned i = 0; i < FAKE_PORTS; i++)
+		add_row(g, n, "qom-list", paths[i],
+			g->in_port[i][0] || g->no_free_port ? "\"return\": [{\"name\": \"child[0]\", \"type\": \"link<x>\"}]"
+							    : "\"return\": []");
+}
+
+static const char *peripherals(struct fake_guest *g)
+{
+	char list[400] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < g->ports; i++)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s{\"name\": \"rp%u\", \"type\": \"child<pcie-root-port>\"}",
+				      i ? ", " : "", i + 1);
+	if (g->standby[0])
+		n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}",
+				      g->standby);
+	if (g->device[0])
+		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->device);
+	return text(g, 3, "\"return\": [%s]", list);
+}
+
+static void device_rows(struct fake_guest *g, size_t *n)
+{
+	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
+
+	add_row(g, n, "device_add", "virtio-net-pci",
+		g->standby_error ? text(g, 7, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->standby_error)
+				 : "\"return\": {}");
+	add_row(g, n, "device_add", NULL,
+		g->add_error ? text(g, 4, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->add_error)
+			     : "\"return\": {}");
+	if (g->standby[0])
+		add_row(g, n, "device_del", text(g, 5, "\"%s\"", g->standby), "\"return\": {}");
+	if (g->device[0])
+		add_row(g, n, "device_del", text(g, 6, "\"%s\"", g->device), "\"return\": {}");
+	add_row(g, n, "device_del", NULL, no_device);
+	add_row(g, n, "getfd", NULL, "\"return\": {}");
+	add_row(g, n, "closefd", NULL, "\"return\": {}");
+	add_row(g, n, "netdev_add", NULL, "\"return\": {}");
+	add_row(g, n, "netdev_del", NULL, g->tap[0] ? "\"return\": {}" : no_device);
+}
+
 void fake_guest_update(struct fake_guest *g)
 {
 	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
-	char device[160] = "", mem[128];
+	char mem[128];
 	unsigned long long ram = (unsigned long long)g->minor_ram_mib << 20;
 	size_t n = 0;
 
-	if (g->device[0])
-		snprintf(device, sizeof(device), ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->device);
 	add_row(g, &n, "query-status", NULL, text(g, 0, "\"return\": {\"status\": \"%s\", \"running\": true}", g->status));
 	snprintf(mem, sizeof(mem), "%llu", ram);
 	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
@@ -129,41 +167,121 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
-	add_row(g, &n, "qom-list", "/machine/peripheral\"",
-		text(g, 3, "\"return\": [{\"name\": \"rp1\", \"type\": \"child<pcie-root-port>\"}%s]", device));
-	add_row(g, &n, "qom-list", "/rp1/rp1",
-		g->device[0] || g->no_free_port ? "\"return\": [{\"name\": \"child[0]\", \"type\": \"link<x>\"}]"
-						: "\"return\": []");
+	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
+	port_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
-	add_row(g, &n, "device_add", NULL,
-		g->add_error ? text(g, 4, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->add_error)
-			     : "\"return\": {}");
-	add_row(g, &n, "device_del", NULL, g->device[0] ? "\"return\": {}" : no_device);
+	device_rows(g, &n);
 	g->answers[n] = (struct fake_qmp_answer){ 0 };
 	if (g->peer)
 		fake_qmp_table(g->peer, g->answers);
 }
 
-static void plugged(struct fake_guest *g)
-{
-	struct lease *l = lease_find(&g->host->d, g->name, NULL);
+/* --- what is plugged --- */
 
-	if (!l || g->add_error)
-		return;
+static void arg(const char *args, const char *key, char *buf, size_t size)
+{
+	json_t *j = json_loads(args, 0, NULL);
+	const char *v = json_string_value(json_object_get(j, key));
+
+	snprintf(buf, size, "%s", v ? v : "");
+	json_decref(j);
+}
+
+static void into_port(struct fake_guest *g, const char *args, const char *id)
+{
+	char bus[16];
+
+	arg(args, "bus", bus, sizeof(bus));
+	if (bus[0] == 'r' && bus[2] >= '1' && bus[2] < '1' + FAKE_PORTS)
+		snprintf(g->in_port[bus[2] - '1'], sizeof(g->in_port[0]), "%s", id);
+}
+
+static void out_of_port(struct fake_guest *g, const char *id)
+{
+	for (unsigned i = 0; i < FAKE_PORTS; i++)
+		if (!strcmp(g->in_port[i], id))
+			g->in_port[i][0] = '\0';
+}
+
+static void lose_device(struct fake_guest *g)
+{
+	if (g->vf[0])
+		drive(g, false);
+	out_of_port(g, g->device);
+	g->device[0] = g->vf[0] = '\0';
+}
+
+/* The tap goes with the last descriptor of it. */
+static void lose_netdev(struct fake_guest *g)
+{
+	const struct sys_link *link = g->tap[0] ? fake_link(g->host->fake, g->tap) : NULL;
+
+	if (link && !strcmp(link->kind, "tun"))
+		fake_vmm_holds_tap(g->host->fake, g->tap, false);
+	g->tap[0] = '\0';
+}
+
+static void lose_standby(struct fake_guest *g)
+{
+	out_of_port(g, g->standby);
+	g->standby[0] = '\0';
+}
+
+static void plug_vf(struct fake_guest *g, struct lease *l)
+{
 	snprintf(g->device, sizeof(g->device), "%s", l->device_id);
 	snprintf(g->vf, sizeof(g->vf), "%s", l->vf_bdf);
 	if (!g->no_driver)
 		drive(g, true);
 }
 
-void fake_guest_eject(struct fake_guest *g)
+static void plugged(struct fake_guest *g, const char *args)
+{
+	struct lease *l;
+	char id[80];
+
+	arg(args, "id", id, sizeof(id));
+	TAILQ_FOREACH(l, &g->host->d.leases, link)
+	{
+		if (strcmp(l->guest, g->name))
+			continue;
+		if (!strcmp(l->standby_id, id) && !g->standby_error) {
+			snprintf(g->standby, sizeof(g->standby), "%s", id);
+			into_port(g, args, id);
+		} else if (!strcmp(l->device_id, id) && !g->add_error && !(strstr(args, "failover_pair_id") && g->no_failover)) {
+			plug_vf(g, l);
+			into_port(g, args, id);
+		}
+	}
+}
+
+void fake_guest_replug(struct fake_guest *g)
+{
+	plug_vf(g, lease_find(&g->host->d, g->name, NULL));
+	fake_guest_update(g);
+}
+
+void fake_guest_drives(struct fake_guest *g, bool on)
+{
+	drive(g, on);
+}
+
+static void deleted(struct fake_guest *g, const char *id)
 {
 	char data[256];
 
-	snprintf(data, sizeof(data), "{\"device\": \"%s\", \"path\": \"/machine/peripheral/%s\"}", g->device, g->device);
-	lose_device(g);
+	snprintf(data, sizeof(data), "{\"device\": \"%s\", \"path\": \"/machine/peripheral/%s\"}", id, id);
 	fake_guest_update(g);
 	fake_qmp_event(g->peer, "DEVICE_DELETED", data);
+}
+
+void fake_guest_eject(struct fake_guest *g)
+{
+	char id[80];
+
+	memcpy(id, g->device, sizeof(id));
+	lose_device(g);
+	deleted(g, id);
 }
 
 static void die(struct fake_guest *g)
@@ -180,13 +298,23 @@ static void die(struct fake_guest *g)
 	fake_qmp_free(g->peer);
 	g->peer = NULL;
 	lose_device(g);
+	lose_standby(g);
+	lose_netdev(g);
 }
 
-static void asked_to_unplug(struct fake_guest *g)
+static void asked_to_unplug(struct fake_guest *g, const char *args)
 {
-	char data[256];
+	char data[256], id[80];
 
-	if (!g->device[0] || g->unplug == FAKE_UNPLUG_IGNORED)
+	arg(args, "id", id, sizeof(id));
+	if (g->standby[0] && !strcmp(id, g->standby)) {
+		if (g->keeps_standby)
+			return;
+		lose_standby(g);
+		deleted(g, id);
+		return;
+	}
+	if (!g->device[0] || strcmp(id, g->device) || g->unplug == FAKE_UNPLUG_IGNORED)
 		return;
 	if (g->unplug == FAKE_UNPLUG_OBEYED) {
 		fake_guest_eject(g);
@@ -196,11 +324,18 @@ static void asked_to_unplug(struct fake_guest *g)
 	fake_qmp_event(g->peer, "DEVICE_UNPLUG_GUEST_ERROR", data);
 }
 
+static void got_netdev(struct fake_guest *g)
+{
+	struct lease *l = lease_find(&g->host->d, g->name, NULL);
+
+	if (l && l->emul)
+		snprintf(g->tap, sizeof(g->tap), "%s", emul_leg_ifname(l->emul));
+}
+
 /* After whatever the loop did: has the guest been told something? */
 static int on_post(sd_event_source *s, void *ctx)
 {
 	struct fake_guest *g = ctx;
-	unsigned n;
 
 	(void)s;
 	if (!g->peer)
@@ -209,17 +344,15 @@ static int on_post(sd_event_source *s, void *ctx)
 		die(g);
 		return 0;
 	}
-	n = fake_qmp_count(g->peer, "device_add");
-	if (n != g->seen_add) {
-		g->seen_add = n;
-		plugged(g);
-		fake_guest_update(g);
-	}
-	n = fake_qmp_count(g->peer, "device_del");
-	if (n != g->seen_del) {
-		g->seen_del = n;
-		asked_to_unplug(g);
-	}
+	for (; g->seen_netdev_add < fake_qmp_count(g->peer, "netdev_add"); g->seen_netdev_add++)
+		got_netdev(g);
+	for (; g->seen_add < fake_qmp_count(g->peer, "device_add"); g->seen_add++)
+		plugged(g, fake_qmp_args(g->peer, "device_add", g->seen_add));
+	for (; g->seen_del < fake_qmp_count(g->peer, "device_del"); g->seen_del++)
+		asked_to_unplug(g, fake_qmp_args(g->peer, "device_del", g->seen_del));
+	for (; g->seen_netdev_del < fake_qmp_count(g->peer, "netdev_del"); g->seen_netdev_del++)
+		lose_netdev(g);
+	fake_guest_update(g);
 	return 0;
 }
 
@@ -244,7 +377,7 @@ void fake_guest_run(struct fake_guest *g)
 	char proc[64];
 
 	g->peer = fake_qmp_new(g->host->event, g->qmp, NULL);
-	g->seen_add = g->seen_del = 0;
+	g->seen_add = g->seen_del = g->seen_netdev_add = g->seen_netdev_del = 0;
 	fake_guest_update(g);
 	g->pid = start_process(g);
 	snprintf(proc, sizeof(proc), "/proc/%d", (int)g->pid);
@@ -276,7 +409,9 @@ struct fake_guest *fake_guest_add(struct fake_host *h, const char *name, bool ru
 
 	if (h->nr_guests > FAKE_GUESTS_MAX)
 		fake_die("too many guests");
-	*g = (struct fake_guest){ .host = h, .shared = true, .vfio_user = true, .minor_ram_mib = 512, .status = "running" };
+	*g = (struct fake_guest){
+		.host = h, .shared = true, .vfio_user = true, .minor_ram_mib = 512, .status = "running", .ports = 1
+	};
 	snprintf(g->name, sizeof(g->name), "%s", name);
 	snprintf(g->qmp, sizeof(g->qmp), "%s/%s.qmp", h->dir, name);
 	failed = fake_host_expect(h, NULL, "guest.add", json_pack("{s:s, s:s}", "name", g->name, "qmp", g->qmp));

@@ -74,6 +74,14 @@ static void on_event(struct fake_host *h, const json_t *params)
 		snprintf(h->events + strlen(h->events), sizeof(h->events) - strlen(h->events), "%s>%s ", from, to);
 }
 
+static void on_progress(struct fake_host *h, const json_t *params)
+{
+	const char *step = json_string_value(json_object_get(params, "step"));
+
+	h->nr_progress++;
+	snprintf(h->steps + strlen(h->steps), sizeof(h->steps) - strlen(h->steps), "%s ", step ? step : "?");
+}
+
 static void on_line(struct fake_host *h, const char *line)
 {
 	json_t *msg = json_loads(line, 0, NULL);
@@ -83,7 +91,7 @@ static void on_line(struct fake_host *h, const char *line)
 	if (!msg)
 		fake_die("gangwayd sent what is no JSON: %s", line);
 	if (method && !strcmp(method, "progress"))
-		h->nr_progress++;
+		on_progress(h, json_object_get(msg, "params"));
 	else if (method)
 		on_event(h, json_object_get(msg, "params"));
 	snprintf(id, sizeof(id), "%lld", (long long)json_integer_value(json_object_get(msg, "id")));
@@ -215,6 +223,9 @@ void fake_host_start(struct fake_host *h)
 	snprintf(d->config.runtime_dir, sizeof(d->config.runtime_dir), "%s", h->dir);
 	d->config.unplug_timeout_ms = 300;
 	d->config.guest_timeout_ms = 100;
+	d->config.unplug_deadline_ms = 500;
+	d->config.settle_ms = 20;
+	d->config.return_delay_ms = 50;
 	snprintf(d->boot_id, sizeof(d->boot_id), "%s", h->boot_id);
 	r = db_open(d->config.state, &d->db, &err);
 	if (r == 0)

@@ -18,6 +18,7 @@
 #include "fake_qmp.h"
 
 #define FAKE_GUESTS_MAX 4
+#define FAKE_PORTS 3
 #define FAKE_PF_BDF "0000:3b:00.0"
 #define FAKE_VF0_BDF "0000:3b:10.0"
 #define FAKE_VF1_BDF "0000:3b:10.2"
@@ -36,13 +37,19 @@ struct fake_guest {
 	/* what QMP says of it */
 	bool shared, vfio_user;
 	bool no_free_port;
+	unsigned ports; /* root ports, 1 to FAKE_PORTS */
+	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */
+	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
 	const char *status; /* run state */
-	const char *add_error; /* what device_add says, NULL: it works */
+	const char *add_error; /* what device_add says, of a VF; NULL: it works */
+	const char *standby_error; /* the same of a standby */
 	/* as it is */
 	char device[80], vf[16]; /* what is plugged, "" nothing */
-	unsigned seen_add, seen_del;
-	struct fake_qmp_answer answers[24];
+	char standby[80], tap[16]; /* its standby NIC, and the interface of the host that its netdev is; "" none */
+	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
+	unsigned seen_add, seen_del, seen_netdev_add, seen_netdev_del;
+	struct fake_qmp_answer answers[32];
 	char text[8][512];
 	sd_event_source *post;
 };
@@ -64,6 +71,7 @@ struct fake_host {
 	json_t *answers; /* by id, as text */
 	unsigned nr_progress, nr_events, nr_faults;
 	json_t *last_fault; /* parameters of the last event "fault" */
+	char steps[4096]; /* "name " of each progress */
 	char events[8192]; /* "event from>to\n" of leases */
 };
 
@@ -80,6 +88,10 @@ void fake_guest_run(struct fake_guest *g);
 void fake_guest_die(struct fake_guest *g);
 /* The guest lets the device go by itself. */
 void fake_guest_eject(struct fake_guest *g);
+/* Its driver starts the VF, or stops: a reboot. */
+void fake_guest_drives(struct fake_guest *g, bool on);
+/* The VMM plugs the VF by itself. */
+void fake_guest_replug(struct fake_guest *g);
 /* Its answers follow from its fields: to be called when they were changed. */
 void fake_guest_update(struct fake_guest *g);
 

@@ -78,6 +78,7 @@ struct fake {
 	struct fake_if *ifs;
 	struct fake_owner *owners;
 	struct fake_fdb *fdb;
+	bool taps_held; /* new ones are the VMM's, too */
 	char no_module[SYS_KIND_MAX]; /* "" all are there */
 	unsigned announced;
 	unsigned next_ifindex;

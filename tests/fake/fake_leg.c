@@ -188,6 +188,7 @@ int fake_tap_add(struct sys *sys, const char *name, struct err *err)
 		return refuse(fake, err, -EBUSY, name, "a tap", "");
 	i = new_if(fake, name, "tun", mac, NULL);
 	i->tap_fd = new_fd(fake);
+	i->tap_held = fake->taps_held;
 	return (int)fake_leave(fake, i->tap_fd);
 }
 

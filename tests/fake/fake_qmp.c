@@ -27,7 +27,10 @@ struct fake_qmp {
 	char *in, *out;
 	size_t in_len, out_len, nr_served;
 	json_int_t ids[IDS]; /* of the last commands, newest first */
-	char (*served)[48];
+	struct served {
+		char command[48];
+		char *args; /* JSON, keys sorted */
+	} * served;
 	char failure[512];
 };
 
@@ -160,7 +163,8 @@ static void serve(struct fake_qmp *q)
 	while (take_command(q, &command, &args)) {
 		q->served = realloc(q->served, (q->nr_served + 1) * sizeof(*q->served));
 		die_unless(q->served, "realloc");
-		snprintf(q->served[q->nr_served++], sizeof(*q->served), "%s", command);
+		snprintf(q->served[q->nr_served].command, sizeof(q->served->command), "%s", command);
+		q->served[q->nr_served++].args = args;
 		for (a = q->answers; a && a->command; a++)
 			if (!strcmp(a->command, command) && (!a->match || strstr(args, a->match)))
 				break;
@@ -174,7 +178,6 @@ static void serve(struct fake_qmp *q)
 			      "\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"The command has not been found\"}");
 		}
 		free(command);
-		free(args);
 	}
 }
 
@@ -376,6 +379,8 @@ void fake_qmp_free(struct fake_qmp *q)
 	free(q->path);
 	free(q->in);
 	free(q->out);
+	for (size_t i = 0; i < q->nr_served; i++)
+		free(q->served[i].args);
 	free(q->served);
 	free(q);
 }
@@ -414,8 +419,16 @@ unsigned fake_qmp_count(const struct fake_qmp *q, const char *command)
 	unsigned n = 0;
 
 	for (size_t i = 0; i < q->nr_served; i++)
-		n += !strcmp(q->served[i], command);
+		n += !strcmp(q->served[i].command, command);
 	return n;
+}
+
+const char *fake_qmp_args(const struct fake_qmp *q, const char *command, unsigned n)
+{
+	for (size_t i = 0; i < q->nr_served; i++)
+		if (!strcmp(q->served[i].command, command) && n-- == 0)
+			return q->served[i].args;
+	return "";
 }
 
 int fake_qmp_last_fd(struct fake_qmp *q)

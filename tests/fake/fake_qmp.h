@@ -76,6 +76,8 @@ void fake_qmp_die(struct fake_qmp *peer);
 bool fake_qmp_finished(const struct fake_qmp *peer); /* the script has come to its end */
 const char *fake_qmp_failure(const struct fake_qmp *peer); /* NULL: as expected so far */
 unsigned fake_qmp_count(const struct fake_qmp *peer, const char *command); /* how often @command came (served ones) */
+/* Arguments, as JSON with sorted keys, of the @n-th @command (from 0); "" there was none. */
+const char *fake_qmp_args(const struct fake_qmp *peer, const char *command, unsigned n);
 int fake_qmp_last_fd(struct fake_qmp *peer); /* descriptor that came last, the caller's; -1 none */
 
 #endif

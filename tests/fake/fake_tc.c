@@ -214,6 +214,11 @@ void fake_vmm_holds_tap(struct fake *fake, const char *ifname, bool holds)
 	pthread_mutex_unlock(&fake->lock);
 }
 
+void fake_vmm_takes_taps(struct fake *fake)
+{
+	fake->taps_held = true;
+}
+
 bool fake_hears(const struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN])
 {
 	const struct fake_if *nic = must_find(fake, ifname);

@@ -136,10 +136,12 @@ static inline const char *text_of(json_t *j, const char *path)
 /* A member of the first lease in status. */
 static inline const char *text_now(const char *path)
 {
-	static char text[256];
+	static char texts[4][256]; /* of a message's few */
+	static unsigned n;
+	char *text = texts[n++ % 4];
 	json_t *a = fake_host_call(h, "status", NULL);
 
-	snprintf(text, sizeof(text), "%s", text_of(json_array_get(member(a, "result.leases"), 0), path));
+	snprintf(text, sizeof(texts[0]), "%s", text_of(json_array_get(member(a, "result.leases"), 0), path));
 	json_decref(a);
 	return text;
 }

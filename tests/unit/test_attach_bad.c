@@ -169,7 +169,7 @@ static const struct bad {
 	{ "a guest that migrates", migrating, "vmm.migrating", EBUSY, "attach", "{'guest':'vm1','target':'eth0'}" },
 	{ "refused by QEMU", refused_by_qemu, "vmm.group-not-viable", EBUSY, "attach", "{'guest':'vm1','target':'eth0','policy':{'vlan':'7'}}" },
 	{ "no such way", NULL, "attach.bad-via", EINVAL, "attach", "{'guest':'vm1','target':'eth0','via':'ivshmem'}" },
-	{ "no such standby", NULL, "attach.bad-standby", EOPNOTSUPP, "attach", "{'guest':'vm1','target':'eth0','standby':'carrier pigeon'}" },
+	{ "no such standby", NULL, "emul.bad-word", EINVAL, "attach", "{'guest':'vm1','target':'eth0','standby':'carrier pigeon'}" },
 	{ "waiting too long", NULL, "attach.bad-wait", EINVAL, "attach", "{'guest':'vm1','target':'eth0','wait_ms':600001}" },
 	{ "waiting back in time", NULL, "attach.bad-wait", EINVAL, "attach", "{'guest':'vm1','target':'eth0','wait_ms':-1}" },
 	{ "a user for a running guest", NULL, "attach.bad-user", EINVAL, "attach", "{'guest':'vm1','target':'eth0','user':'nobody'}" },

@@ -55,6 +55,42 @@ Test(config, defaults)
 	cr_assert_eq(config.device_uid_first, 1879100000);
 	cr_assert_eq(config.fault_limit, 1000);
 	cr_assert_eq(config.fault_window, 10);
+	cr_assert_eq(config.return_delay_ms, 3000);
+	cr_assert_eq(config.rate_limit, 6);
+	cr_assert_eq(config.rate_window, 60);
+	cr_assert_eq(config.unplug_deadline_ms, 30000);
+	cr_assert_eq(config.settle_ms, 2500);
+}
+
+/* Each at its ends, past them, and with what is no number. */
+Test(config, switch_keys)
+{
+	static const struct {
+		const char *key, *first, *last, *below, *above;
+	} rows[] = {
+		{ "return_delay_ms", "0", "600000", "-1", "600001" }, { "rate_limit", "1", "32", "0", "33" },
+		{ "rate_window", "1", "3600", "0", "3601" },	      { "unplug_deadline_ms", "100", "600000", "99", "600001" },
+		{ "settle_ms", "0", "600000", "-1", "600001" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *const bad[] = { rows[i].below, rows[i].above, "", "3x", " 3", "99999999999999999999" };
+
+		cr_assert_eq(config_set(&config, "switch", rows[i].key, rows[i].first, &err), 0, "%s", rows[i].key);
+		cr_assert_eq(config_set(&config, "switch", rows[i].key, rows[i].last, &err), 0, "%s", rows[i].key);
+		for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+			cr_assert_eq(config_set(&config, "switch", rows[i].key, bad[k], &err), -EINVAL, "%s = %s", rows[i].key,
+				     bad[k]);
+			cr_assert_str_eq(err.code, "config.bad-value");
+		}
+		cr_assert_eq(config_set(&config, "daemon", rows[i].key, rows[i].last, &err), -EINVAL);
+		cr_assert_str_eq(err.code, "config.unknown-key");
+		cr_assert(strstr(err.msg, "[switch]"), "%s", err.msg);
+	}
+	cr_assert_eq(config.settle_ms, 600000);
+	cr_assert_eq(config_set(&config, "switch", "socket", "/a", &err), -EINVAL);
+	cr_assert_eq(read_text("[daemon]\nsocket = /a\n[switch]\nsettle_ms = 7\n"), 0, "%s", err.msg);
+	cr_assert_eq(config.settle_ms, 7);
 }
 
 static const struct {

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What happens to a lease that has a switcher: in its guest, on the host. */
+#include <string.h>
+
+#include "attach.h"
+#include "daemon.h"
+#include "guests.h"
+#include "lease.h"
+#include "log.h"
+#include "switcher_internal.h"
+#include "vmm.h"
+
+/*
+ * A VMM plugs the VF of a pair by itself when its guest negotiates failover anew, and what left it while nobody listened is not told later.
+ * Only where no action is under way that would say the same: how that ends, says it.
+ */
+static void found(struct switcher *s, bool in)
+{
+	struct lease *l = s->lease;
+	struct switch_facts facts;
+	struct guest *g;
+
+	switch_get_facts(s->sw, &facts);
+	if (s->action != SWITCH_ACTION_NUM_ || s->held || migration_role(s->migration) == MIGRATION_SOURCE ||
+	    in == (facts.place == PLACE_IN))
+		return;
+	if (!in) {
+		switch_event(s->sw, SWITCH_EV_DELETED, switcher_now_ms(s));
+		return;
+	}
+	g = guest_find(l->daemon, l->guest);
+	log_info("lease %s: the VMM has plugged the VF by itself", l->id);
+	facts = (struct switch_facts){ .prepared = true, .place = PLACE_IN, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE };
+	s->driving_since = 0;
+	switch_stop(s->sw, "the VMM has plugged the VF by itself", switcher_now_ms(s));
+	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
+}
+
+void switcher_found(struct lease *l, bool in)
+{
+	struct guest *g = guest_find(l->daemon, l->guest);
+	struct switcher *s = l->sw;
+	bool running = g && !strcmp(vmm_run_state(g->vmm), "running");
+
+	if (!s)
+		return;
+	/* while the connection was lost, it may have been paused or have gone on */
+	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
+	found(s, in);
+	switcher_settle(s);
+}
+
+bool switcher_has_vf(const struct lease *l)
+{
+	struct switch_facts facts;
+
+	if (!l->sw)
+		return false;
+	switch_get_facts(l->sw->sw, &facts);
+	return facts.place != PLACE_OUT;
+}
+
+static void tell(struct switcher *s, const char *event, const json_t *data)
+{
+	const char *member = migration_word_of(event);
+	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
+	struct switch_facts before, after;
+
+	switch_get_facts(s->sw, &before);
+	migration_event(s->migration, event, word, switcher_now_ms(s));
+	switch_get_facts(s->sw, &after);
+	/* the guest reboots, or has the VF again without our doing: does it drive it? */
+	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET")))
+		switcher_look_at_driver(s, true);
+	if (after.place == PLACE_OUT && !strcmp(event, "FAILOVER_NEGOTIATED"))
+		attach_look_again(s->lease); /* the VMM may just have plugged the VF that it had before, see vmm_standby.h */
+	switcher_settle(s);
+}
+
+void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data)
+{
+	struct lease *l, *next;
+
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (l->sw && !strcmp(l->guest, guest))
+			tell(l->sw, event, data);
+	}
+}
+
+void switcher_snapshot(struct daemon *d, const char *guest)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH(l, &d->leases, link)
+	if (l->sw && !strcmp(l->guest, guest))
+		migration_set_snapshot(l->sw->migration, true, switcher_now_ms(l->sw));
+}
+
+bool switcher_device_deleted(struct lease *l)
+{
+	if (!l->sw)
+		return false;
+	switch_event(l->sw->sw, SWITCH_EV_DELETED, switcher_now_ms(l->sw));
+	switcher_settle(l->sw);
+	return true;
+}
+
+void switcher_driver_changed(struct lease *l)
+{
+	struct switch_facts facts;
+
+	if (!l->sw)
+		return;
+	switch_get_facts(l->sw->sw, &facts);
+	if (facts.place != PLACE_IN)
+		return;
+	switcher_look_at_driver(l->sw, false);
+	switcher_settle(l->sw);
+}
+
+void switcher_vf_free(struct daemon *d)
+{
+	struct lease *l, *next;
+
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (!l->sw)
+			continue;
+		switch_event(l->sw->sw, SWITCH_EV_VF_FREE, switcher_now_ms(l->sw));
+		switcher_settle(l->sw);
+	}
+}
+
+void switcher_cause(struct lease *l, enum lease_reason reason, bool active)
+{
+	if (!l->sw)
+		return;
+	switch_cause(l->sw->sw, reason, active, switcher_now_ms(l->sw));
+	switcher_settle(l->sw);
+}
