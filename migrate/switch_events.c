@@ -127,7 +127,7 @@ static void on_gone(struct leg_switch *sw, enum switch_place place)
 		switch_fail(sw, REASON_NO_VF); /* somebody else took it: not to be plugged again and again */
 	sw->f.place = place;
 	sw->f.driven = false;
-	sw->f.revoked = false;
+	sw->f.revoked &= place == PLACE_HELD; /* it comes back as it went */
 	sw->given_up = false;
 }
 
@@ -137,6 +137,7 @@ static void on_replugged(struct leg_switch *sw)
 		return;
 	sw->f.place = PLACE_IN;
 	sw->asked = false;
+	sw->given_up = sw->f.revoked;
 }
 
 static void on_running(struct leg_switch *sw)
