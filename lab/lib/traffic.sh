@@ -55,5 +55,5 @@ stream_stop() {
 }
 # stream_lost: packets lost in both directions, or "unknown"
 stream_lost() { jq -r 'if .to_guest.lost == null or .from_guest.lost == null then "unknown" else .to_guest.lost + .from_guest.lost end' <<<"$stream"; }
-# stream_dark RATE: milliseconds without traffic, to the guest and from it, as the lost packets of a stream of RATE/s tell
-stream_dark() { jq -r --argjson rate "$1" '[.to_guest.lost, .from_guest.lost] | map((. // 1e9) * 1000 / $rate | round) | "\(.[0]) \(.[1])"' <<<"$stream"; }
+# stream_dark RATE: milliseconds without traffic, as the lost packets of a stream of RATE/s tell, of the direction that lost more
+stream_dark() { jq -r --argjson rate "$1" '[.to_guest.lost, .from_guest.lost] | map((. // 1e9) * 1000 / $rate | round) | max' <<<"$stream"; }
