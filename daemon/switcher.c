@@ -69,13 +69,33 @@ static const struct switch_ops ops = { .start = switcher_act, .moved = on_moved,
 
 /* --- time --- */
 
-static void end_left(struct switcher *s)
+/*
+ * vfio-pci: the VMM has the VF until it ends, and no guest that could be asked; the lease ends with it. The emulated leg goes down at once, else
+ * what is sent to the guest from this host would end here.
+ */
+static void stay_until_vmm_ends(struct switcher *s)
 {
 	struct lease *l = s->lease;
 	struct err err;
 
+	log_info("lease %s: the guest has migrated away, its VMM keeps the VF until it ends", l->id);
+	lease_set_leg(l, LEG_NONE, REASON_MIGRATION);
+	err_set(&err, -ECANCELED, "switch.ended", "lease %s: not switched: the guest has migrated away", l->id);
+	switcher_answer(s, &err);
+	if (switcher_act(s, SWITCH_DROP_STANDBY, 0, &err) < 0)
+		log_warn("lease %s: its emulated leg stays up: %s, ignoring", l->id, err.msg);
+}
+
+static void end_left(struct switcher *s)
+{
+	struct lease *l = s->lease;
+	bool said = l->left;
+	struct err err;
+
 	l->left = true;
-	if (op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0)
+	if (l->via == VIA_VFIO_PCI && !said)
+		stay_until_vmm_ends(s);
+	else if (l->via != VIA_VFIO_PCI && op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0)
 		log_err("lease %s: %s", l->id, err.msg);
 }
 
@@ -113,7 +133,8 @@ void switcher_settle(struct switcher *s)
 	uint64_t wake;
 
 	switch_get_status(s->sw, &status);
-	switcher_show(s, &status);
+	if (!s->lease->left)
+		switcher_show(s, &status);
 	answer_choice(s, &status);
 	if (s->left && s->action == SWITCH_ACTION_NUM_ && !s->held) {
 		end_left(s);
@@ -274,6 +295,11 @@ static void begin(struct switcher *s, bool in, bool incoming)
 				      .standby = FILTER_MAYBE };
 	struct vmm_migration m = { 0 };
 
+	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {
+		s->left = true;
+		switcher_settle(s);
+		return;
+	}
 	if (g)
 		vmm_get_migration(g->vmm, &m);
 	if (in && is_held(&m))

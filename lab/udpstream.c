@@ -6,7 +6,7 @@
  * each sends numbered DATA packets at its rate and writes down the numbers it receives. An end that has sent long
  * enough, or is told so by SIGTERM or SIGINT, says FIN with the number of packets it sent; that ends the other's
  * sending too. Both repeat FIN until it is acknowledged. Each then prints one JSON object on stdout: what it sent, and of
- * what the other sent how much came, twice, late, and the longest time in which nothing came. Where the FIN never came,
+ * what the other sent how much came, twice, late, the longest time in which nothing came, and when nothing came for a while. Where the FIN never came,
  * "peer_sent" and "lost" are null: nothing is known, which is not the same as nothing lost.
  */
 #define _GNU_SOURCE /* ppoll */
@@ -31,6 +31,8 @@
 #define MAX_PAYLOAD 1472
 #define CONTROL_EVERY_US 10000
 #define US_PER_S 1000000
+#define GAP_US 100000 /* worth telling */
+#define MAX_GAPS 64
 
 enum kind { KIND_HELLO, KIND_HELLO_ACK, KIND_DATA, KIND_FIN, KIND_FIN_ACK };
 
@@ -52,6 +54,10 @@ struct stream {
 	uint32_t peer_sent, received, duplicated, reordered, highest;
 	uint8_t *seen; /* one bit per number */
 	int64_t start, last, gap, gap_at;
+	struct {
+		int64_t at, us;
+	} gaps[MAX_GAPS];
+	unsigned nr_gaps;
 };
 
 static volatile sig_atomic_t stop;
@@ -90,9 +96,15 @@ static void send_packet(struct stream *s, enum kind kind, uint32_t seq)
 
 static void note_gap(struct stream *s, int64_t now)
 {
-	if (s->start && now - s->last > s->gap) {
-		s->gap = now - s->last;
-		s->gap_at = s->last - s->start;
+	int64_t gap = now - s->last, at = s->last - s->start;
+
+	if (s->start && gap > s->gap) {
+		s->gap = gap;
+		s->gap_at = at;
+	}
+	if (s->start && gap > GAP_US && s->nr_gaps < MAX_GAPS) {
+		s->gaps[s->nr_gaps].at = at;
+		s->gaps[s->nr_gaps++].us = gap;
 	}
 	s->last = now;
 }
@@ -218,8 +230,11 @@ static void print_result(const struct stream *s)
 		printf("\"peer_sent\":%" PRIu32 ",\"lost\":%" PRIu32 ",", s->peer_sent, s->peer_sent - s->received);
 	else
 		printf("\"peer_sent\":null,\"lost\":null,");
-	printf("\"duplicated\":%" PRIu32 ",\"reordered\":%" PRIu32 ",\"longest_gap_ms\":%.1f,\"gap_at_ms\":%.1f}\n",
+	printf("\"duplicated\":%" PRIu32 ",\"reordered\":%" PRIu32 ",\"longest_gap_ms\":%.1f,\"gap_at_ms\":%.1f,\"gaps_ms\":[",
 	       s->duplicated, s->reordered, s->gap / 1e3, s->gap_at / 1e3);
+	for (unsigned i = 0; i < s->nr_gaps; i++) /* each as when and how long */
+		printf("%s[%.0f,%.0f]", i ? "," : "", s->gaps[i].at / 1e3, s->gaps[i].us / 1e3);
+	printf("]}\n");
 }
 
 static struct sockaddr_in parse_address(char *text)

@@ -51,11 +51,12 @@ void switch_begin(struct leg_switch *sw, const struct switch_facts *facts, bool 
 	sw->f = *facts;
 	sw->f.prepared |= facts->place != PLACE_OUT;
 	sw->running = running;
+	sw->awaited = !running && facts->place == PLACE_OUT;
 	sw->stopped_at = now_ms;
 	sw->given_up = facts->place == PLACE_IN && facts->revoked;
 	sw->was_driven = facts->place == PLACE_IN && facts->driven;
-	/* where nothing is to be moved there is nothing to announce */
-	sw->announced = facts->place == PLACE_IN ? LEG_PASSTHROUGH : LEG_EMULATED;
+	/* where nothing is to be moved there is nothing to announce, but that a guest has come */
+	sw->announced = facts->place == PLACE_IN ? LEG_PASSTHROUGH : sw->awaited ? LEG_NONE : LEG_EMULATED;
 	state = state_of(sw);
 	if (state != SWITCH_EMULATED && state != SWITCH_PASSTHROUGH)
 		sw->announced = LEG_NONE;
@@ -126,7 +127,7 @@ static void on_gone(struct leg_switch *sw, enum switch_place place)
 		switch_fail(sw, REASON_NO_VF); /* somebody else took it: not to be plugged again and again */
 	sw->f.place = place;
 	sw->f.driven = false;
-	sw->f.revoked = false;
+	sw->f.revoked &= place == PLACE_HELD; /* it comes back as it went */
 	sw->given_up = false;
 }
 
@@ -136,12 +137,14 @@ static void on_replugged(struct leg_switch *sw)
 		return;
 	sw->f.place = PLACE_IN;
 	sw->asked = false;
+	sw->given_up = sw->f.revoked;
 }
 
 static void on_running(struct leg_switch *sw)
 {
 	uint64_t from = sw->stopped_at > sw->step_began ? sw->stopped_at : sw->step_began;
 
+	sw->awaited = false;
 	if (sw->running)
 		return;
 	sw->running = true;

@@ -28,6 +28,7 @@ struct leg_switch {
 	uint64_t stopped_at;
 	bool standby_ready; /* seen on this way to it */
 	enum lease_leg announced;
+	bool awaited; /* the guest has not run since the beginning: it may do so elsewhere, and be yet to come here by migration */
 	bool was_driven; /* the guest has driven the VF since it was plugged */
 	bool asked; /* somebody has asked the guest to let go: there is no turning back before it has */
 	bool given_up; /* the guest did not let go in time */

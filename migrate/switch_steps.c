@@ -40,9 +40,10 @@ static bool has_vf_filter(const struct leg_switch *sw)
 	return sw->f.vf != FILTER_NO;
 }
 
+/* Of a guest that still runs elsewhere, the network must not be told that it is here. */
 static bool is_unannounced_emulated(const struct leg_switch *sw)
 {
-	return sw->announced != LEG_EMULATED;
+	return sw->announced != LEG_EMULATED && !sw->awaited;
 }
 
 static bool is_left_over(const struct leg_switch *sw)

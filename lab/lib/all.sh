@@ -4,7 +4,7 @@ set -Eeuo pipefail
 lab_lib=$(dirname "${BASH_SOURCE[0]}")
 lab_log=/log
 lab_guests=()
-for lab_part in tap wait guest host traffic gangway; do . "$lab_lib/$lab_part.sh"; done
+for lab_part in tap wait guest host traffic gangway peer; do . "$lab_lib/$lab_part.sh"; done
 
 lab_cleanup() {
 	local g
@@ -12,4 +12,5 @@ lab_cleanup() {
 	for g in "${lab_guests[@]}"; do guest_stop "$g"; done
 	gangwayd_stop
 	wire_down
+	[[ -z $lab_peer || $LAB_HOST == b ]] || on_b lab_cleanup
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Boots the emulated host. Runs on the build machine, for lab/run and lab/shell.
-#   CPUS, MEM   processors (2) and memory (4G) of the emulated host
+#   CPUS, MEM   processors (2) and memory (4G) of the emulated host; where there are two of them, of each (1 and 3G)
 #   HUGEPAGES   2 MiB pages kept for the guests' memory (640)
 #   LIMIT       seconds after which it is ended (300; lab/shell has none)
 #   LABDIR      where images and logs are (build/lab)
@@ -34,13 +34,15 @@ lab_stage() {
 	fi
 }
 
-# lab_prepare NAME: image, a fresh share and a fresh log folder
+# lab_prepare NAME [HOSTS]: image, a fresh share and a fresh log folder; of two hosts each has its own in it, a and b
 lab_prepare() {
+	lab_hosts=${2:-1}
 	lab_image=$(LABDIR=$lab_build "$lab_here/image") || exit 1
 	lab_share=$lab_build/share
 	lab_log=$lab_build/log/$1
 	rm -rf "$lab_share" "$lab_log"
 	mkdir -p "$lab_share/lab" "$lab_log"
+	[[ $lab_hosts -eq 1 ]] || mkdir "$lab_log/a" "$lab_log/b"
 	cp -r "$lab_here/lib" "$lab_here/scenarios" "$lab_share/lab/"
 	cp "$lab_image/udpstream" "$lab_image/guest.initrd" "$lab_image/tree/vmlinuz" "$lab_share/"
 }
@@ -60,15 +62,39 @@ lab_extra() {
 	done
 }
 
-# lab_qemu CONSOLE-ARGS... -- WORD...: become the emulated host. QEMU is the tree's own, started with the tree's loader and
-# libraries, so that the build machine needs none and no chroot.
+# lab_net HOST: QEMU arguments of the host's NICs: the PF and, on a, the wire. One host has a hub in between, two of them the switch that
+# lab_switch has started. b has no wire of its own: that of a is its, too.
+lab_net() {
+	local port=hubport,hubid=0 pf=52:54:00:00:00:10
+	[[ $lab_hosts -eq 1 ]] || port=stream,server=off,addr.type=unix,addr.path=$lab_share/switch
+	[[ $1 == a ]] || pf=52:54:00:00:00:11
+	printf '%s\n' -netdev "$port,id=h0" -device "igb,id=pf0,netdev=h0,mac=$pf"
+	[[ $1 == b ]] ||
+		printf '%s\n' -netdev "$port,id=h1" -device "virtio-net-pci,netdev=h1,mac=52:54:00:00:00:20,rx_queue_size=1024"
+}
+# lab_peer HOST: a serial line between two hosts, for commands (lib/peer.sh)
+lab_peer() {
+	local at=server=on,wait=off
+	[[ $1 == a ]] || at=server=off,reconnect-ms=100
+	[[ $lab_hosts -eq 1 ]] ||
+		printf '%s\n' -chardev "socket,id=peer,path=$lab_share/peer,$at" -device virtserialport,chardev=peer,name=peer
+}
+
+# lab_switch: become the switch between two hosts
+lab_switch() { exec "$lab_image/netswitch" "$lab_share/switch"; }
+
+# lab_qemu HOST CONSOLE-ARGS... -- WORD...: become the emulated host, a or b. QEMU is the tree's own, started with the tree's loader
+# and libraries, so that the build machine needs none and no chroot.
 lab_qemu() {
-	local root=$lab_image/tree/root console=() append iommu extra
+	local host=$1 root=$lab_image/tree/root console=() append iommu extra net log=$lab_log cpus=2 mem=4G; shift
 	while [[ $1 != -- ]]; do console+=("$1"); shift; done
 	shift
-	mapfile -t extra < <(lab_extra "$@")
+	mapfile -t extra < <(lab_extra "$@"; lab_peer "$host")
+	mapfile -t net < <(lab_net "$host")
+	[[ $lab_hosts -eq 1 ]] || log=$lab_log/$host cpus=1 mem=3G
 	# huge pages for the guests' memory: see guest_args
-	append="hugepages=${HUGEPAGES:-640} console=ttyS0 quiet panic=-1 net.ifnames=0 intel_iommu=on"
+	# the kernel hands LAB_HOST to the first process
+	append="hugepages=${HUGEPAGES:-640} console=ttyS0 quiet panic=-1 net.ifnames=0 intel_iommu=on LAB_HOST=$host"
 	# shellcheck disable=SC2054
 	iommu=(-device intel-iommu,intremap=on,caching-mode=on)
 	if [[ " $* " == *" no-iommu "* ]]; then
@@ -78,13 +104,12 @@ lab_qemu() {
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
 		"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
-		-name gangway-lab -accel tcg,thread=multi -cpu max -smp "${CPUS:-2}" -m "${MEM:-4G}" \
+		-name gangway-lab -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
 		-machine q35,kernel-irqchip=split -nodefaults -display none -no-reboot \
 		-kernel "$lab_image/tree/vmlinuz" -initrd "$lab_image/host.initrd" -append "$append" \
 		-drive "file=$lab_image/tree/host.img,if=virtio,format=raw,snapshot=on" "${iommu[@]}" \
-		-netdev hubport,id=h0,hubid=0 -device igb,id=pf0,netdev=h0,mac=52:54:00:00:00:10 \
-		-netdev hubport,id=h1,hubid=0 -device virtio-net-pci,netdev=h1,mac=52:54:00:00:00:20,rx_queue_size=1024 \
+		"${net[@]}" \
 		-virtfs "local,path=$lab_share,mount_tag=share,security_model=none" \
-		-virtfs "local,path=$lab_log,mount_tag=log,security_model=none" \
+		-virtfs "local,path=$log,mount_tag=log,security_model=none" \
 		-device virtio-serial-pci "${extra[@]}" "${console[@]}"
 }

@@ -1,14 +1,18 @@
 # shellcheck shell=bash
 # Guests of the emulated host. Each has a keeper (guestd.py) that answers on /run/lab/NAME/keeper.
 #   guest_start NAME [QEMU-ARG...]    start it and wait until it is up; a boot that fails is tried again, twice
+#   guest_incoming NAME [QEMU-ARG...] the same command line, but it waits for a migration (-incoming defer)
 #   guest_stop NAME                   end it     guest_poweroff NAME   let it shut itself down, wait until it has
 #   guest_run NAME COMMAND [SECONDS]  run COMMAND in the guest's shell; its output and exit status are ours
+#   guest_spawn NAME TAG COMMAND; guest_reap NAME TAG [SECONDS]   begin COMMAND there; wait for its end, then as guest_run. The guest may
+#                                     have moved to another host meanwhile: guest_reap is to be called where it is
 #   guest_qmp NAME EXECUTE [KEY=VALUE... | JSON]   print the answer's value as JSON
 #   guest_mark NAME; guest_wait NAME EVENT [MATCH-JSON [SECONDS [SINCE]]]   print the event
 #   guest_vf_wait NAME SINCE [SECONDS]   name of the interface that igbvf has brought
 #   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
 # For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
-# (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user).
+# (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user),
+# GUEST_FDS (descriptors of ours that QEMU inherits).
 
 guest_dir() { echo "/run/lab/$1"; }
 guest_qmp_path() { echo "/run/lab/$1/qmp"; }
@@ -43,6 +47,17 @@ guest_run() {
 	jq -rj .value.output <<<"$answer"
 	return "$(jq -r .value.status <<<"$answer")"
 }
+# The result waits in a fifo for whoever asks.
+guest_spawn() {
+	guest_run "$1" "rm -f /run/spawn.$2; mkfifo /run/spawn.$2
+		{ out=\$($3 2>&1); echo \"\$? \$out\" >/run/spawn.$2; } </dev/null >/dev/null 2>&1 &"
+}
+guest_reap() {
+	local out
+	out=$(guest_run "$1" "cat /run/spawn.$2; rm /run/spawn.$2" "${3:-30}") || return
+	printf '%s\n' "${out#* }"
+	return "${out%% *}"
+}
 # A guest that does not answer: does its processor still run, and where, and what do the threads of its QEMU do?
 guest_autopsy() {
 	local i
@@ -75,7 +90,7 @@ guest_wait() {
 guest_vf_wait() { guest_wait "$1" GUEST_NET '{"action":"add","driver":"igbvf"}' "${3:-30}" "$2" | jq -r .name; }
 guest_address() {
 	local name=$1 interface=$2 address=$3
-	wire ip neigh flush all # the address may have had another MAC, of the VF before
+	[[ ! -e /run/netns/wire ]] || wire ip neigh flush all # the address may have had another MAC, of the VF before
 	guest_run "$name" "ip addr flush dev $interface; ip addr add $address dev $interface; ip link set $interface up
 		until [ \"\$(cat /sys/class/net/$interface/carrier)\" = 1 ]; do usleep 10000; done" 20
 }
@@ -118,7 +133,7 @@ guest_boot_once() {
 	read -r -t 30 _ <&"$ready" || status=1
 	exec {ready}<&-
 	[[ $status -eq 0 ]] || return 1
-	guest_wait "$name" GUEST_UP '' "${GUEST_BOOT_LIMIT:-60}" >/dev/null
+	[[ -n ${guest_comes-} ]] || guest_wait "$name" GUEST_UP '' "${GUEST_BOOT_LIMIT:-60}" >/dev/null
 }
 guest_start() {
 	local name=$1 try; shift
@@ -131,6 +146,10 @@ guest_start() {
 		guest_stop "$name"
 	done
 	bail "guest $name does not boot"
+}
+guest_incoming() {
+	local guest_comes=1
+	guest_start "$@" -incoming defer
 }
 guest_stop() {
 	local name=$1 keep=() g

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """guestd: keeps one guest of the lab: starts its QEMU, holds the scenario's QMP connection and the guest's command port.
 
-    guestd.py serve NAME SOCKET EVENTS QEMU ARG...    the keeper; says "ready" on stdout when QMP has answered
+    guestd.py serve NAME SOCKET EVENTS QEMU ARG...    the keeper; says "ready" on stdout when QMP has answered. QEMU inherits the
+                                                       descriptors that GUEST_FDS names
     guestd.py call SOCKET REQUEST                      one request (JSON), one answer (JSON); status 0 if "ok"
 
 Requests: {"op": ...}
@@ -59,14 +60,15 @@ class Keeper:
     def __init__(self, name, path, events, command):
         self.name, self.path = name, path
         self.events, self.event_log = [], open(events, "w", buffering=1)
-        self.calls, self.waiters, self.next_id = {}, [], 1
+        # ids that no other keeper gives: the guest may come by migration and answer what it was asked elsewhere
+        self.calls, self.waiters, self.next_id = {}, [], int(time.time() * 1000)
         self.sel = selectors.DefaultSelector()
         self.qmp, qmp_peer = socket.socketpair()
         self.port, port_peer = socket.socketpair()
         fds = (qmp_peer.fileno(), port_peer.fileno())
         self.qemu = subprocess.Popen(
             [arg.format(qmp_fd=fds[0], port_fd=fds[1]) if "_fd}" in arg else arg for arg in command],
-            pass_fds=fds, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+            pass_fds=fds + tuple(map(int, os.environ.get("GUEST_FDS", "").split())), stdin=subprocess.DEVNULL, stdout=sys.stderr)
         qmp_peer.close()
         port_peer.close()
         self.qmp, self.port = Lines(self.qmp), Lines(self.port)

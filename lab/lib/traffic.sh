@@ -4,7 +4,7 @@
 #   ping_guest ADDR                    20 pings from the wire, at most one of them lost
 #   iperf NAME [PORT [SECONDS [ARG]]]  Mbit/s from guest NAME to the wire (ARG -R: the other way)
 #   stream_start NAME ADDR [RATE]      a numbered UDP stream in both directions between guest NAME (at ADDR) and the wire
-#   stream_stop NAME                   end it; $stream is {"to_guest": {...}, "from_guest": {...}} of udpstream's results
+#   stream_stop NAME [on_b]            end it (the guest is on host b by now); $stream is {"to_guest": {...}, "from_guest": {...}} of udpstream's results
 
 wire_addr=10.9.0.1
 stream=''
@@ -41,17 +41,19 @@ stream_start() {
 	local name=$1 addr=$2 rate=${3:-$stream_rate} run=$RANDOM out=/run/lab/$1.stream
 	ip netns exec wire /share/udpstream -l "$wire_addr:9001" -p "$addr:9001" -i "$run" -r "$rate" -t 600 >"$out.wire" 2>"$out.wire.err" &
 	echo $! >"$out.wire.pid"
-	guest_run "$name" "udpstream -l $addr:9001 -p $wire_addr:9001 -i $run -r $rate -t 600" 620 >"$out.guest" &
-	echo $! >"$out.guest.pid"
+	guest_spawn "$name" stream "udpstream -l $addr:9001 -p $wire_addr:9001 -i $run -r $rate -t 600"
 	wait_until 10 grep -q 'both ends' "$out.wire.err"
 }
 # Not to be called in a subshell: it waits for what stream_start has started.
 stream_stop() {
 	local out=/run/lab/$1.stream
 	kill -TERM "$(<"$out.wire.pid")"
-	wait "$(<"$out.wire.pid")" "$(<"$out.guest.pid")" || true
+	wait "$(<"$out.wire.pid")" || true
+	"${@:2}" guest_reap "$1" stream >"$out.guest" || true
 	stream=$(jq -nc --slurpfile w "$out.wire" --slurpfile g <(grep '^{' "$out.guest") '{to_guest: $g[0], from_guest: $w[0]}')
 	diag "stream: $stream"
 }
 # stream_lost: packets lost in both directions, or "unknown"
 stream_lost() { jq -r 'if .to_guest.lost == null or .from_guest.lost == null then "unknown" else .to_guest.lost + .from_guest.lost end' <<<"$stream"; }
+# stream_dark RATE: milliseconds without traffic, as the lost packets of a stream of RATE/s tell, of the direction that lost more
+stream_dark() { jq -r --argjson rate "$1" '[.to_guest.lost, .from_guest.lost] | map((. // 1e9) * 1000 / $rate | round) | max' <<<"$stream"; }

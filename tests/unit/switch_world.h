@@ -28,6 +28,7 @@ struct world {
 	struct switch_facts f;
 	bool vf_filter, standby_filter; /* really set */
 	bool running, migrating, carried, free_vf; /* carried: a filter was set once */
+	bool awaited; /* has not run since the beginning: maybe it does elsewhere */
 
 	/* the guest */
 	bool has_driver, deaf; /* deaf: does not answer unplugs */
@@ -73,10 +74,12 @@ static inline void world_check(const struct world *w, enum switch_action action)
 	case SWITCH_RELEASE:
 		cr_assert_eq(w->f.place, PLACE_OUT, "release of a VF that is in use");
 		break;
+	case SWITCH_ANNOUNCE:
+		cr_assert(!w->awaited || w->running, "announced before it is here");
+		break;
 	case SWITCH_READY_STANDBY:
 	case SWITCH_STEER_BOTH:
 	case SWITCH_REVOKE_DMA:
-	case SWITCH_ANNOUNCE:
 	case SWITCH_PREPARE:
 		break;
 	case SWITCH_AWAIT_DRIVER:
@@ -144,6 +147,7 @@ static inline void world_done(struct world *w)
 static inline void world_begin(struct world *w)
 {
 	w->carried = w->vf_filter || w->standby_filter;
+	w->awaited = !w->running && w->f.place == PLACE_OUT;
 	switch_begin(w->sw, &w->f, w->running, w->now);
 }
 

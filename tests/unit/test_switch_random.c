@@ -120,6 +120,7 @@ static void begin_again(void)
 	w->f.vf = w->vf_filter ? FILTER_YES : FILTER_NO;
 	w->f.standby = w->standby_filter ? FILTER_YES : FILTER_NO;
 	w->migrating = m.copies = m.asked = false;
+	w->awaited = !w->running && w->f.place == PLACE_OUT;
 	switch_begin(w->sw, &w->f, w->running, w->now);
 }
 
@@ -262,6 +263,7 @@ static void step(void)
 	uint64_t wake;
 
 	w->now += one_in(20) ? rnd(60000) : rnd(50);
+	w->awaited &= !w->running;
 	switch (rnd(12)) {
 	case 0:
 		guest_acts();
