@@ -179,10 +179,11 @@ static void *thread_main(void *arg)
 			pthread_cond_wait(&m->wake, &m->lock);
 			continue;
 		}
-		if (m->areas)
-			do_area(m);
-		else
+		/* the VMM waits for what is to be pinned, nobody for what is to be given back */
+		if (m->todo.head)
 			do_job(m);
+		else
+			do_area(m);
 		/* the counter is read long before it could overflow */
 		if (write(m->event, &one, sizeof(one)) < 0)
 			abort();

@@ -21,11 +21,14 @@
 #define RUN_PIECES 4096
 #define UNPARK_US 20000
 
-/* The last address of the piece that begins at @at, in a range that ends at @last. */
+/*
+ * The last address of the piece that begins at @at, in a range that ends at @last. The first 2 MiB of all are always apart: firmware flips
+ * the first MiB between a part of one large range and many small ones, and what is above them must be the same piece in both.
+ */
 static uint64_t cut(uint64_t at, uint64_t last, uint64_t page_size, bool large)
 {
 	uint64_t body = page_size > PIECE_BYTES ? page_size : PIECE_BYTES;
-	uint64_t end = large && at % EDGE_BYTES ? at | (EDGE_BYTES - 1) : at | (body - 1);
+	uint64_t end = large && (at % EDGE_BYTES || !at) ? at | (EDGE_BYTES - 1) : at | (body - 1);
 	uint64_t tail = (last + 1) / EDGE_BYTES * EDGE_BYTES; /* wraps to 0, which is below @at, where no tail is */
 
 	if (end < last)
