@@ -112,7 +112,7 @@ static void hint_by_reason(FILE *out, json_t *lease, const char *hint, bool name
 /* "vm1/nic0: on its emulated leg: the operator sent it there", and what to do about it */
 static void explain_reason(FILE *out, json_t *lease, json_t *sw)
 {
-	const char *reason = cli_str(lease, "reason"), *why = reason;
+	const char *reason = cli_str(lease, "reason"), *why;
 	char *id = cli_cell(lease, "id"), *leg = cli_cell(lease, "leg"), *word = cli_cell(lease, "reason");
 	size_t i = 0;
 

@@ -272,7 +272,8 @@ static int ask_ports(struct query *q, struct err *err)
 	char path[sizeof("/machine/peripheral//") + 2 * VMM_ID_MAX];
 	int r = 0;
 
-	while (r == 0 && q->free[VMM_FREE_PORTS - 1] == VMM_PORTS_MAX && q->in_flight < WINDOW && q->next_port < traits->nr_ports) {
+	while (r == 0 && q->free[VMM_FREE_PORTS - 1] == VMM_PORTS_MAX && q->in_flight < WINDOW &&
+	       q->next_port < traits->nr_ports) {
 		const char *id = traits->ports[q->next_port];
 
 		/* a root port's bus is its child, and has its name */
