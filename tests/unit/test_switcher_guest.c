@@ -304,6 +304,34 @@ Test(switcher_guest, a_pf_without_link)
 	end();
 }
 
+/* The bridge has another NIC that has a link: there the guest is better off. */
+Test(switcher_guest, a_pf_without_link_beside_another_nic)
+{
+	char path[128];
+	struct err err;
+	FILE *f;
+
+	begin_pair(true);
+	fake_add_pf(h->fake, "0000:3d:00.0", "eth1", "igb", NULL, 8);
+	fake_join(h->fake, "eth1", "br0");
+	snprintf(path, sizeof(path), "%s/sys/class/net/eth1/carrier", fake_root(h->fake));
+	f = fopen(path, "we");
+	cr_assert(f && fputs("1\n", f) >= 0 && !fclose(f));
+	cr_assert_eq(host_events_new(&h->d, &err), 0);
+	before_again();
+	attach_pair("bridge:br0");
+	carrier("eth0", false);
+	until_at("emulated");
+	cr_assert_str_eq(text_now("leg"), "emulated");
+	cr_assert_str_eq(text_now("reason"), "pf-down");
+	cr_assert_str_eq(vm1->device, "");
+	carrier("eth0", true);
+	until_at("passthrough");
+	cr_assert_str_eq(text_now("reason"), "(null)");
+	detach_pair();
+	end();
+}
+
 /* The guest's VF is plugged while no gangwayd looks: not wanted, so it goes again. */
 Test(switcher_guest, plugged_unseen)
 {
