@@ -89,6 +89,25 @@ Test(switcher_guest, without_failover)
 	end();
 }
 
+/* However often it says so, it is asked once at a time, and once more. */
+Test(switcher_guest, floods_with_events)
+{
+	unsigned before_flood;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	succeed("switch", leg("emulated"));
+	before_flood = fake_qmp_count(vm1->peer, "qom-list");
+	for (int i = 0; i < 1000; i++)
+		fake_qmp_event(vm1->peer, "FAILOVER_NEGOTIATED", "{\"device-id\": \"gangway-nic0-standby\"}");
+	for (int i = 0; i < 200; i++)
+		cr_assert_geq(sd_event_run(h->event, 1000), 0);
+	cr_assert_lt(fake_qmp_count(vm1->peer, "qom-list") - before_flood, 100);
+	on_standby("operator");
+	detach_pair();
+	end();
+}
+
 static void ask_in_vain(const char *code, int num)
 {
 	vm1->unplug = FAKE_UNPLUG_IGNORED;
