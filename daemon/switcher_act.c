@@ -110,6 +110,7 @@ static void job_done(int r, void *arg)
 	struct switcher *s = j->s;
 	struct err err = j->err;
 
+	s->job = NULL;
 	free(j);
 	switcher_acted(s, r, &err);
 }
@@ -134,9 +135,11 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH };
 		memcpy(j->bdf, l->vf_bdf, sizeof(j->bdf));
 		memcpy(j->pf_key, l->pf_key, sizeof(j->pf_key));
+		s->job = j;
 		r = work_submit(l->daemon->pool, job_run, job_done, j);
 	}
 	if (r < 0) {
+		s->job = NULL;
 		free(j);
 		err_set(err, r, "daemon.no-memory", "lease %s: no memory to switch it", l->id);
 	}
