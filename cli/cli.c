@@ -146,6 +146,10 @@ int cli_request(const struct cli *cli, const struct cli_request *req, json_t **r
 	call.timeout_ms = cli->timeout_ms >= 0 ? cli->timeout_ms : (req->slow ? SLOW_MS : QUICK_MS);
 	r = cli_rpc_open(cli->socket, call.timeout_ms, &rpc, &err);
 	call.timeout_ms += req->wait_ms;
+	if (req->patience_ms) {
+		call.timeout_ms = req->patience_ms;
+		call.extend = false;
+	}
 	cli_progress_init(&progress, cli->err, req->slow && !cli->quiet && isatty(fileno(cli->err)), req->method);
 	call.notify = cli_progress_notify;
 	call.tick = cli_progress_tick;

@@ -46,6 +46,7 @@ struct cli_request {
 	const char *shape; /* what the result must look like, see cli_shape() */
 	bool slow; /* waits for the kernel, the VMM or the guest: long timeout, progress on a terminal */
 	int wait_ms; /* how long the daemon was told to wait; added to the timeout */
+	int patience_ms; /* wait no longer than this, whatever comes in between; 0: the timeout as above */
 };
 
 /*

@@ -4,6 +4,7 @@
 #define GANGWAY_CLI_VIEWS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 
 void cli_view_doctor(FILE *out, json_t *result);
@@ -27,6 +28,13 @@ void cli_view_event(FILE *out, json_t *event); /* one line */
 
 /* The table of `status` alone, with the lines that explain; nothing if there are no leases. */
 void cli_view_leases(FILE *out, json_t *leases);
+
+/* Lines about the legs of @lease: why it is on that one, what its switch is at. False: it has no switch, nothing was printed. */
+bool cli_explain_leg(FILE *out, json_t *lease);
+
+/* For columns: "macvtap gwt0"; since when the reason, or the state where there is none. */
+char *cli_fmt_standby(json_t *obj, const char *key);
+char *cli_fmt_since(json_t *obj, const char *key);
 
 /* An object's "faults" in a line; "-" where it has none. For a column. */
 char *cli_fmt_faults(json_t *obj, const char *key);

@@ -205,7 +205,7 @@ int cli_cmd_switch(struct cli *cli, const struct cli_args *args)
 		return cli_usage(cli, &err);
 	}
 	req.params = json_pack("{s:s,s:s*,s:s}", "guest", args->pos[0], "nic", third ? args->pos[1] : NULL, "leg", leg);
-	code = take_wait(cli, args, req.params, &req.wait_ms);
+	code = take_wait(cli, args, req.params, &req.patience_ms);
 	json_object_del(req.params, "wait_ms"); /* it is our own patience alone */
 	if (code) {
 		json_decref(req.params);

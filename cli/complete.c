@@ -113,7 +113,11 @@ static void offer_arg(const struct line *l, const struct cli_verb *verb, size_t 
 		offer_names(l, "guest.list", NULL, "guests", "name");
 	else if (strcmp(want, "NIC") == 0)
 		offer_names(l, "guest.show", json_pack("{s:s}", "name", l->pos[words]), "leases", "nic");
-	else if (strcmp(want, "WORD") == 0)
+	if (strcmp(want, "LEG") == 0 || (strcmp(want, "NIC") == 0 && strcmp(verb->words, "switch") == 0)) {
+		offer_choices(l, "emulated|passthrough"); /* the NIC may be left out */
+		return;
+	}
+	if (strcmp(want, "WORD") == 0)
 		offer_choices(l, "mac|vlan|qos|proto|spoofchk|trust|state|min_tx_rate|max_tx_rate");
 	else if (strcmp(want, "VALUE") == 0)
 		offer_value(l, l->pos[l->nr_pos - 1]);

@@ -10,7 +10,7 @@
 /* What @call may have done is worth a look only if it could do something. */
 static const char *and_status(const struct cli_rpc_call *call)
 {
-	return call && call->extend ? "; `gangway status` shows what was done" : "";
+	return call && (call->extend || strcmp(call->method, "switch") == 0) ? "; `gangway status` shows what was done" : "";
 }
 
 int rpc_err_timeout(const char *path, const struct cli_rpc_call *call, struct err *err)

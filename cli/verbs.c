@@ -28,7 +28,7 @@ static const struct cli_opt attach_opts[] = {
 	{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },
 	{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },
 	{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 },
-	{ "standby", "KIND", NULL, "the emulated NIC that stands by: macvtap, bridge:BR or none (the default)", 0 },
+	{ "standby", "KIND", "macvtap|bridge:|none", "the emulated NIC that stands by: macvtap, bridge:BR or none (the default)", 0 },
 	{ "prepare", NULL, NULL, "for a guest not started yet: print the QEMU arguments to start it with", 0 },
 	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
 	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
@@ -172,7 +172,8 @@ const struct cli_verb cli_verbs[] = {
 	  cli_cmd_migrate },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
-	  "stable word. A line below the table explains each lease that something is wrong with.",
+	  "stable word. Lines below the table explain each lease that something is wrong with, or that is not on its VF, say what\n"
+	  "its switch is at, and what to do.",
 	  "gangway status\n"
 	  "gangway -j status vm1",
 	  cli_cmd_status },

@@ -54,6 +54,14 @@ static bool needs_why(json_t *lease)
 	       json_is_false(json_object_get(lease, "confirmed"));
 }
 
+/* Attached, and its guest's VMM has said so: then its legs are all there is to explain. */
+static bool is_confirmed(json_t *lease)
+{
+	const char *state = cli_str(lease, "state");
+
+	return state && strcmp(state, "attached") == 0 && !json_is_false(json_object_get(lease, "confirmed"));
+}
+
 static double gib(json_t *obj, const char *key)
 {
 	return json_number_value(json_object_get(obj, key)) / (double)(1u << 30);
@@ -124,14 +132,15 @@ void cli_view_leases(FILE *out, json_t *leases)
 		{ .head = "STATE", .key = "state" },
 		{ .head = "LEG", .key = "leg" },
 		{ .head = "REASON", .key = "reason" },
-		{ .head = "SINCE", .key = "since", .fmt = cli_fmt_time },
+		{ .head = "STANDBY", .key = "standby", .fmt = cli_fmt_standby },
+		{ .head = "SINCE", .key = "since", .fmt = cli_fmt_since },
 	};
 	json_t *lease;
 	size_t i;
 
 	cli_render_table(out, cols, CLI_NR(cols), leases);
 	json_array_foreach (leases, i, lease) {
-		if (needs_why(lease))
+		if (!(is_confirmed(lease) && cli_explain_leg(out, lease)) && needs_why(lease))
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
 		explain_device(out, lease);
@@ -264,23 +273,6 @@ void cli_view_migrated(FILE *out, json_t *result)
 	free(guest);
 }
 
-/* "vm1/nic0: on its emulated leg (operator), 412 ms" */
-void cli_view_switched(FILE *out, json_t *result)
-{
-	json_t *lease = json_object_get(result, "lease");
-	char *id = cli_cell(lease, "id"), *leg = cli_cell(lease, "leg"), *reason = cli_cell(lease, "reason");
-	char *total = cli_fmt_ms(result, "total_ms");
-
-	fprintf(out, "%s: on its %s leg", id, leg);
-	if (strcmp(reason, "-") != 0)
-		fprintf(out, " (%s)", reason);
-	fprintf(out, ", %s ms\n", total);
-	free(id);
-	free(leg);
-	free(reason);
-	free(total);
-}
-
 void cli_view_plan(FILE *out, json_t *result)
 {
 	static const struct cli_col cols[] = {
@@ -338,13 +330,16 @@ void cli_view_event(FILE *out, json_t *event)
 	char *when = cli_fmt_time(event, "time"), *kind = cli_cell(event, "event"), *object = cli_cell(event, "object");
 	char *from = cli_cell(event, "from"), *to = cli_cell(event, "to"), *why = cli_cell(event, "why");
 	json_t *reason = json_object_get(event, "why"); /* text, or an ERROR */
-	char *msg = cli_cell(reason, "message");
+	json_t *error = json_object_get(event, "error");
+	char *msg = cli_cell(reason, "message"), *failed = cli_cell(error, "message");
 
 	fprintf(out, "%s %s %s", when, kind, object);
-	if (strcmp(kind, "lease") == 0 && cli_str(event, "to")) {
+	if ((strcmp(kind, "lease") == 0 || strcmp(kind, "switch") == 0) && cli_str(event, "to")) {
 		fprintf(out, " %s -> %s", from, to);
 		if (strcmp(why, "-") != 0)
 			fprintf(out, " (%s)", why);
+	} else if (strcmp(kind, "switch") == 0 && json_is_object(error)) {
+		fprintf(out, " failed: %s", failed);
 	} else {
 		event_rest(out, event);
 		if (json_is_object(reason))
@@ -358,4 +353,5 @@ void cli_view_event(FILE *out, json_t *event)
 	free(to);
 	free(why);
 	free(msg);
+	free(failed);
 }

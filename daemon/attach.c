@@ -65,6 +65,7 @@ static void on_progress(void *ctx, const struct step *step, size_t index)
 static void attach_finished(struct op *op, int r, const struct err *err, const struct step *stuck)
 {
 	struct lease *l = op->lease;
+	struct err why;
 
 	if (r == 0) {
 		if (!op->dry_run && (op->vf.policy.fields & SYS_VF_MAC) && !(l->want.fields & SYS_VF_MAC) &&
@@ -78,14 +79,15 @@ static void attach_finished(struct op *op, int r, const struct err *err, const s
 		return;
 	}
 	op_answer_error(op, err);
+	why = *err; /* it goes with the steps */
 	op_free(op);
 	if (stuck) {
-		l->error = *err;
+		l->error = why;
 		lease_set_state(l, LEASE_FAILED, stuck->name);
 	} else if (l->again.wanted) {
-		again_failed(l, err);
+		again_failed(l, &why);
 	} else {
-		lease_set_state(l, LEASE_GONE, err->code);
+		lease_set_state(l, LEASE_GONE, why.code);
 		lease_free(l);
 	}
 }

@@ -93,6 +93,8 @@ struct lease {
 	bool left; /* its guest runs elsewhere: what its VMM still has, nobody uses */
 	struct switcher *sw; /* moves it between its legs; NULL: nobody does */
 
+	bool looking, look_again; /* its VMM is being asked what it has of the lease; once more then */
+
 	struct op *op; /* the operation that holds it, NULL: none */
 	const char *busy; /* what a call does with it, outside of any operation; NULL: nothing. attach_unbusy() ends it */
 	char end_why[64]; /* it has to end once it is not busy any more, and why; "": it has not */

@@ -197,7 +197,8 @@ static void take_state(struct lease *l, enum lease_state state)
 	else
 		snprintf(l->why, sizeof(l->why), "%s", why);
 	if (l->state == LEASE_ATTACHED)
-		lease_set_leg(l, LEG_PASSTHROUGH, REASON_NONE);
+		lease_set_leg(l, l->stay_emulated ? LEG_EMULATED : LEG_PASSTHROUGH,
+			      l->stay_emulated ? REASON_OPERATOR : REASON_NONE);
 	l->confirmed = false;
 }
 

@@ -145,6 +145,8 @@ static struct lease *asked_about(struct question *q, int r, const struct err *er
 {
 	struct lease *l = lease_find(q->d, q->guest, q->nic);
 
+	if (l)
+		l->looking = false;
 	if (l && (l->op || again_is_waiting(l)))
 		l = NULL;
 	if (l && r < 0) {
@@ -163,6 +165,8 @@ static void decide(struct lease *l, struct question *q)
 	else
 		guest_has_no_vf(l, q);
 	free(q);
+	if (l->look_again)
+		attach_look_again(l);
 }
 
 static void on_has_standby(void *ctx, int r, const struct err *err)
@@ -192,6 +196,8 @@ static void on_has_device(void *ctx, int r, const struct err *err)
 	} else if (!g || vmm_has_device(g->vmm, l->standby_id, on_has_standby, q, &why) < 0) {
 		log_warn("lease %s: whether the guest has its standby is not known, ignoring", l->id);
 		free(q);
+	} else {
+		l->looking = true;
 	}
 }
 
@@ -202,6 +208,9 @@ static void guest_up_lease(struct guest *g, struct lease *l)
 
 	if (l->op || again_is_waiting(l))
 		return;
+	l->look_again = l->looking; /* one question at a time, however many events a VMM sends */
+	if (l->looking)
+		return;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return;
@@ -211,7 +220,9 @@ static void guest_up_lease(struct guest *g, struct lease *l)
 	if (vmm_has_device(g->vmm, l->device_id, on_has_device, q, &err) < 0) {
 		log_warn("lease %s: %s, ignoring", l->id, err.msg);
 		free(q);
+		return;
 	}
+	l->looking = true;
 }
 
 void attach_look_again(struct lease *l)

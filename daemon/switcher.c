@@ -234,6 +234,8 @@ static struct switcher *switcher_free(struct switcher *s)
 	sd_event_source_disable_unref(s->timer);
 	migration_free(s->migration);
 	switch_free(s->sw);
+	json_decref(s->record);
+	free(s->job);
 	free(s);
 	return NULL;
 }

@@ -110,6 +110,7 @@ static void job_done(int r, void *arg)
 	struct switcher *s = j->s;
 	struct err err = j->err;
 
+	s->job = NULL;
 	free(j);
 	switcher_acted(s, r, &err);
 }
@@ -134,9 +135,11 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH };
 		memcpy(j->bdf, l->vf_bdf, sizeof(j->bdf));
 		memcpy(j->pf_key, l->pf_key, sizeof(j->pf_key));
+		s->job = j;
 		r = work_submit(l->daemon->pool, job_run, job_done, j);
 	}
 	if (r < 0) {
+		s->job = NULL;
 		free(j);
 		err_set(err, r, "daemon.no-memory", "lease %s: no memory to switch it", l->id);
 	}
@@ -165,7 +168,8 @@ static int unplug(struct switcher *s, unsigned deadline_ms, struct err *err)
 	struct vmm *vmm = NULL;
 	int r = need_vmm(s, &vmm, err);
 
-	return r < 0 ? r : vmm_unplug(vmm, s->lease->device_id, deadline_ms, vmm_done, s, err);
+	/* the VMM's own word that it took too long comes first, and says more */
+	return r < 0 ? r : vmm_unplug(vmm, s->lease->device_id, deadline_ms - deadline_ms / 8, vmm_done, s, err);
 }
 
 static int plug(struct switcher *s, struct err *err)

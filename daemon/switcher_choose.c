@@ -80,6 +80,8 @@ static void job_done(int r, void *arg)
 	struct err err = j->err;
 
 	json_decref(j->record);
+	s->record = NULL;
+	s->job = NULL;
 	free(j);
 	recorded(s, r, &err);
 }
@@ -95,8 +97,11 @@ void switcher_record_choice(struct switcher *s)
 		*j = (struct job){ .s = s, .db = l->daemon->db, .record = lease_to_record(l, &l->undo) };
 		memcpy(j->id, l->id, sizeof(j->id));
 	}
-	if (j && j->record && work_submit(l->daemon->pool, job_run, job_done, j) == 0)
+	if (j && j->record && work_submit(l->daemon->pool, job_run, job_done, j) == 0) {
+		s->job = j;
+		s->record = j->record;
 		return;
+	}
 	if (j)
 		json_decref(j->record);
 	free(j);

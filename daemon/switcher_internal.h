@@ -18,6 +18,8 @@ struct switcher {
 	struct migration *migration;
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
+	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
+	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */

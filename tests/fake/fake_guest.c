@@ -121,7 +121,7 @@ static const char *peripherals(struct fake_guest *g)
 	char list[400] = "";
 	size_t n = 0;
 
-	for (unsigned i = 0; i < g->ports; i++)
+	for (unsigned i = 0; i < (g->ports ? g->ports : 1); i++)
 		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s{\"name\": \"rp%u\", \"type\": \"child<pcie-root-port>\"}",
 				      i ? ", " : "", i + 1);
 	if (g->standby[0])

@@ -37,7 +37,7 @@ struct fake_guest {
 	/* what QMP says of it */
 	bool shared, vfio_user;
 	bool no_free_port;
-	unsigned ports; /* root ports, 1 to FAKE_PORTS */
+	unsigned ports; /* root ports, up to FAKE_PORTS; 0 counts as 1 */
 	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */

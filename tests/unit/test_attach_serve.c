@@ -438,3 +438,42 @@ Test(attach_serve, a_vf_that_is_held_is_unmapped)
 	unchanged();
 	finish();
 }
+
+/* --- with a standby --- */
+
+static bool process_is_lost(void *arg)
+{
+	struct lease *l = arg;
+
+	return !l->dev && l->reason == REASON_DEVICE_PROCESS_LOST;
+}
+
+/* A cause to leave the VF: but this VMM must not be asked to unplug it, nor given it again, and the operator is told. */
+Test(attach_serve, a_lost_process_is_a_cause)
+{
+	struct lease *l;
+	json_t *a;
+
+	begin(1);
+	cr_assert_gt(readlink("/proc/self/exe", h->d.config.device_program, sizeof(h->d.config.device_program) - 1), 0);
+	snprintf(script_dir, sizeof(script_dir), "%s/device", h->dir);
+	fake_guest_die(vm1);
+	vm1->ports = 2;
+	vm1->no_driver = true;
+	fake_guest_run(vm1);
+	a = attach(json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-user", "standby", "macvtap"));
+	cr_assert_geq(json_array_size(member(a, "warnings")), 1);
+	json_decref(a);
+	l = lease_find(&h->d, "vm1", NULL);
+	cr_assert_eq(kill(devproc_get_status(l->dev)->pid, SIGKILL), 0);
+	cr_assert(fake_host_until(h, process_is_lost, l, 5000), "reason %s", text_now("reason"));
+	cr_assert_str_eq(text_now("error.code"), "device.lost");
+	cr_assert_str_eq(text_now("leg"), "emulated");
+	fake_host_settle(h);
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_del"), 0);
+	fail("vmm.unplug-unsafe", EBUSY, "switch", json_pack("{s:s, s:s}", "guest", "vm1", "leg", "emulated"));
+	cr_assert_str_eq(text_now("reason"), "device-process-lost");
+	fake_guest_die(vm1);
+	until_leases(0);
+	finish();
+}
