@@ -64,7 +64,8 @@ static void tell_progress(struct migrate_job *j, const struct vmm_migrate_info *
 	if (!i->total)
 		snprintf(what, sizeof(what), "%s", i->migration.word);
 	else
-		snprintf(what, sizeof(what), "%s: %" PRIu64 " of %" PRIu64 " MiB, dirty %" PRIu64 " MiB/s, downtime %" PRIu64 " ms",
+		snprintf(what, sizeof(what),
+			 "%s: %" PRIu64 " of %" PRIu64 " MiB, dirty %" PRIu64 " MiB/s, downtime %" PRIu64 " ms",
 			 i->migration.word, done >> 20, i->total >> 20, i->dirty_rate >> 20, i->expected_downtime_ms);
 	ctl_progress(j->req, i->migration.word, i->total ? (size_t)(done * 100 / i->total) : 0, 100, what);
 }
@@ -147,7 +148,8 @@ static void on_begun(void *ctx, int r, const struct err *err)
 	}
 	r = sd_event_add_time(j->d->event, &j->timer, CLOCK_MONOTONIC, j->began_us, 10000, on_timer, j);
 	if (r < 0) {
-		err_set(&no_timer, r, "daemon.no-memory", "guest %s: its migration goes on, but there is no timer to watch it", j->guest);
+		err_set(&no_timer, r, "daemon.no-memory", "guest %s: its migration goes on, but there is no timer to watch it",
+			j->guest);
 		fail(j, &no_timer);
 	}
 }

@@ -143,10 +143,9 @@ static void on_migration(void *ctx, struct vmm *vmm, const struct vmm_migration 
 	calls_migration_changed(g, migration);
 }
 
-static const struct vmm_ops guest_vmm_ops = { .on_state = on_state,
-					      .on_device_deleted = on_device_deleted,
-					      .on_migration = on_migration,
-					      .on_event = on_event };
+static const struct vmm_ops guest_vmm_ops = {
+	.on_state = on_state, .on_device_deleted = on_device_deleted, .on_migration = on_migration, .on_event = on_event
+};
 
 int guest_qmp_check(const char *name, const char *qmp, struct err *err)
 {

@@ -291,10 +291,9 @@ static void begin(struct switcher *s, bool in, bool incoming)
 {
 	struct lease *l = s->lease;
 	struct guest *g = guest_find(l->daemon, l->guest);
-	struct switch_facts facts = { .prepared = true,
-				      .place = in ? PLACE_IN : PLACE_OUT,
-				      .vf = FILTER_MAYBE,
-				      .standby = FILTER_MAYBE };
+	struct switch_facts facts = {
+		.prepared = true, .place = in ? PLACE_IN : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
+	};
 	struct vmm_migration m = { 0 };
 
 	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {
