@@ -39,6 +39,8 @@ void call_migrate(struct daemon *d, struct ctl_req *req, const json_t *params);
 void call_migrate_cancel(struct daemon *d, struct ctl_req *req, const json_t *params);
 /* A migration of @g goes on, or is over. */
 void calls_migration_changed(struct guest *g, const struct vmm_migration *migration);
+/* @g is being forgotten: nobody waits for its migration any more. */
+void calls_guest_gone(struct guest *g);
 
 /* doctor.c */
 void call_doctor(struct daemon *d, struct ctl_req *req, const json_t *params);

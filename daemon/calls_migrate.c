@@ -136,6 +136,17 @@ void calls_migration_changed(struct guest *g, const struct vmm_migration *migrat
 	ask(g->migrate);
 }
 
+void calls_guest_gone(struct guest *g)
+{
+	struct err err;
+
+	/* one that awaits an answer hears from the VMM's end */
+	if (!g->migrate || g->migrate->asking)
+		return;
+	err_set(&err, -ECANCELED, "guest.unknown", "guest %s: it is not known any more, its migration is not watched", g->name);
+	fail(g->migrate, &err);
+}
+
 static void on_begun(void *ctx, int r, const struct err *err)
 {
 	struct migrate_job *j = ctx;
@@ -143,6 +154,8 @@ static void on_begun(void *ctx, int r, const struct err *err)
 
 	j->asking = false;
 	if (r < 0) {
+		/* else the next migration, which goes to another host, would be taken for this snapshot */
+		switcher_snapshot(j->d, j->guest, false);
 		fail(j, err);
 		return;
 	}
@@ -215,7 +228,7 @@ static int begin(struct daemon *d, struct ctl_req *req, const char *guest, const
 	}
 	g->migrate = j;
 	if (!strncmp(m->uri, "file:", 5) || m->background_snapshot)
-		switcher_snapshot(d, guest);
+		switcher_snapshot(d, guest, true);
 	return 0;
 }
 

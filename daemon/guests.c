@@ -213,6 +213,7 @@ struct guest *guest_free(struct guest *g)
 {
 	if (!g)
 		return NULL;
+	calls_guest_gone(g);
 	TAILQ_REMOVE(&g->daemon->guests, g, link);
 	g->daemon->nr_guests--;
 	vmm_free(g->vmm);

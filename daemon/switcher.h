@@ -34,8 +34,8 @@ bool switcher_has_vf(const struct lease *l);
 
 /* A QMP event of its guest; @data is not trusted. */
 void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data);
-/* The migration that begins is a snapshot: the guest stays. */
-void switcher_snapshot(struct daemon *d, const char *guest);
+/* The migration that begins is a snapshot, the guest stays; or it does not begin after all. */
+void switcher_snapshot(struct daemon *d, const char *guest, bool on);
 /* Its VF has left the VMM. False: the lease has no switcher. */
 bool switcher_device_deleted(struct lease *l);
 /* Its VMM was looked at: has it the VF? What the switch did not know, it hears. */

@@ -88,13 +88,13 @@ void switcher_guest_event(struct daemon *d, const char *guest, const char *event
 	}
 }
 
-void switcher_snapshot(struct daemon *d, const char *guest)
+void switcher_snapshot(struct daemon *d, const char *guest, bool on)
 {
 	struct lease *l;
 
 	TAILQ_FOREACH(l, &d->leases, link)
 	if (l->sw && !strcmp(l->guest, guest))
-		migration_set_snapshot(l->sw->migration, true, switcher_now_ms(l->sw));
+		migration_set_snapshot(l->sw->migration, on, switcher_now_ms(l->sw));
 }
 
 bool switcher_device_deleted(struct lease *l)
