@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 int sys_read_str(struct sys *sys, const char *path, char *buf, size_t size)
 {
@@ -71,4 +73,31 @@ void sys_list_free(char **names)
 	for (char **n = names; *n; n++)
 		free(*n);
 	free(names);
+}
+
+#define LOOK_PAGES 4096
+
+/* At least half of the pages that are looked at are in memory. Where the kernel does not tell (the file is another's), it says they are. */
+static bool mostly_resident(char *at, size_t len, size_t page)
+{
+	unsigned char pages[LOOK_PAGES];
+	size_t n = len / page < LOOK_PAGES ? len / page : LOOK_PAGES, there = 0;
+
+	if (mincore(at, n * page, pages) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		there += pages[i] & 1;
+	return there * 2 >= n;
+}
+
+/*
+ * What is in memory is mapped 16 pages at a time by a fault that reads, and writably so where the file system does not want to know what
+ * is written to (tmpfs, hugetlbfs); one that writes maps one page. What is missing is cheaper made by the one that writes. Either way
+ * pinning does what is left to do.
+ */
+int sys_populate(void *addr, size_t len, bool write)
+{
+	if (write && mostly_resident(addr, len, (size_t)sysconf(_SC_PAGESIZE)))
+		write = false;
+	return madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
 }

@@ -209,7 +209,7 @@ static int linux_munmap(struct sys *sys, void *addr, size_t len)
 static int linux_populate(struct sys *sys, void *addr, size_t len, bool write)
 {
 	(void)sys;
-	return madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
+	return sys_populate(addr, len, write);
 }
 
 static uint64_t linux_now_us(struct sys *sys)

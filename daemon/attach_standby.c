@@ -4,12 +4,14 @@
  * there, and carries, before the VF is plugged beside it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon.h"
 #include "guests.h"
+#include "log.h"
 #include "mac.h"
 #include "op.h"
 #include "vmm_standby.h"
@@ -81,6 +83,17 @@ static void close_tap(struct op *op)
 	op->tap_fd = -1;
 }
 
+/* Without vhost the VMM moves the frames in its main loop, which stands still while it plugs a VF and pins the guest's memory. */
+static int open_vhost(const struct op *op)
+{
+	int fd = op->d->sys->ops->open(op->d->sys, "/dev/vhost-net", O_RDWR);
+
+	if (fd < 0)
+		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe vhost_net)",
+			 op->lease->id, strerror(-fd));
+	return fd;
+}
+
 static void on_done(void *ctx, int r, const struct err *err)
 {
 	struct op *op = ctx;
@@ -93,9 +106,12 @@ int step_plug_standby(void *ctx, struct err *err)
 	struct op *op = ctx;
 	struct lease *l = op->lease;
 	char mac[18];
-	struct vmm_standby_plug plug = {
-		.id = l->standby_id, .netdev_id = l->netdev_id, .bus = op->standby_bus, .mac = mac, .fd = op->tap_fd
-	};
+	struct vmm_standby_plug plug = { .id = l->standby_id,
+					 .netdev_id = l->netdev_id,
+					 .bus = op->standby_bus,
+					 .mac = mac,
+					 .fd = op->tap_fd,
+					 .vhost_fd = open_vhost(op) };
 	struct guest *g;
 	int r;
 
@@ -104,6 +120,8 @@ int step_plug_standby(void *ctx, struct err *err)
 	if (r == 0)
 		r = vmm_plug_standby(g->vmm, &plug, on_done, op, err);
 	close_tap(op);
+	if (plug.vhost_fd >= 0)
+		op->d->sys->ops->close(op->d->sys, plug.vhost_fd);
 	return r < 0 ? r : STEP_PENDING;
 }
 

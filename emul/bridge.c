@@ -55,8 +55,11 @@ static int find_bridge(struct emul_leg *leg, const struct sys_link *pf, struct s
 	}
 	if (r < 0)
 		return r;
-	if (strcmp(ret->kind, "bridge") != 0)
-		return err_set(err, -EINVAL, "emul.not-a-bridge", "%s: it is no bridge", br);
+	if (strcmp(ret->kind, "bridge") != 0) {
+		err_set(err, -EINVAL, "emul.not-a-bridge", "%s: it is no bridge", br);
+		err_hint(err, "name the bridge that pf %s is a port of; or --standby macvtap", leg->pf);
+		return -EINVAL;
+	}
 	if (pf->master != ret->ifindex) {
 		err_set(err, -EINVAL, "emul.pf-not-in-bridge", "bridge %s: pf %s is not a port of it", br, leg->pf);
 		err_hint(err, "ip link set %s master %s; or --standby macvtap", leg->pf, br);

@@ -92,7 +92,7 @@ struct sys_ops {
 	ssize_t (*pwrite)(struct sys *sys, int fd, const void *buf, size_t len, off_t offset);
 	int (*mmap)(struct sys *sys, size_t len, int prot, int flags, int fd, off_t offset, void **ret);
 	int (*munmap)(struct sys *sys, void *addr, size_t len);
-	/* Fault the pages in (MADV_POPULATE_READ, _WRITE; since Linux 5.14, -EINVAL before). -EFAULT: the file is shorter. */
+	/* Fault the pages of a shared mapping in, before they are pinned. -EFAULT: the file is shorter; -EINVAL: a kernel before 5.14. */
 	int (*populate)(struct sys *sys, void *addr, size_t len, bool write);
 
 	/* rtnetlink, at the level of intent */
@@ -159,6 +159,8 @@ struct sys *sys_linux_new(const char *root);
 void sys_linux_free(struct sys *sys);
 
 void sys_list_free(char **names);
+/* What .populate does, for those that do it in this process. */
+int sys_populate(void *addr, size_t len, bool write);
 
 /*
  * Small helpers over the ops, in base/sys.c.

@@ -28,9 +28,10 @@ struct vmm_standby_plug {
 		*netdev_id; /* of its backend, unique among netdevs; the name under which the descriptor is handed over as well */
 	const char *bus; /* id of a root port */
 	const char *mac; /* "52:54:00:12:34:56", unicast */
-	int fd; /* an open tap or macvtap; borrowed, and not needed after vmm_plug_standby() has returned. -1: @ifname */
-	const char *ifname; /* a tap that the VMM opens itself; NULL with @fd */
-	bool vhost; /* the kernel's vhost-net: the VMM must be allowed to open /dev/vhost-net */
+	int fd; /* an open tap or macvtap; borrowed, and not needed after vmm_plug_standby() has returned */
+	/* An open /dev/vhost-net, borrowed as well; -1: the VMM moves the frames itself, in the thread that is at a standstill while a VF is
+	 * plugged and its guest's memory pinned. */
+	int vhost_fd;
 };
 
 /*

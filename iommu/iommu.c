@@ -409,6 +409,7 @@ void iommu_get_stats(const struct iommu *m, struct iommu_stats *ret)
 
 	*ret = m->stats;
 	ret->bytes_populated_total = mapper_populated(m->mapper);
+	ret->nr_areas = mapper_nr_areas(m->mapper);
 	if (ret->bytes_pending && us)
 		ret->bytes_per_second = (uint64_t)((double)(ret->bytes_populated_total - m->pending_from) * 1e6 / (double)us);
 }

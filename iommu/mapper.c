@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fdutil.h"
@@ -17,6 +18,12 @@
  * between two steps a job can be cancelled.
  */
 #define STEP_BYTES (UINT64_C(16) << 20)
+/*
+ * Memory is given back when nothing was asked for so long: an exchange of the VMM's is then over. To unmap takes the lock of the process's
+ * memory map, and interrupts the processors that run the other threads. More areas than this do not wait: the kernel has a limit of them.
+ */
+#define QUIET_MS 20
+#define AREAS_WAIT_MAX 64
 #define STACK_BYTES (256u << 10) /* threads run two system calls, and sanitizers */
 
 unsigned iommu_nr_threads(unsigned cpus, const char *cpu_max, uint64_t bytes)
@@ -45,6 +52,7 @@ struct mapper {
 	struct map_area *areas, *kept, *spent; /* to be unmapped, that could not be, and that are */
 	unsigned nr_areas; /* of the first two, and those that a thread is at */
 	int unmap_error; /* since the last time that there was none */
+	bool quiet; /* nothing was asked for QUIET_MS */
 	bool stopping;
 	atomic_uint_least64_t populated;
 	unsigned nr_threads, nr_running;
@@ -166,6 +174,19 @@ static void do_job(struct mapper *m)
 	pthread_cond_broadcast(&m->idle);
 }
 
+/* Called and left with the lock held. */
+static void wait_for_quiet(struct mapper *m)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += QUIET_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000L;
+	until.tv_nsec %= 1000000000L;
+	if (pthread_cond_timedwait(&m->wake, &m->lock, &until) == ETIMEDOUT)
+		m->quiet = true;
+}
+
 static void *thread_main(void *arg)
 {
 	struct mapper *m = arg;
@@ -177,6 +198,10 @@ static void *thread_main(void *arg)
 	while (!m->stopping) {
 		if (!m->areas && !m->todo.head) {
 			pthread_cond_wait(&m->wake, &m->lock);
+			continue;
+		}
+		if (!m->todo.head && !m->quiet && m->nr_areas <= AREAS_WAIT_MAX) {
+			wait_for_quiet(m);
 			continue;
 		}
 		/* the VMM waits for what is to be pinned, nobody for what is to be given back */
@@ -221,6 +246,7 @@ static int start_threads(struct mapper *m, unsigned nr)
 int mapper_new(struct sys *sys, const struct iommu_backend *backend, int fd, unsigned nr_threads, struct mapper **ret)
 {
 	struct mapper *m = calloc(1, sizeof(*m));
+	pthread_condattr_t attr;
 	int r = 0;
 
 	if (!m)
@@ -232,7 +258,10 @@ int mapper_new(struct sys *sys, const struct iommu_backend *backend, int fd, uns
 	m->todo.tail = &m->todo.head;
 	m->over.tail = &m->over.head;
 	pthread_mutex_init(&m->lock, NULL);
-	pthread_cond_init(&m->wake, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->wake, &attr);
+	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&m->idle, NULL);
 	if (nr_threads) {
 		m->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -280,6 +309,7 @@ void mapper_submit(struct mapper *m, struct map_job *job)
 	}
 	pthread_mutex_lock(&m->lock);
 	push(&m->todo, job);
+	m->quiet = false;
 	pthread_cond_signal(&m->wake);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -349,6 +379,7 @@ void mapper_unmap(struct mapper *m, struct map_area *area)
 	area->next = m->areas;
 	m->areas = area;
 	m->nr_areas++;
+	m->quiet = false;
 	areas_begin(m);
 	pthread_mutex_unlock(&m->lock);
 }
@@ -375,6 +406,16 @@ int mapper_unmap_error(struct mapper *m)
 	r = m->unmap_error;
 	pthread_mutex_unlock(&m->lock);
 	return r;
+}
+
+unsigned mapper_nr_areas(struct mapper *m)
+{
+	unsigned nr;
+
+	pthread_mutex_lock(&m->lock);
+	nr = m->nr_areas;
+	pthread_mutex_unlock(&m->lock);
+	return nr;
 }
 
 int mapper_fd(const struct mapper *m)

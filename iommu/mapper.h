@@ -53,6 +53,7 @@ bool mapper_has_begun(struct mapper *mapper, const struct map_job *job); /* a th
 void mapper_unmap(struct mapper *mapper, struct map_area *area);
 void mapper_unmap_again(struct mapper *mapper);
 int mapper_unmap_error(struct mapper *mapper); /* why some is kept; 0: none is */
+unsigned mapper_nr_areas(struct mapper *mapper); /* that are still to be unmapped */
 int mapper_fd(
 	const struct mapper *mapper); /* readable: mapper_next_over() is to be called till it has none. -1 without threads */
 uint64_t mapper_populated(const struct mapper *mapper); /* bytes faulted in since the start */

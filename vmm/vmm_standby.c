@@ -2,34 +2,40 @@
 /*
  * A standby NIC from outside: its backend and the device, in steps that follow each other's answers, and back.
  *
- *	getfd -> netdev_add -> device_add -> done
- *	            |              |
- *	            v              v             undo, then the first error is called back
- *	         closefd        netdev_del
+ *	getfd (-> getfd, of vhost) -> netdev_add -> device_add -> done
+ *	              |                    |             |
+ *	              v                    v             v         undo, then the first error is called back
+ *	           closefd          closefd, closefd  netdev_del
  *
- * closefd: QEMU takes the name when it looks at the descriptor, not when it refuses the command before that (a netdev of the same id).
+ * closefd: QEMU takes a name when it looks at the descriptor, not when it refuses the command before that (a netdev of the same id).
  */
 #include "vmm_standby.h"
 #include "vmm_internal.h"
 
 #include <errno.h>
-#include <net/if.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
-enum step { GETFD, NETDEV, DEVICE, UNDO_NETDEV, UNDO_FD, END };
+#include "fdutil.h"
+
+enum step { GETFD, GETVHOST, NETDEV, DEVICE, UNDO_NETDEV, UNDO_FD, UNDO_VHOST, END };
+
+#define VHOST_SUFFIX "-vhost"
 
 struct plug {
 	struct vmm_op op;
 	vmm_done_fn done;
 	void *ctx;
-	char id[VMM_ID_MAX], netdev[VMM_ID_MAX], bus[VMM_ID_MAX], mac[18], ifname[IF_NAMESIZE];
-	bool by_fd, vhost;
+	char id[VMM_ID_MAX], netdev[VMM_ID_MAX], bus[VMM_ID_MAX], mac[18];
+	char vhost[VMM_ID_MAX + sizeof(VHOST_SUFFIX)]; /* name of the descriptor; "" none */
+	int vhost_fd; /* ours, until the VMM has it */
 	struct err why; /* num 0: nothing has failed yet */
 };
 
 static void plug_finish(struct plug *p, int r, const struct err *err)
 {
+	fd_close(&p->vhost_fd);
 	vmm_op_finish(&p->op);
 	p->done(p->ctx, r, r < 0 ? err : NULL);
 	vmm_op_unref(&p->op);
@@ -47,12 +53,20 @@ static json_t *fd_args(const struct plug *p)
 	return json_pack("{s:s}", "fdname", p->netdev);
 }
 
+static json_t *vhost_args(const struct plug *p)
+{
+	return json_pack("{s:s}", "fdname", p->vhost);
+}
+
 static json_t *netdev_args(const struct plug *p)
 {
-	if (p->by_fd)
-		return json_pack("{s:s, s:s, s:s, s:b}", "type", "tap", "id", p->netdev, "fd", p->netdev, "vhost", p->vhost);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b}", "type", "tap", "id", p->netdev, "ifname", p->ifname, "script", "no",
-			 "downscript", "no", "vhost", p->vhost);
+	json_t *args = json_pack("{s:s, s:s, s:s, s:b}", "type", "tap", "id", p->netdev, "fd", p->netdev, "vhost", p->vhost[0] != '\0');
+
+	if (args && p->vhost[0] && json_object_set_new(args, "vhostfd", json_string(p->vhost)) < 0) {
+		json_decref(args);
+		args = NULL;
+	}
+	return args;
 }
 
 static json_t *device_args(const struct plug *p)
@@ -71,11 +85,13 @@ static const struct {
 	json_t *(*args)(const struct plug *p);
 	enum step next, refused;
 } steps[] = {
-	[GETFD] = { "getfd", fd_args, NETDEV, END },
+	[GETFD] = { "getfd", fd_args, GETVHOST, END },
+	[GETVHOST] = { "getfd", vhost_args, NETDEV, UNDO_FD },
 	[NETDEV] = { "netdev_add", netdev_args, DEVICE, UNDO_FD },
 	[DEVICE] = { "device_add", device_args, END, UNDO_NETDEV },
 	[UNDO_NETDEV] = { "netdev_del", netdev_id_args, END, END },
-	[UNDO_FD] = { "closefd", fd_args, END, END },
+	[UNDO_FD] = { "closefd", fd_args, UNDO_VHOST, UNDO_VHOST },
+	[UNDO_VHOST] = { "closefd", vhost_args, END, END },
 };
 
 static int plug_step(struct plug *p, enum step step, int fd, struct err *err);
@@ -92,11 +108,13 @@ static void on_step(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 		vmm_explain(&p->why);
 		err_prefix(&p->why, "standby %s", p->id);
 	}
-	if (next == UNDO_FD && !p->by_fd)
+	if (!p->vhost[0] && next == GETVHOST)
+		next = NETDEV;
+	if (!p->vhost[0] && next == UNDO_VHOST)
 		next = END;
 	if (r == -ECONNRESET || r == -ETIMEDOUT)
 		next = END; /* nobody to undo it with */
-	if (next != END && plug_step(p, next, -1, &why) < 0) {
+	if (next != END && plug_step(p, next, next == GETVHOST ? p->vhost_fd : -1, &why) < 0) {
 		if (!p->why.num)
 			p->why = why;
 		next = END;
@@ -127,12 +145,8 @@ static int plug_check(const struct vmm *vmm, const struct vmm_standby_plug *plug
 		r = vmm_mac_check(plug->mac, mac, err);
 	if (r < 0)
 		err_prefix(err, "guest %s", vmm->name);
-	else if ((plug->fd < 0) == !plug->ifname)
-		r = err_set(err, -EINVAL, "vmm.bad-standby", "guest %s: standby %s: either a descriptor or an interface",
-			    vmm->name, plug->id);
-	else if (plug->ifname && (!plug->ifname[0] || strlen(plug->ifname) >= IF_NAMESIZE || strpbrk(plug->ifname, "/ \t\n")))
-		r = err_set(err, -EINVAL, "vmm.bad-standby", "guest %s: standby %s: \"%.32s\" is no name of an interface",
-			    vmm->name, plug->id, plug->ifname);
+	else if (plug->fd < 0)
+		r = err_set(err, -EINVAL, "vmm.bad-standby", "guest %s: standby %s: no descriptor", vmm->name, plug->id);
 	return r;
 }
 
@@ -151,17 +165,23 @@ int vmm_plug_standby(struct vmm *vmm, const struct vmm_standby_plug *plug, vmm_d
 	p = (struct plug *)op;
 	p->done = done; /* NOLINT(clang-analyzer-core.NullDereference): vmm_op_new() gave 0 */
 	p->ctx = ctx;
-	p->by_fd = plug->fd >= 0;
-	p->vhost = plug->vhost;
+	p->vhost_fd = -1;
 	strcpy(p->id, plug->id);
 	strcpy(p->netdev, plug->netdev_id);
 	strcpy(p->bus, plug->bus);
 	strcpy(p->mac, plug->mac);
-	if (plug->ifname)
-		strcpy(p->ifname, plug->ifname);
-	r = plug_step(p, p->by_fd ? GETFD : NETDEV, plug->fd, err);
-	if (r < 0)
+	if (plug->vhost_fd >= 0) {
+		p->vhost_fd = fcntl(plug->vhost_fd, F_DUPFD_CLOEXEC, 3);
+		snprintf(p->vhost, sizeof(p->vhost), "%s" VHOST_SUFFIX, p->netdev);
+	}
+	if (plug->vhost_fd >= 0 && p->vhost_fd < 0)
+		r = err_set(err, -errno, "vmm.no-memory", "guest %s: standby %s: %s", vmm->name, p->id, strerror(errno));
+	else
+		r = plug_step(p, GETFD, plug->fd, err);
+	if (r < 0) {
+		fd_close(&p->vhost_fd);
 		vmm_op_unref(vmm_op_finish(op));
+	}
 	return r;
 }
 

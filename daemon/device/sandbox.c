@@ -70,6 +70,7 @@ static const struct rule rules[] = {
 	ANY(munmap),
 	ANY(mremap),
 	ANY(madvise),
+	ANY(mincore),
 	ANY(brk),
 	/* log lines to stderr: base/log.c */
 	ANY(sendto),

@@ -64,7 +64,7 @@ static int dev_munmap(struct sys *sys, void *addr, size_t len)
 static int dev_populate(struct sys *sys, void *addr, size_t len, bool write)
 {
 	(void)sys;
-	return madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) < 0 ? -errno : 0;
+	return sys_populate(addr, len, write);
 }
 
 static uint64_t dev_now_us(struct sys *sys)

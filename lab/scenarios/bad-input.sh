@@ -120,11 +120,27 @@ guest_qmp private device_add driver=virtio-rng-pci id=rng bus=rp0
 bad "no free slot" 1 'vmm\.no-slot' attach private "$pf" --via vfio-pci
 
 # which lease
+# the emulated leg, the switch, migration
+bad "an unknown --standby" 1 'emul\.bad-word' attach vm1 "$pf" --standby pigeon
+bad "--standby in a bridge that is not there" 3 'emul\.no-bridge' attach vm1 "$pf" --standby bridge:br99
+bad "--standby in what is no bridge" 1 'emul\.not-a-bridge' attach vm1 "$pf" --standby "bridge:$pf"
+bad "--standby that is yet to be built" 1 'emul\.not-yet' attach vm1 "$pf" --standby vhost-user
+bad "--standby for a guest not started yet" 1 'attach\.bad-standby' attach vm1 "$pf" --standby macvtap --prepare
+bad "switch of an unknown guest" 3 'guest\.unknown' switch vm9 emulated
+bad "switch of nothing" 3 'lease\.none' switch vm1 emulated
+bad "switch to a leg that is none" 2 'cli\.usage' switch vm1 sideways
+bad "migrate an unknown guest" 3 'guest\.unknown' migrate vm9 tcp:10.9.0.1:4444
+bad "migrate to nowhere" 2 'cli\.usage' migrate vm1
+bad "migrate to what is no URI" 1 'vmm\.migrate-uri' migrate vm1 10.9.0.1
+bad "migrate into a command" 6 'vmm\.migrate-exec' migrate vm1 'exec:touch /tmp/here'
+bad "migrate by a descriptor" 6 'vmm\.migrate-fd' migrate vm1 fd:3
 bad "detach of nothing" 3 'lease\.none' detach vm1
 bad "detach of an unknown guest" 3 'guest\.unknown' detach vm9
 check "attach" gw attach vm1 "$pf/vf0" --via vfio-pci --mac 52:54:00:aa:00:01
 host_snapshot /run/lab/before
 bad "attach twice" 5 'lease\.exists' attach vm1 "$pf/vf0" --via vfio-pci
+bad "switch of a NIC without an emulated leg" 1 'switch\.no-standby' switch vm1 emulated
+bad "migrate a guest whose VF has no emulated leg" 5 'migrate\.no-standby' migrate vm1 tcp:10.9.0.1:4444
 bad "attach of a VF that another guest has" 5 'lease\.vf-taken' attach limited "$pf/vf0" --via vfio-user
 bad "a MAC that is in use" 5 'policy\.mac-in-use' attach limited "$pf" --via vfio-user --mac 52:54:00:aa:00:01
 bad "pf set while a VF is held" 5 'sriov\.vfs-leased' pf set "$pf" vfs 0

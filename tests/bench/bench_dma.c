@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "err.h"
@@ -55,15 +56,23 @@ static int memory(uint64_t bytes, bool hot)
 	return fd;
 }
 
-/* --- one round: microseconds until all is mapped, and then until all is unmapped --- */
+/* --- one round: microseconds until all is mapped, until all is unmapped, and of processor time until the process has let go of it, too --- */
 
 struct times {
-	uint64_t map, both;
+	uint64_t map, both, cpu;
 };
+
+static uint64_t cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
 
 static struct times bare(struct bench *b)
 {
-	uint64_t t0 = now_us(b), t1;
+	uint64_t t0 = now_us(b), t1, t2, cpu = cpu_us();
 	void *mem[64];
 
 	for (unsigned i = 0; i < b->nr_sections; i++) {
@@ -89,7 +98,8 @@ static struct times bare(struct bench *b)
 			die("VFIO_IOMMU_UNMAP_DMA", -errno, NULL);
 		munmap(mem[i], b->section);
 	}
-	return (struct times){ t1 - t0, now_us(b) - t0 };
+	t2 = now_us(b);
+	return (struct times){ t1 - t0, t2 - t0, cpu_us() - cpu };
 }
 
 static void map_section(struct bench *b, unsigned i, uint64_t size)
@@ -106,7 +116,8 @@ static void map_section(struct bench *b, unsigned i, uint64_t size)
 		die("iommu_map", r, &err);
 }
 
-static void settle(struct bench *b)
+/* Until what was mapped is in the IOMMU and, with @all, no longer mapped in this process. */
+static void settle(struct bench *b, bool all)
 {
 	struct pollfd p = { .fd = iommu_fd(b->iommu), .events = POLLIN };
 	struct iommu_stats stats;
@@ -118,7 +129,7 @@ static void settle(struct bench *b)
 		if (r < 0)
 			die("iommu_process", r, &err);
 		iommu_get_stats(b->iommu, &stats);
-		if (!stats.bytes_pending)
+		if (!stats.bytes_pending && (!all || !stats.nr_areas))
 			return;
 		if (poll(&p, 1, -1) < 0)
 			die("poll", -errno, NULL);
@@ -127,12 +138,12 @@ static void settle(struct bench *b)
 
 static struct times ours(struct bench *b)
 {
-	uint64_t t0 = now_us(b), t1;
+	uint64_t t0 = now_us(b), t1, t2, cpu = cpu_us();
 	struct err err;
 
 	for (unsigned i = 0; i < b->nr_sections; i++)
 		map_section(b, i, b->section);
-	settle(b);
+	settle(b, false);
 	t1 = now_us(b);
 	for (unsigned i = 0; i < b->nr_sections; i++) {
 		int r = iommu_unmap(b->iommu, IOVA_BASE + i * b->section, b->section, NULL, &err);
@@ -140,7 +151,9 @@ static struct times ours(struct bench *b)
 		if (r < 0)
 			die("iommu_unmap", r, &err);
 	}
-	return (struct times){ t1 - t0, now_us(b) - t0 };
+	t2 = now_us(b);
+	settle(b, true);
+	return (struct times){ t1 - t0, t2 - t0, cpu_us() - cpu };
 }
 
 /* --- what is measured --- */
@@ -170,21 +183,38 @@ static uint64_t median(uint64_t *v, unsigned n)
 	return v[n / 2];
 }
 
-/* ours / bare, of mapping and unmapping */
-static double hot(struct bench *b, unsigned nr_threads, unsigned rounds)
+struct ratios {
+	double map, both, cpu; /* ours / bare */
+};
+
+static double ratio(uint64_t *ours, uint64_t *bare, unsigned n)
 {
-	uint64_t t_bare[ROUNDS_MAX], t_ours[ROUNDS_MAX];
+	return (double)median(ours, n) / (double)median(bare, n);
+}
+
+static struct ratios hot(struct bench *b, unsigned nr_threads, unsigned rounds)
+{
+	uint64_t map[2][ROUNDS_MAX], both[2][ROUNDS_MAX], cpu[2][ROUNDS_MAX];
+	struct ratios ret;
 
 	use_threads(b, nr_threads);
 	b->memfd = memory(b->section * b->nr_sections, true);
 	bare(b);
 	ours(b); /* both once for nothing: page tables, caches */
 	for (unsigned i = 0; i < rounds; i++) {
-		t_bare[i] = bare(b).both;
-		t_ours[i] = ours(b).both;
+		for (unsigned k = 0; k < 2; k++) {
+			struct times t = k ? bare(b) : ours(b);
+
+			map[k][i] = t.map;
+			both[k][i] = t.both;
+			cpu[k][i] = t.cpu;
+		}
 	}
 	close(b->memfd);
-	return (double)median(t_ours, rounds) / (double)median(t_bare, rounds);
+	ret.map = ratio(map[0], map[1], rounds);
+	ret.both = ratio(both[0], both[1], rounds);
+	ret.cpu = ratio(cpu[0], cpu[1], rounds);
+	return ret;
 }
 
 /* GiB/s from untouched memory to mapped; 0 threads: the bare ioctl */
@@ -236,7 +266,8 @@ int main(int argc, char **argv)
 	uint64_t bytes = (argc > 2 ? strtoull(argv[2], NULL, 10) : 256) << 20;
 	struct bench b = { .nr_sections = argc > 3 ? (unsigned)atoi(argv[3]) : 4 };
 	unsigned rounds = argc > 4 ? (unsigned)atoi(argv[4]) : 11;
-	double ratio[2], rate[3];
+	struct ratios inline_, threads;
+	double rate[3];
 	struct vdev *vdev;
 	struct err err;
 	int r;
@@ -251,13 +282,13 @@ int main(int argc, char **argv)
 	if (r < 0)
 		die(argv[1], r, &err);
 	b.container = vdev_get_fds(vdev).container;
-	ratio[0] = hot(&b, 0, rounds);
-	ratio[1] = hot(&b, 2, rounds);
+	inline_ = hot(&b, 0, rounds);
+	threads = hot(&b, 2, rounds);
 	cold(&b, rate);
-	printf("{\"mib\":%u,\"sections\":%u,\"rounds\":%u,\"ratio\":%.4f,\"ratio_threads\":%.4f,\"cold_kernel\":%.3f,\"cold_1\":%"
-	       ".3f,"
-	       "\"cold_2\":%.3f,\"answer_ms\":%.2f}\n",
-	       (unsigned)(bytes >> 20), b.nr_sections, rounds, ratio[0], ratio[1], rate[0], rate[1], rate[2], answer(&b));
+	printf("{\"mib\":%u,\"sections\":%u,\"rounds\":%u,", (unsigned)(bytes >> 20), b.nr_sections, rounds);
+	printf("\"inline\":{\"map\":%.4f,\"both\":%.4f,\"cpu\":%.4f},", inline_.map, inline_.both, inline_.cpu);
+	printf("\"threads\":{\"map\":%.4f,\"both\":%.4f,\"cpu\":%.4f},", threads.map, threads.both, threads.cpu);
+	printf("\"cold_kernel\":%.3f,\"cold_1\":%.3f,\"cold_2\":%.3f,\"answer_ms\":%.2f}\n", rate[0], rate[1], rate[2], answer(&b));
 	iommu_free(b.iommu);
 	vdev_close(vdev);
 	sys_linux_free(b.sys);

@@ -323,8 +323,8 @@ static int fake_populate(struct sys *sys, void *addr, size_t len, bool write)
 		usleep(us);
 		return 0;
 	}
-	r = madvise(addr, len, write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-	return (int)fake_leave(fake, r < 0 ? -errno : 0);
+	r = sys_populate(addr, len, write);
+	return (int)fake_leave(fake, r);
 }
 
 static uint64_t fake_now_us(struct sys *sys)

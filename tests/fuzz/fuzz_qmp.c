@@ -66,11 +66,11 @@ static void start_more(struct vmm *vmm)
 	};
 	static const struct vmm_plug plug = { .id = "vf1", .bus = "rp1", .host_bdf = "0000:3b:02.2", .failover_pair_id = "n2" };
 	static struct vmm_standby_plug standby = {
-		.id = "n2", .netdev_id = "h2", .bus = "rp2", .mac = "52:54:00:00:00:01", .fd = -1
+		.id = "n2", .netdev_id = "h2", .bus = "rp2", .mac = "52:54:00:00:00:01", .fd = -1, .vhost_fd = -1
 	};
 
 	if (standby.fd < 0)
-		standby.fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+		standby.fd = standby.vhost_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	started += vmm_plug_standby(vmm, &standby, on_done, NULL, NULL) == 0;
 	started += vmm_unplug_standby(vmm, "n3", "h3", 1000, on_done, NULL, NULL) == 0;
 	started += vmm_find_standby(vmm, "52:54:00:00:00:02", on_standby, NULL, NULL) == 0;

@@ -4,6 +4,7 @@
 #include "vmm_test.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #define MAC "52:54:00:aa:bb:01"
 #define ERR(text) fq_error("GenericError", text)
@@ -13,21 +14,17 @@
 
 static const char getfd[] = "{\"fdname\": \"gwnet0\"}";
 static const char netdev[] = "{\"fd\": \"gwnet0\", \"id\": \"gwnet0\", \"type\": \"tap\", \"vhost\": false}";
-static const char netdev_if[] =
-	"{\"downscript\": \"no\", \"id\": \"gwnet0\", \"ifname\": \"tap3\", \"script\": \"no\", \"type\": \"tap\", "
-	"\"vhost\": true}";
+static const char getvhost[] = "{\"fdname\": \"gwnet0-vhost\"}";
+static const char netdev_vhost[] =
+	"{\"fd\": \"gwnet0\", \"id\": \"gwnet0\", \"type\": \"tap\", \"vhost\": true, \"vhostfd\": \"gwnet0-vhost\"}";
 static const char device[] =
 	"{\"addr\": \"0.0\", \"bus\": \"rp2\", \"driver\": \"virtio-net-pci\", \"failover\": true, \"id\": \"sb0\", "
 	"\"mac\": \"" MAC "\", \"netdev\": \"gwnet0\"}";
 
 static struct vmm_standby_plug by_fd(int fd)
 {
-	return (struct vmm_standby_plug){ .id = "sb0", .netdev_id = "gwnet0", .bus = "rp2", .mac = MAC, .fd = fd };
+	return (struct vmm_standby_plug){ .id = "sb0", .netdev_id = "gwnet0", .bus = "rp2", .mac = MAC, .fd = fd, .vhost_fd = -1 };
 }
-
-static const struct vmm_standby_plug by_name = {
-	.id = "sb0", .netdev_id = "gwnet0", .bus = "rp2", .mac = MAC, .fd = -1, .ifname = "tap3", .vhost = true
-};
 
 /* With a descriptor that must have arrived if @arrives, and be the one that was sent. */
 static void plug(const struct fake_qmp_step *script, struct outcome *o, bool arrives)
@@ -65,19 +62,65 @@ Test(vmm_standby, plugged_with_a_descriptor)
 	stop();
 }
 
-Test(vmm_standby, plugged_with_an_interface)
+/* Each descriptor under its own name, and the one for vhost need not stay open, either. */
+static void plug_with_vhost(const struct fake_qmp_step *script, struct outcome *o)
 {
-	static const struct fake_qmp_step script[] = { fq_hello_vmm,	fq_expect_with("netdev_add", netdev_if),
-						       fq_return("{}"), fq_expect_with("device_add", device),
-						       fq_return("{}"), fq_end };
-	struct outcome o = { 0 };
+	struct vmm_standby_plug p;
+	int pipefd[2];
 
 	start(script);
 	until_state(VMM_UP);
-	cr_assert_eq(vmm_plug_standby(vmm, &by_name, on_done, &o, NULL), 0);
-	until_done(&o);
+	cr_assert_eq(pipe(pipefd), 0);
+	p = by_fd(pipefd[0]);
+	p.vhost_fd = pipefd[1];
+	cr_assert_eq(vmm_plug_standby(vmm, &p, on_done, o, NULL), 0);
+	close(pipefd[0]);
+	close(pipefd[1]);
+	until_done(o);
+	until_script_done();
+}
+
+Test(vmm_standby, plugged_with_vhost)
+{
+	static const struct fake_qmp_step script[] = { fq_hello_vmm,	fq_expect_with("getfd", getfd),
+						       fq_return("{}"), fq_expect_with("getfd", getvhost),
+						       fq_return("{}"), fq_expect_with("netdev_add", netdev_vhost),
+						       fq_return("{}"), fq_expect_with("device_add", device),
+						       fq_return("{}"), fq_end };
+	struct outcome o = { 0 };
+	struct stat st;
+	int there;
+
+	plug_with_vhost(script, &o);
 	cr_assert_eq(o.r, 0);
-	stop();
+	there = fake_qmp_last_fd(peer);
+	cr_assert(there >= 0 && fstat(there, &st) == 0 && S_ISFIFO(st.st_mode));
+	cr_assert_eq(fcntl(there, F_GETFL) & O_ACCMODE, O_WRONLY);
+	close(there);
+	stop(); /* counts descriptors */
+}
+
+Test(vmm_standby, both_names_are_taken_back)
+{
+	static const struct fake_qmp_step scripts[][STEPS_MAX] = {
+		{ fq_hello_vmm, fq_expect("getfd"), fq_return("{}"), fq_expect("getfd"), ERR("no"),
+		  fq_expect_with("closefd", getfd), fq_return("{}"), fq_expect_with("closefd", getvhost), ERR("not found"), fq_end },
+		{ fq_hello_vmm, fq_expect("getfd"), fq_return("{}"), fq_expect("getfd"), fq_return("{}"), fq_expect("netdev_add"),
+		  ERR("no"), fq_expect_with("closefd", getfd), ERR("not found"), fq_expect_with("closefd", getvhost),
+		  fq_return("{}"), fq_end },
+	};
+
+	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
+		struct outcome o = { 0 };
+		int there;
+
+		plug_with_vhost(scripts[i], &o);
+		cr_assert_eq(o.r, -EIO);
+		there = fake_qmp_last_fd(peer);
+		if (there >= 0)
+			close(there);
+		stop();
+	}
 }
 
 struct failure {
@@ -152,31 +195,15 @@ Test(vmm_standby, each_part_may_fail, .timeout = 60)
 	}
 }
 
-Test(vmm_standby, without_a_descriptor_none_is_closed)
-{
-	static const struct fake_qmp_step script[] = { fq_hello_vmm, fq_expect("netdev_add"),
-						       ERR("Could not open '/dev/net/tun': Permission denied"),
-						       fq_expect("query-name"), fq_end };
-	struct outcome o = { 0 };
-
-	start(script);
-	until_state(VMM_UP);
-	cr_assert_eq(vmm_plug_standby(vmm, &by_name, on_done, &o, NULL), 0);
-	until_done(&o);
-	cr_assert_str_eq(o.err.code, "vmm.tap-access");
-	bed_run_ms(&bed, 20); /* anything but query-name would be a failure of the script */
-	stop();
-}
-
 Test(vmm_standby, bad_requests_are_never_sent)
 {
 	static const struct fake_qmp_step script[] = { fq_hello_vmm, fq_end };
-	struct vmm_standby_plug rows[10];
+	struct vmm_standby_plug rows[8];
 	struct outcome o = { 0 };
 	struct err err;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		rows[i] = by_name;
+		rows[i] = by_fd(0);
 	rows[0].id = "0x";
 	rows[1].netdev_id = "";
 	rows[2].bus = "a b";
@@ -184,9 +211,7 @@ Test(vmm_standby, bad_requests_are_never_sent)
 	rows[4].mac = "53:54:00:aa:bb:01"; /* multicast */
 	rows[5].mac = "00:00:00:00:00:00";
 	rows[6].mac = "52:54:00:aa:bb-01";
-	rows[7].ifname = NULL;
-	rows[8].ifname = "an-interface-of-16";
-	rows[9].fd = 0; /* and an interface */
+	rows[7].fd = -1;
 	start(script);
 	until_state(VMM_UP);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
