@@ -102,7 +102,8 @@ guest_args() {
 	# QEMU's igb maps each buffer for DMA in one piece and drops the frame if the pages behind it are not contiguous. With
 	# memory in 4 KiB pages that is nearly every TSO frame the guest sends.
 	[[ ${GUEST_HUGE:-1} != 1 ]] || memory+=,hugetlb=on,hugetlbsize=2M
-	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -display none -no-reboot -accel kvm -cpu host \
+	# kvm-pv-eoi=off: an interrupt is to cause an exit soon after it was injected, see lab/README.md
+	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -display none -no-reboot -accel kvm -cpu host,kvm-pv-eoi=off \
 		-smp "${GUEST_CPUS:-1}" -m "$mem" -machine q35,memory-backend=mem -object "$memory" \
 		-kernel /share/vmlinuz -initrd /share/guest.initrd -append "console=ttyS0 quiet panic=-1" \
 		-chardev "socket,id=con,path=$dir/console,server=on,wait=off,logfile=$lab_log/$name.console" -serial chardev:con \
@@ -116,8 +117,8 @@ guest_args() {
 
 guest_boot_once() {
 	local name=$1 dir ready status as cpu; shift; dir=$(guest_dir "$name")
-	# A guest that wanders between the host's emulated processors dies of a wrong GS base, about one in ten under traffic: a fault of
-	# nested virtualization under TCG. So each stays on one, the second guest on the other.
+	# A guest that wanders between the host's emulated processors meets the fault of lab/README.md more often. So each stays on one, the
+	# second guest on the other.
 	cpu=$(((${#lab_guests[@]} + 1) % $(nproc)))
 	as=(taskset -c "${GUEST_PIN:-$cpu}")
 	mapfile -t args < <(guest_args "$name")
