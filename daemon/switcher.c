@@ -215,6 +215,8 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 	}
 	l->busy = NULL;
 	switch_done(s->sw, r, err, switcher_now_ms(s));
+	if (s->returns)
+		switcher_return(s);
 	switcher_settle(s);
 }
 
@@ -313,6 +315,23 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	begin_causes(s);
 	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
 	switcher_settle(s);
+}
+
+void switcher_return(struct switcher *s)
+{
+	struct switch_facts facts = { .prepared = true, .place = PLACE_HELD, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE };
+	struct lease *l = s->lease;
+
+	if (!l->left || l->via != VIA_VFIO_PCI)
+		return;
+	s->returns = s->action != SWITCH_ACTION_NUM_ || s->held;
+	if (s->returns)
+		return; /* when that is over */
+	log_info("lease %s: the guest runs here again", l->id);
+	s->left = false;
+	l->left = false;
+	begin_causes(s);
+	switch_begin(s->sw, &facts, true, switcher_now_ms(s));
 }
 
 int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)

@@ -69,6 +69,8 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
 	switch_get_facts(s->sw, &after);
+	if (!strcmp(event, "RESUME"))
+		switcher_return(s);
 	/* the guest reboots, or has the VF again without our doing: does it drive it? */
 	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET")))
 		switcher_look_at_driver(s, true);

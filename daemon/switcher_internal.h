@@ -23,6 +23,7 @@ struct switcher {
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
+	bool returns; /* it runs here again */
 	bool told; /* the lease's error is the switch's */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */
@@ -48,6 +49,9 @@ void switcher_look_at_driver(struct switcher *s, bool always);
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
+
+/* A guest that had left runs here again: what its VMM had called a migration was a snapshot, or is taken back by its operator. */
+void switcher_return(struct switcher *s);
 
 /* switcher_show.c: the lease as operators see it, and how far the switch has come to who waits for it. */
 void switcher_show(struct switcher *s, const struct switch_status *status);

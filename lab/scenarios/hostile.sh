@@ -38,7 +38,12 @@ good_comes() {
 }
 good_answers() { autopsy=no guest_run good true 10 >/dev/null 2>&1; }
 # stream_stop waits for both ends for good, and one of them may not come: a guest that breaks down at the end, a path that has stalled.
-stream_over() { ! kill -0 "$(</run/lab/good.stream.wire.pid)" 2>/dev/null && ! kill -0 "$(</run/lab/good.stream.guest.pid)" 2>/dev/null; }
+stream_over() {
+	local status=0
+	! kill -0 "$(</run/lab/good.stream.wire.pid)" 2>/dev/null || return 1
+	autopsy=no guest_run good 'pidof udpstream' 10 >/dev/null 2>&1 || status=$?
+	[[ $status -eq 1 ]]
+}
 stream_ends() {
 	kill -TERM "$(</run/lab/good.stream.wire.pid)" || true
 	wait_until 20 stream_over && stream_stop good
@@ -55,7 +60,8 @@ stream_stalled() {
 	autopsy=no guest_run good 'ip -s link; ip neigh; cat /proc/interrupts; dmesg | tail -n 8; killall -TERM udpstream; usleep 1000000; killall -KILL udpstream' 15 || true
 	dmesg | tail -n 15
 	kill -KILL "$(<"$out.wire.pid")" || true
-	wait "$(<"$out.wire.pid")" "$(<"$out.guest.pid")" || true
+	wait "$(<"$out.wire.pid")" || true
+	autopsy=no guest_reap good stream 10 >"$out.guest" || true
 	cat "$out.wire" "$out.guest" "$out.wire.err"
 	stream='{"to_guest":{"sent":0,"received":0,"lost":null},"from_guest":{"sent":0,"received":0,"lost":null}}'
 }
@@ -66,7 +72,7 @@ good_again() {
 	guest_autopsy good
 	kill -KILL "$(<"$out.wire.pid")" || true
 	good_stop
-	wait "$(<"$out.wire.pid")" "$(<"$out.guest.pid")" || true
+	wait "$(<"$out.wire.pid")" || true
 	good_comes || bail "the guest beside it does not come again"
 }
 

@@ -267,6 +267,83 @@ Test(switcher_guest, detach_during_a_switch)
 	end();
 }
 
+/* --- migration, by whoever --- */
+
+static void migration_is(const char *status)
+{
+	char data[64];
+
+	snprintf(data, sizeof(data), "{\"status\": \"%s\"}", status);
+	fake_qmp_event(vm1->peer, "MIGRATION", data);
+	fake_host_settle(h);
+}
+
+static bool has_left(void *ctx)
+{
+	(void)ctx;
+	return lease()->left && !lease()->busy;
+}
+
+static void is_copied(void)
+{
+	migration_is("setup");
+	fake_qmp_event(vm1->peer, "UNPLUG_PRIMARY", "{\"device-id\": \"gangway-nic0\"}");
+	migration_is("wait-unplug");
+	migration_is("active");
+	until_at("emulated");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+}
+
+static void migrates_away(void)
+{
+	is_copied();
+	migration_is("completed");
+	cr_assert(fake_host_until(h, has_left, NULL, 5000));
+}
+
+/* Its VMM keeps the VF until it ends; what is sent to the guest goes to where it is now. */
+Test(switcher_guest, a_guest_that_migrates_away)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	migrates_away();
+	cr_assert_str_eq(text_now("leg"), "none");
+	cr_assert_str_eq(text_now("reason"), "migration");
+	cr_assert(!to_vf() && !to_standby());
+	fake_guest_die(vm1);
+	until_leases(0);
+	cr_assert_eq(records(), 0);
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	end();
+}
+
+/* Nobody had said that it was a snapshot. Or its operator lets it go on, as the destination has failed. */
+Test(switcher_guest, a_guest_that_runs_here_again)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	migrates_away();
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+/* At once: the emulated leg is still on its way down. */
+Test(switcher_guest, a_guest_that_runs_here_again_at_once)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	is_copied();
+	fake_qmp_event(vm1->peer, "MIGRATION", "{\"status\": \"completed\"}");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
 /* --- the host --- */
 
 static void faults(unsigned n)
