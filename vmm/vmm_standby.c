@@ -60,7 +60,8 @@ static json_t *vhost_args(const struct plug *p)
 
 static json_t *netdev_args(const struct plug *p)
 {
-	json_t *args = json_pack("{s:s, s:s, s:s, s:b}", "type", "tap", "id", p->netdev, "fd", p->netdev, "vhost", p->vhost[0] != '\0');
+	json_t *args =
+		json_pack("{s:s, s:s, s:s, s:b}", "type", "tap", "id", p->netdev, "fd", p->netdev, "vhost", p->vhost[0] != '\0');
 
 	if (args && p->vhost[0] && json_object_set_new(args, "vhostfd", json_string(p->vhost)) < 0) {
 		json_decref(args);

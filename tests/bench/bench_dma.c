@@ -288,7 +288,8 @@ int main(int argc, char **argv)
 	printf("{\"mib\":%u,\"sections\":%u,\"rounds\":%u,", (unsigned)(bytes >> 20), b.nr_sections, rounds);
 	printf("\"inline\":{\"map\":%.4f,\"both\":%.4f,\"cpu\":%.4f},", inline_.map, inline_.both, inline_.cpu);
 	printf("\"threads\":{\"map\":%.4f,\"both\":%.4f,\"cpu\":%.4f},", threads.map, threads.both, threads.cpu);
-	printf("\"cold_kernel\":%.3f,\"cold_1\":%.3f,\"cold_2\":%.3f,\"answer_ms\":%.2f}\n", rate[0], rate[1], rate[2], answer(&b));
+	printf("\"cold_kernel\":%.3f,\"cold_1\":%.3f,\"cold_2\":%.3f,\"answer_ms\":%.2f}\n", rate[0], rate[1], rate[2],
+	       answer(&b));
 	iommu_free(b.iommu);
 	vdev_close(vdev);
 	sys_linux_free(b.sys);

@@ -23,7 +23,9 @@ static const char device[] =
 
 static struct vmm_standby_plug by_fd(int fd)
 {
-	return (struct vmm_standby_plug){ .id = "sb0", .netdev_id = "gwnet0", .bus = "rp2", .mac = MAC, .fd = fd, .vhost_fd = -1 };
+	return (struct vmm_standby_plug){
+		.id = "sb0", .netdev_id = "gwnet0", .bus = "rp2", .mac = MAC, .fd = fd, .vhost_fd = -1
+	};
 }
 
 /* With a descriptor that must have arrived if @arrives, and be the one that was sent. */
@@ -104,7 +106,8 @@ Test(vmm_standby, both_names_are_taken_back)
 {
 	static const struct fake_qmp_step scripts[][STEPS_MAX] = {
 		{ fq_hello_vmm, fq_expect("getfd"), fq_return("{}"), fq_expect("getfd"), ERR("no"),
-		  fq_expect_with("closefd", getfd), fq_return("{}"), fq_expect_with("closefd", getvhost), ERR("not found"), fq_end },
+		  fq_expect_with("closefd", getfd), fq_return("{}"), fq_expect_with("closefd", getvhost), ERR("not found"),
+		  fq_end },
 		{ fq_hello_vmm, fq_expect("getfd"), fq_return("{}"), fq_expect("getfd"), fq_return("{}"), fq_expect("netdev_add"),
 		  ERR("no"), fq_expect_with("closefd", getfd), ERR("not found"), fq_expect_with("closefd", getvhost),
 		  fq_return("{}"), fq_end },
