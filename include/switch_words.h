@@ -50,7 +50,7 @@ struct switch_facts {
 	bool prepared; /* a VF is bound, has its policy, and is open */
 	enum switch_place place;
 	bool driven; /* the guest's driver has started it: bus master on, vectors armed */
-	bool revoked; /* its DMA was taken away because the guest did not let go */
+	bool revoked; /* its DMA was taken away because the guest did not let go; or some of it, where that failed */
 	enum switch_filter vf, standby;
 };
 
