@@ -42,7 +42,7 @@ struct switcher {
 uint64_t switcher_now_ms(const struct switcher *s);
 /* After any call of the switch. @s may be gone after this. */
 void switcher_settle(struct switcher *s);
-/* Has the guest's driver started the VF, long enough ago? Tells the switch where it has another idea, or @always. */
+/* switcher_drive.c: has the guest's driver started the VF, long enough ago? Tells the switch where it has another idea, or @always. */
 void switcher_look_at_driver(struct switcher *s, bool always);
 /* The begin of an action: as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
