@@ -271,6 +271,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	if (in && is_held(&m))
 		facts.place = PLACE_HELD;
 	facts.driven = facts.place == PLACE_IN && lease_vf_is_driven(l);
+	s->settled = facts.driven;
 	if (incoming)
 		migration_incoming(s->migration, switcher_now_ms(s));
 	else if (vmm_mig_is_under_way(m.status))
