@@ -28,7 +28,7 @@ struct config {
 	unsigned return_delay_ms; /* what kept a lease off its VF has to stay away for so long */
 	unsigned rate_limit, rate_window; /* so many ways back, within so many seconds */
 	unsigned unplug_deadline_ms; /* a guest that keeps its VF longer loses its DMA */
-	unsigned settle_ms; /* after the guest's driver has started the VF, until it has a link */
+	unsigned settle_ms; /* after the VF's first interrupt, until it has a link */
 };
 
 void config_defaults(struct config *config);

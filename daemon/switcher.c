@@ -24,9 +24,6 @@
 /* A guest that does not start the VF in time may do so a day later. */
 #define DRIVE_POLL_SLOW_MS 1000
 
-/* A guest that goes on sending by its standby has a VF without a link; it is on it all the same after so many times settle_ms. */
-#define SETTLE_TIMES_MAX 6
-
 uint64_t switcher_now_ms(const struct switcher *s)
 {
 	uint64_t now = 0;
@@ -144,38 +141,6 @@ void switcher_settle(struct switcher *s)
 	if (sd_event_source_set_time(s->timer, wake == CAUSE_NEVER ? UINT64_MAX : wake * 1000) < 0 ||
 	    sd_event_source_set_enabled(s->timer, wake == CAUSE_NEVER ? SD_EVENT_OFF : SD_EVENT_ONESHOT) < 0)
 		log_err("lease %s: no timer for its switch", s->lease->id);
-}
-
-/*
- * A guest sends by its standby until the VF's driver has seen a link, and nothing tells us when (igbvf looks for it every 2 s). So the VF
- * counts as driven when its driver started a while ago and the guest has sent nothing by its standby for a moment; until then both legs carry.
- */
-static bool uses_its_vf(struct switcher *s)
-{
-	uint64_t now = switcher_now_ms(s), sent = emul_leg_frames_from_guest(s->lease->emul);
-	unsigned settle = s->lease->daemon->config.settle_ms;
-
-	if (!lease_vf_is_driven(s->lease)) {
-		s->driving_since = 0;
-		return false;
-	}
-	if (!s->driving_since || sent != s->sent)
-		s->quiet_since = now;
-	if (!s->driving_since)
-		s->driving_since = now;
-	s->sent = sent;
-	return (now >= s->driving_since + settle && now >= s->quiet_since + settle / 5) ||
-	       now >= s->driving_since + settle * (uint64_t)SETTLE_TIMES_MAX;
-}
-
-void switcher_look_at_driver(struct switcher *s, bool always)
-{
-	bool driven = uses_its_vf(s);
-	struct switch_facts facts;
-
-	switch_get_facts(s->sw, &facts);
-	if (driven != facts.driven || always)
-		switch_event(s->sw, driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN, switcher_now_ms(s));
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
@@ -308,6 +273,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	if (in && is_held(&m))
 		facts.place = PLACE_HELD;
 	facts.driven = facts.place == PLACE_IN && lease_vf_is_driven(l);
+	s->settled = facts.driven;
 	if (incoming)
 		migration_incoming(s->migration, switcher_now_ms(s));
 	else if (vmm_mig_is_under_way(m.status))

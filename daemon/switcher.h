@@ -3,8 +3,8 @@
  * switcher: carries out what a lease's switch (switch.h) asks for, and tells it what happens: the VMM's events, the guest's driver, time.
  * A lease with an emulated leg has one from the end of its attach, or of its adoption, until it begins to be detached.
  *
- * switcher.c: lifetime and time. switcher_event.c: what happens. switcher_act.c: the actions. switcher_choose.c: the operator's choice.
- * switcher_show.c: what is shown.
+ * switcher.c: lifetime and time. switcher_event.c: what happens. switcher_drive.c: does the guest use its VF? switcher_act.c: the actions.
+ * switcher_choose.c: the operator's choice. switcher_show.c: what is shown.
  */
 #ifndef GANGWAY_SWITCHER_H
 #define GANGWAY_SWITCHER_H

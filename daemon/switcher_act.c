@@ -179,7 +179,7 @@ static int plug(struct switcher *s, struct err *err)
 	struct vmm *vmm = NULL;
 	int r = need_vmm(s, &vmm, err);
 
-	s->driving_since = 0;
+	switcher_forget_driver(s);
 	if (l->via == VIA_VFIO_USER && !l->dev)
 		return err_set(err, -ENODEV, "device.lost", "lease %s: its gangway-device process is no more", l->id);
 	if (l->via == VIA_VFIO_USER)

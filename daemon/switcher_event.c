@@ -31,7 +31,7 @@ static void found(struct switcher *s, bool in)
 	g = guest_find(l->daemon, l->guest);
 	log_info("lease %s: the VMM has plugged the VF by itself", l->id);
 	facts = (struct switch_facts){ .prepared = true, .place = PLACE_IN, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE };
-	s->driving_since = 0;
+	switcher_forget_driver(s);
 	switch_stop(s->sw, "the VMM has plugged the VF by itself", switcher_now_ms(s));
 	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
 }
@@ -72,8 +72,10 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	if (!strcmp(event, "RESUME"))
 		switcher_return(s);
 	/* the guest reboots, or has the VF again without our doing: does it drive it? */
-	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET")))
+	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET"))) {
+		switcher_forget_driver(s); /* that it has again, if it has, is yet to settle */
 		switcher_look_at_driver(s, true);
+	}
 	if (after.place == PLACE_OUT && !strcmp(event, "FAILOVER_NEGOTIATED"))
 		attach_look_again(s->lease); /* the VMM may just have plugged the VF that it had before, see vmm_standby.h */
 	switcher_settle(s);

@@ -21,6 +21,9 @@ struct switcher {
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
+	uint64_t up_since; /* and the VF has interrupted, or need not; 0: not yet */
+	uint64_t irqs_at; /* when its interrupts are to be looked at again */
+	bool settled; /* and it is used since then */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool returns; /* it runs here again */
@@ -43,8 +46,10 @@ struct switcher {
 uint64_t switcher_now_ms(const struct switcher *s);
 /* After any call of the switch. @s may be gone after this. */
 void switcher_settle(struct switcher *s);
-/* Has the guest's driver started the VF, long enough ago? Tells the switch where it has another idea, or @always. */
+/* switcher_drive.c: has the guest's driver started the VF, long enough ago? Tells the switch where it has another idea, or @always. */
 void switcher_look_at_driver(struct switcher *s, bool always);
+/* The VF has left the guest, or comes anew. */
+void switcher_forget_driver(struct switcher *s);
 /* The begin of an action: as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */

@@ -28,8 +28,10 @@ static void words(const struct switcher *s, const struct switch_status *status, 
 	};
 	const char *hold = status->hold;
 
-	if (status->step == SWITCH_AWAIT_DRIVER && s->driving_since)
+	if (status->step == SWITCH_AWAIT_DRIVER && s->up_since)
 		hold = "it looks for its link";
+	else if (status->step == SWITCH_AWAIT_DRIVER && s->driving_since)
+		hold = "its VF has not interrupted yet";
 	else if (status->step == SWITCH_AWAIT_DRIVER && hold && strstr(hold, "driver"))
 		hold = NULL; /* the step says it already */
 	snprintf(buf, size, "%s%s%s%s", what[status->step], hold ? " (" : "", hold ? hold : "", hold ? ")" : "");

@@ -49,8 +49,8 @@ enum switch_place {
 struct switch_facts {
 	bool prepared; /* a VF is bound, has its policy, and is open */
 	enum switch_place place;
-	bool driven; /* the guest's driver has started it: bus master on, vectors armed */
-	bool revoked; /* its DMA was taken away because the guest did not let go */
+	bool driven; /* the guest's driver has started it: bus master on, vectors armed, and it can receive */
+	bool revoked; /* its DMA was taken away because the guest did not let go; or some of it, where that failed */
 	enum switch_filter vf, standby;
 };
 
@@ -59,7 +59,7 @@ enum switch_event {
 	SWITCH_EV_STOPPED, /* they do not: STOP, SUSPEND */
 	SWITCH_EV_RESET, /* the guest reboots */
 	SWITCH_EV_NEGOTIATED, /* its virtio driver started and knows failover */
-	SWITCH_EV_DRIVEN, /* its VF driver has started ... */
+	SWITCH_EV_DRIVEN, /* its VF driver has started, so far that the VF can receive ... */
 	SWITCH_EV_UNDRIVEN, /* ... has stopped. Both are levels: say each change, and after SWITCH_EV_REPLUGGED how it is */
 	SWITCH_EV_DELETED, /* the VF has left the VMM for good */
 	SWITCH_EV_ASKED, /* the VMM has asked the guest to let go */

@@ -32,6 +32,7 @@ struct leg_switch {
 	bool was_driven; /* the guest has driven the VF since it was plugged */
 	bool asked; /* somebody has asked the guest to let go: there is no turning back before it has */
 	bool given_up; /* the guest did not let go in time */
+	bool half_revoked; /* f.revoked, and not all of its DMA as far as is known: the action is under way, or failed */
 	bool falling_back; /* the way to passthrough failed */
 
 	bool busy; /* @pending is under way */

@@ -32,7 +32,7 @@ static bool is_in_and_awaited(const struct leg_switch *sw)
 
 static bool is_kept_by_guest(const struct leg_switch *sw)
 {
-	return is_in(sw) && sw->given_up && !sw->f.revoked;
+	return is_in(sw) && sw->given_up && (!sw->f.revoked || sw->half_revoked);
 }
 
 static bool has_vf_filter(const struct leg_switch *sw)
@@ -173,6 +173,10 @@ void switch_book_start(struct leg_switch *sw, enum switch_action action)
 	case SWITCH_UNPLUG:
 		sw->asked = true;
 		break;
+	case SWITCH_REVOKE_DMA: /* from now on nobody may take this VF for one that carries */
+		sw->f.revoked = true;
+		sw->half_revoked = true;
+		break;
 	case SWITCH_DROP_VF:
 		sw->f.vf = FILTER_MAYBE;
 		break;
@@ -183,7 +187,6 @@ void switch_book_start(struct leg_switch *sw, enum switch_action action)
 		sw->f.driven = false;
 		break;
 	case SWITCH_READY_STANDBY:
-	case SWITCH_REVOKE_DMA:
 	case SWITCH_ANNOUNCE:
 	case SWITCH_RELEASE:
 	case SWITCH_AWAIT_DRIVER:
@@ -218,7 +221,7 @@ static void book_success(struct leg_switch *sw, enum switch_action action)
 		sw->given_up = false;
 		break;
 	case SWITCH_REVOKE_DMA:
-		sw->f.revoked = true;
+		sw->half_revoked = false;
 		break;
 	case SWITCH_DROP_VF:
 		sw->f.vf = FILTER_NO;

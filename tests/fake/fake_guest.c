@@ -69,6 +69,26 @@ static pid_t start_process(struct fake_guest *g)
 
 /* --- what the guest's kernel does: bus mastering and vectors --- */
 
+#define FIRST_IRQ 64
+
+/* The vectors that the guest's driver has asked for, two of them: on a host whose kernel tells of such. */
+static void count_irqs(struct fake_guest *g, bool on)
+{
+	struct fake *fake = g->host->fake;
+	unsigned irq = FIRST_IRQ + 2 * (unsigned)(g - g->host->guests);
+
+	if (!sys_exists(fake_sys(fake), "/sys/kernel/irq"))
+		return;
+	for (unsigned i = irq; i < irq + 2; i++) {
+		fake_remove(fake, "/sys/kernel/irq/%u", i);
+		if (!on)
+			continue;
+		fake_mkdir(fake, "/sys/kernel/irq/%u", i);
+		fake_put(fake, i > irq && !g->silent ? "0,3\n" : "0,0\n", "/sys/kernel/irq/%u/per_cpu_count", i);
+		fake_put(fake, "msix\n", "/sys/bus/pci/devices/%s/msi_irqs/%u", g->vf, i);
+	}
+}
+
 static void drive(struct fake_guest *g, bool on)
 {
 	char path[PATH_MAX];
@@ -76,8 +96,11 @@ static void drive(struct fake_guest *g, bool on)
 	int fd;
 
 	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/msi_irqs", fake_root(g->host->fake), g->vf);
-	if (on ? mkdir(path, 0755) : rmdir(path))
+	if (on ? mkdir(path, 0755) : access(path, F_OK))
 		return; /* the function is gone, or was not driven */
+	if (!on)
+		fake_remove(g->host->fake, "/sys/bus/pci/devices/%s/msi_irqs", g->vf);
+	count_irqs(g, on);
 	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/config", fake_root(g->host->fake), g->vf);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (on)
@@ -264,6 +287,12 @@ void fake_guest_replug(struct fake_guest *g)
 void fake_guest_drives(struct fake_guest *g, bool on)
 {
 	drive(g, on);
+}
+
+void fake_guest_is_heard(struct fake_guest *g)
+{
+	g->silent = false;
+	count_irqs(g, true);
 }
 
 static void deleted(struct fake_guest *g, const char *id)

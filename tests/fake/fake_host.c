@@ -280,6 +280,11 @@ struct fake_host *fake_host_new(unsigned vfs)
 	return h;
 }
 
+void fake_host_counts_irqs(struct fake_host *h)
+{
+	fake_mkdir(h->fake, "/sys/kernel/irq");
+}
+
 void fake_host_free(struct fake_host *h)
 {
 	static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm", "state.db.lock", "ctl.sock.lock" };

@@ -32,6 +32,7 @@ struct fake_guest {
 	pid_t pid;
 	uid_t uid; /* of the VMM, before it starts */
 	bool no_driver; /* the guest does not start the VF */
+	bool silent; /* its VF interrupts nobody, where the host counts that (fake_host_counts_irqs()) */
 	enum fake_unplug unplug;
 	const char *dies_at, *hangs_at; /* when it is sent this command */
 	/* what QMP says of it */
@@ -82,6 +83,9 @@ void fake_host_free(struct fake_host *h);
 void fake_host_stop(struct fake_host *h);
 void fake_host_start(struct fake_host *h);
 
+/* Its kernel tells how many interrupts there were, from now on: else it is one before 4.9. */
+void fake_host_counts_irqs(struct fake_host *h);
+
 /* A guest known to gangwayd; started and connected where @run. */
 struct fake_guest *fake_guest_add(struct fake_host *h, const char *name, bool run);
 void fake_guest_run(struct fake_guest *g);
@@ -90,6 +94,8 @@ void fake_guest_die(struct fake_guest *g);
 void fake_guest_eject(struct fake_guest *g);
 /* Its driver starts the VF, or stops: a reboot. */
 void fake_guest_drives(struct fake_guest *g, bool on);
+/* Its VF, which it drives, interrupts it, now that it is not silent any more. */
+void fake_guest_is_heard(struct fake_guest *g);
 /* The VMM plugs the VF by itself. */
 void fake_guest_replug(struct fake_guest *g);
 /* Its answers follow from its fields: to be called when they were changed. */

@@ -356,6 +356,42 @@ Test(switch, a_deaf_guest_loses_its_dma_at_the_stated_deadline)
 	cr_assert_not(w.f.revoked);
 }
 
+/*
+ * What is left of its DMA is not known then: it is taken for nothing, and asked for again. Also when a migration fails meanwhile, which makes
+ * the VMM keep the VF plugged: the lease is not to come back to a VF that does not work.
+ */
+Test(switch, a_revocation_that_gets_half_way)
+{
+	for (int replugged = 0; replugged < 2; replugged++) {
+		world_done(&w);
+		world_init(&w);
+		world_begin_passthrough(&w);
+		w.deaf = true;
+		cause(REASON_MEMORY_PRIVATE, true);
+		while (!w.busy || w.pending != SWITCH_REVOKE_DMA)
+			world_run(&w, 1);
+		world_apply(&w, SWITCH_REVOKE_DMA);
+		world_clear(&w);
+		world_end(&w, -EIO);
+		assert_leg(&w, LEG_EMULATED, REASON_MEMORY_PRIVATE);
+		cause(REASON_MEMORY_PRIVATE, false);
+		if (replugged) {
+			world_qmp(&w, "UNPLUG_PRIMARY", VF_ID);
+			world_qmp(&w, "MIGRATION", "setup");
+			world_qmp(&w, "MIGRATION", "cancelled");
+		}
+		world_run(&w, 100000);
+		assert_state(&w, "to-emulated");
+		cr_assert_eq(world_status(&w).leg, LEG_EMULATED);
+		cr_assert(w.standby_filter && !w.vf_filter);
+		cr_assert_eq(strncmp(w.trace, "revoke-dma drop-vf announce unplug", 34), 0, "%s", w.trace);
+		w.deaf = false;
+		world_run(&w, 120000);
+		assert_state(&w, "passthrough");
+		cr_assert_not(w.f.revoked);
+	}
+}
+
 Test(switch, a_deaf_guest_that_reboots_lets_go)
 {
 	world_begin_passthrough(&w);

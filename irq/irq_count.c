@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "irq_count.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sys.h"
+
+#define TEXT_MAX 4096 /* of one vector's counts: what is behind belongs to CPUs above some 2000, or to none */
+#define NAME_MAX_LEN 10 /* digits of an IRQ's number */
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+int irq_count_parse(const char *text, size_t len, uint64_t *ret)
+{
+	uint64_t sum = 0, n;
+	size_t i = 0;
+
+	if (len > 0 && text[len - 1] == '\n')
+		len--;
+	do {
+		if (i == len || !is_digit(text[i]))
+			return -EINVAL;
+		for (n = 0; i < len && is_digit(text[i]); i++)
+			if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(text[i] - '0'), &n))
+				n = UINT64_MAX;
+		if (__builtin_add_overflow(sum, n, &sum))
+			sum = UINT64_MAX;
+		if (i < len && text[i++] != ',')
+			return -EINVAL;
+	} while (i < len);
+	*ret = sum;
+	return 0;
+}
+
+/* An entry of msi_irqs is part of a path from here on. */
+static bool is_number(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n <= NAME_MAX_LEN && strspn(name, "0123456789") == n;
+}
+
+static bool has_counted(struct sys *sys, const char *irq)
+{
+	char path[64], text[TEXT_MAX];
+	uint64_t count;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/kernel/irq/%s/per_cpu_count", irq);
+	n = sys->ops->read_file(sys, path, text, sizeof(text));
+	return n > 0 && irq_count_parse(text, (size_t)n, &count) == 0 && count > 0;
+}
+
+int irq_has_interrupted(struct sys *sys, const char *bdf)
+{
+	bool has = false;
+	char path[96];
+	struct stat st;
+	char **irqs;
+
+	if (sys->ops->stat(sys, "/sys/kernel/irq", &st) == -ENOENT)
+		return -EOPNOTSUPP;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", bdf);
+	if (sys->ops->list(sys, path, &irqs) < 0)
+		return 0;
+	for (size_t i = 0; irqs[i] && i < IRQ_COUNT_MAX && !has; i++)
+		has = is_number(irqs[i]) && has_counted(sys, irqs[i]);
+	sys_list_free(irqs);
+	return has;
+}
