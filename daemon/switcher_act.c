@@ -18,6 +18,7 @@
 #include "switcher_internal.h"
 #include "vdev.h"
 #include "vmm.h"
+#include "vmm_migrate.h"
 #include "work.h"
 
 struct job {
@@ -97,6 +98,7 @@ static int job_run(void *arg)
 	case SWITCH_UNPLUG:
 	case SWITCH_RELEASE:
 	case SWITCH_PLUG:
+	case SWITCH_REPLUG:
 	case SWITCH_AWAIT_DRIVER:
 	case SWITCH_ACTION_NUM_:
 		break;
@@ -189,6 +191,21 @@ static int plug(struct switcher *s, struct err *err)
 	return r < 0 ? r : vmm_plug(vmm, &p, vmm_done, s, err);
 }
 
+static int replug(struct switcher *s, struct err *err)
+{
+	struct lease *l;
+	struct vmm *vmm = NULL;
+	int r = need_vmm(s, &vmm, err);
+
+	switcher_forget_driver(s);
+	if (r < 0)
+		return r;
+	TAILQ_FOREACH(l, &s->lease->daemon->leases, link)
+	if (l->sw && !strcmp(l->guest, s->lease->guest))
+		migration_expect_replug(l->sw->migration);
+	return vmm_replug(vmm, vmm_done, s, err);
+}
+
 static int begin(struct switcher *s, enum switch_action action, unsigned deadline_ms, struct err *err)
 {
 	switch (action) {
@@ -203,6 +220,8 @@ static int begin(struct switcher *s, enum switch_action action, unsigned deadlin
 		return unplug(s, deadline_ms, err);
 	case SWITCH_PLUG:
 		return plug(s, err);
+	case SWITCH_REPLUG:
+		return replug(s, err);
 	case SWITCH_READY_STANDBY: /* plugged by the attach, and stays with the lease */
 	case SWITCH_RELEASE: /* the VF stays the lease's, and was reset when the VMM or gangway-device let it go */
 	case SWITCH_AWAIT_DRIVER:

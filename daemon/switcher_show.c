@@ -23,6 +23,7 @@ static void words(const struct switcher *s, const struct switch_status *status, 
 		[SWITCH_RELEASE] = "put the VF aside",
 		[SWITCH_PREPARE] = "write the VF's policy",
 		[SWITCH_PLUG] = "plug the VF",
+		[SWITCH_REPLUG] = "have the VMM plug the VF back",
 		[SWITCH_AWAIT_DRIVER] = "wait for the guest's driver",
 		[SWITCH_DROP_STANDBY] = "take the guest's MAC away from the standby",
 	};

@@ -82,6 +82,11 @@ int vmm_migrate_start(struct vmm *vmm, const struct vmm_migrate *migrate, vmm_do
 int vmm_migrate_postcopy(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err); /* from now on by postcopy */
 /* Called back when asked for; on_migration tells when it is so. Nothing to cancel is success. */
 int vmm_migrate_cancel(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err);
+/*
+ * The VF of a pair that a completed migration (a snapshot: the guest is still here) has left out of the guest is plugged back by the VMM. It
+ * takes a migration that fails, of which all hear as of any. Called back when that is over; whether the VF is in the guest, its driver tells.
+ */
+int vmm_replug(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err);
 /* Have the guest announce its address, 5 times within a second: by its device @id, or all of them (NULL). */
 int vmm_announce(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err);
 

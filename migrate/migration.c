@@ -18,6 +18,7 @@ struct migration {
 	bool asked; /* the VMM has asked the guest to let this VF go, and will plug it back if the migration fails */
 	bool let_go; /* said already */
 	bool postcopy; /* destination */
+	bool replug; /* the next migration as a source is one that only makes the VMM plug back what it holds */
 };
 
 /* --- words of QMP --- */
@@ -107,6 +108,7 @@ static void forget(struct migration *m)
 	m->asked = false;
 	m->let_go = false;
 	m->postcopy = false;
+	m->replug = false;
 }
 
 /* The VMM copies: it has waited until the guest let go of what it had asked for. */
@@ -150,6 +152,24 @@ static void source_left(struct migration *m, uint64_t now)
 	switch_stop(m->sw, "the guest has migrated away", now);
 	switch_cause(m->sw, cause, false, now);
 	m->ops->left(m->ctx); /* @m may be gone */
+}
+
+/* The migration that is none: what it is good for comes at its end. */
+static bool is_replug(struct migration *m, enum phase phase, uint64_t now)
+{
+	bool over = phase == PHASE_FAILED || phase == PHASE_COMPLETED;
+
+	if (!m->replug || m->role != MIGRATION_NONE)
+		return false;
+	m->replug = !over;
+	if (over && is_replugged(m))
+		switch_event(m->sw, SWITCH_EV_REPLUGGED, now);
+	return true;
+}
+
+void migration_expect_replug(struct migration *m)
+{
+	m->replug = m->role == MIGRATION_NONE;
 }
 
 static void source_phase(struct migration *m, enum phase phase, uint64_t now)
@@ -233,6 +253,7 @@ void migration_lost(struct migration *m, uint64_t now)
 {
 	enum lease_reason cause = cause_of(m);
 
+	m->replug = false;
 	if (m->role == MIGRATION_NONE)
 		return;
 	forget(m);
@@ -250,13 +271,14 @@ static void on_migration(struct migration *m, const char *status, uint64_t now)
 		log_debug("migration status \"%.32s\" is not known, ignoring", status);
 	if (m->role == MIGRATION_DESTINATION)
 		destination_phase(m, phase, now);
-	else
+	else if (!is_replug(m, phase, now))
 		source_phase(m, phase, now);
 }
 
 /* Of any device: whoever's VF it is, the guest migrates. */
 static void on_unplug_primary(struct migration *m, const char *id, uint64_t now)
 {
+	m->replug = false; /* another VF was plugged: then it is one like any */
 	source_begin(m, now);
 	if (strcmp(id, m->vf_id))
 		return;

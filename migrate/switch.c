@@ -112,7 +112,7 @@ static unsigned time_for(const struct leg_switch *sw, enum switch_action action)
 {
 	uint64_t deadline = switch_deadline(sw), left = sw->config->unplug_ms;
 
-	if (action == SWITCH_PLUG)
+	if (action == SWITCH_PLUG || action == SWITCH_REPLUG)
 		return sw->config->plug_ms;
 	if (action != SWITCH_UNPLUG)
 		return sw->config->action_ms;
@@ -296,7 +296,7 @@ static bool leave_emulated(struct leg_switch *sw)
 		return true;
 	}
 	causes_decide(sw->causes, sw->now, &v);
-	if (v.wait != CAUSE_WAIT_NOTHING || sw->migrating || (sw->f.place == PLACE_HELD && sw->config->unplug_unsafe))
+	if (v.wait != CAUSE_WAIT_NOTHING || sw->migrating)
 		return false;
 	causes_started(sw->causes, sw->now);
 	switch_set_state(sw, SWITCH_TO_PASSTHROUGH, "nothing keeps it off its VF");

@@ -132,15 +132,6 @@ static void on_gone(struct leg_switch *sw, enum switch_place place)
 	sw->given_up = false;
 }
 
-static void on_replugged(struct leg_switch *sw)
-{
-	if (sw->f.place == PLACE_OUT)
-		return;
-	sw->f.place = PLACE_IN;
-	sw->asked = false;
-	sw->given_up = sw->f.revoked;
-}
-
 static void on_running(struct leg_switch *sw)
 {
 	uint64_t from = sw->stopped_at > sw->step_began ? sw->stopped_at : sw->step_began;
@@ -224,7 +215,7 @@ static void take_in(struct leg_switch *sw, enum switch_event event)
 		on_gone(sw, PLACE_HELD);
 		break;
 	case SWITCH_EV_REPLUGGED:
-		on_replugged(sw);
+		switch_book_replugged(sw);
 		break;
 	case SWITCH_EV_REFUSED:
 		on_refused(sw);

@@ -58,6 +58,7 @@ const char *switch_step_hold(const struct leg_switch *sw, const struct switch_st
 uint64_t switch_step_limit(const struct leg_switch *sw, const struct switch_step *step);
 /* What @action makes of the facts, when it begins and when it has ended. */
 void switch_book_start(struct leg_switch *sw, enum switch_action action);
+void switch_book_replugged(struct leg_switch *sw); /* the VMM has plugged back what it held */
 void switch_book_end(struct leg_switch *sw, enum switch_action action, int r);
 
 /* switch.c */

@@ -30,6 +30,7 @@ static const char *const action_names[SWITCH_ACTION_NUM_] = {
 	[SWITCH_READY_STANDBY] = "ready-standby",
 	[SWITCH_STEER_BOTH] = "steer-both",
 	[SWITCH_UNPLUG] = "unplug",
+	[SWITCH_REPLUG] = "replug",
 	[SWITCH_REVOKE_DMA] = "revoke-dma",
 	[SWITCH_DROP_VF] = "drop-vf",
 	[SWITCH_ANNOUNCE] = "announce",

@@ -108,8 +108,8 @@ static bool is_unannounced_passthrough(const struct leg_switch *sw)
 }
 
 static const struct switch_step to_passthrough[] = {
-	/* what the VMM kept for a migration and did not plug back is in the way of a device of the same name */
-	{ SWITCH_UNPLUG, is_held, REASON_NO_VF },
+	/* what the VMM kept for a migration and did not plug back: nobody else can, nor unplug it */
+	{ SWITCH_REPLUG, is_held, REASON_NO_VF },
 	{ SWITCH_PREPARE, is_unprepared, REASON_NO_VF },
 	{ SWITCH_PLUG, is_out, REASON_NO_VF },
 	{ SWITCH_STEER_BOTH, lacks_both_filters, REASON_NO_VF },
@@ -136,10 +136,10 @@ const char *switch_step_hold(const struct leg_switch *sw, const struct switch_st
 {
 	if (step->action == SWITCH_AWAIT_DRIVER)
 		return sw->running ? "the guest starts its driver" : "the guest is paused";
-	if (step->action != SWITCH_UNPLUG && step->action != SWITCH_PLUG)
+	if (step->action != SWITCH_UNPLUG && step->action != SWITCH_PLUG && step->action != SWITCH_REPLUG)
 		return NULL;
 	if (sw->migrating)
-		return step->action == SWITCH_PLUG ? "the guest migrates" : "the VMM asks the guest to let go";
+		return step->action == SWITCH_UNPLUG ? "the VMM asks the guest to let go" : "the guest migrates";
 	if (!sw->running)
 		return "the guest is paused";
 	if (step->action == SWITCH_UNPLUG && sw->config->unplug_unsafe)
@@ -149,7 +149,7 @@ const char *switch_step_hold(const struct leg_switch *sw, const struct switch_st
 
 uint64_t switch_step_limit(const struct leg_switch *sw, const struct switch_step *step)
 {
-	if (step->action == SWITCH_PLUG)
+	if (step->action == SWITCH_PLUG || step->action == SWITCH_REPLUG)
 		return sw->config->plug_ms;
 	if (step->action == SWITCH_AWAIT_DRIVER)
 		return sw->config->drive_ms;
@@ -184,6 +184,7 @@ void switch_book_start(struct leg_switch *sw, enum switch_action action)
 		sw->f.standby = FILTER_MAYBE;
 		break;
 	case SWITCH_PLUG:
+	case SWITCH_REPLUG:
 		sw->f.driven = false;
 		break;
 	case SWITCH_READY_STANDBY:
@@ -202,6 +203,15 @@ static void book_plugged(struct leg_switch *sw)
 	sw->asked = false;
 	sw->given_up = false;
 	sw->was_driven = false;
+}
+
+void switch_book_replugged(struct leg_switch *sw)
+{
+	if (sw->f.place == PLACE_OUT)
+		return;
+	sw->f.place = PLACE_IN;
+	sw->asked = false;
+	sw->given_up = sw->f.revoked;
 }
 
 static void book_success(struct leg_switch *sw, enum switch_action action)
@@ -237,6 +247,9 @@ static void book_success(struct leg_switch *sw, enum switch_action action)
 		break;
 	case SWITCH_PLUG:
 		book_plugged(sw);
+		break;
+	case SWITCH_REPLUG:
+		switch_book_replugged(sw);
 		break;
 	case SWITCH_DROP_STANDBY:
 		sw->f.standby = FILTER_NO;

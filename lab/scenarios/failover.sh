@@ -16,7 +16,7 @@ worst() { printf '%s\n' "$@" | sort -n | tail -n 1; }
 # A VF of the same PF with the host's own driver, in a network namespace: what the NIC switches itself, and the wire never sees.
 other() { ip netns exec other "$@"; }
 other_up() {
-	local name; name=$(vf_name 1)
+	local name; name=$(vf_name 2) # the last one: its name on the host must not be free for another that comes back
 	ip netns add other
 	ip link set "$name" netns other name other0
 	other ip address add "$other_addr/24" dev other0
@@ -52,7 +52,7 @@ check "its interface has an address and a carrier" guest_address vm1 "$interface
 guest_start vm2
 check "guest add" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
 mark=$(guest_mark vm2)
-check "another guest with a VF" gw attach vm2 "$pf/vf2" --via vfio-pci --standby none
+check "another guest with a VF" gw attach vm2 "$pf/vf1" --via vfio-pci --standby none
 second=$(guest_vf_wait vm2 "$mark")
 check "it has an address and a carrier" guest_address vm2 "$second" "$second_addr/24"
 wire ip neigh replace "$addr" lladdr "$mac" nud permanent dev wire0
@@ -63,7 +63,7 @@ check "it is reached on the VF" reached
 # connections that last through all of it
 wire socat -u TCP-LISTEN:9100 OPEN:/run/lab/idle,creat & # the guest says one word at the end
 check "an idle connection" guest_run vm1 "mkfifo /run/idle; { sleep 10000 >/run/idle & nc $wire_addr 9100 </run/idle; } >/dev/null 2>&1 &"
-guest_spawn vm1 tcp "iperf3 -c $wire_addr -p 5202 -b 64K -l 128 -t $((rounds * 15)) -J"
+guest_spawn vm1 tcp "iperf3 -c $wire_addr -p 5202 -b 64K -l 128 -t 3600 -J"
 
 out=() back=()
 for ((i = 1; i <= rounds; i++)); do

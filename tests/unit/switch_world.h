@@ -65,6 +65,9 @@ static inline void world_check(const struct world *w, enum switch_action action)
 	case SWITCH_UNPLUG:
 		cr_assert(!w->migrating && !w->config.unplug_unsafe, "unplug");
 		break;
+	case SWITCH_REPLUG:
+		cr_assert(!w->migrating && w->running && w->f.place != PLACE_OUT, "replug");
+		break;
 	case SWITCH_DROP_VF:
 		cr_assert(w->standby_filter, "the VF's filter is the only one");
 		break;
@@ -193,7 +196,8 @@ static inline int world_result(struct world *w, enum switch_action action)
 {
 	int r = w->answer[action];
 
-	if (r == 0 && action == SWITCH_UNPLUG && w->f.place != PLACE_OUT && (w->deaf || !w->running))
+	if (r == 0 && action == SWITCH_UNPLUG &&
+	    (w->f.place == PLACE_HELD || (w->f.place == PLACE_IN && (w->deaf || !w->running))))
 		r = -ETIMEDOUT;
 	if (r == 0 && action == SWITCH_PREPARE && !w->free_vf)
 		r = -ENODEV;
@@ -226,6 +230,9 @@ static inline void world_apply(struct world *w, enum switch_action action)
 	case SWITCH_PLUG:
 		w->f.place = PLACE_IN;
 		w->f.driven = w->f.revoked = false;
+		break;
+	case SWITCH_REPLUG:
+		w->f.place = w->f.place == PLACE_HELD ? PLACE_IN : w->f.place;
 		break;
 	case SWITCH_DROP_STANDBY:
 		w->standby_filter = false;

@@ -463,7 +463,7 @@ Test(migration, the_vmm_dies_under_way)
 	assert_state(&w, "passthrough");
 }
 
-/* What the VMM was to plug back and did not is unplugged for good first. */
+/* What the VMM keeps when a snapshot is complete it plugs back itself, when it is made to. */
 Test(migration, the_vmm_keeps_it)
 {
 	emulated_by_migration();
@@ -473,7 +473,7 @@ Test(migration, the_vmm_keeps_it)
 	status("completed");
 	cr_assert_eq(w.nr_left, 0, "a snapshot leaves the guest here");
 	world_run(&w, 1000);
-	assert_trace(&w, "unplug plug " BACK);
+	assert_trace(&w, "replug " BACK);
 	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);
 }
 
@@ -589,16 +589,38 @@ Test(migration, unsafe_follows_and_comes_back)
 	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);
 }
 
-Test(migration, unsafe_and_kept_by_the_vmm_stays_emulated)
+Test(migration, unsafe_and_kept_by_the_vmm_comes_back)
 {
 	w.config.unplug_unsafe = true;
 	emulated_by_migration();
 	migration_set_snapshot(w.mig, true, w.now);
 	w.migrating = false;
 	status("completed");
-	world_run(&w, 3600000);
-	assert_trace(&w, "");
-	assert_leg(&w, LEG_EMULATED, REASON_VMM_UNPLUG_UNSAFE);
+	world_run(&w, 1000);
+	assert_trace(&w, "replug " BACK);
+	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);
+}
+
+/* The migration that makes the VMM plug back is none; the next one is. */
+Test(migration, what_makes_the_vmm_plug_back_is_no_cause)
+{
+	emulated_by_migration();
+	migration_set_snapshot(w.mig, true, w.now);
+	w.migrating = false;
+	status("completed");
+	cr_assert_eq(w.pending, SWITCH_REPLUG);
+	migration_expect_replug(w.mig);
+	status("setup");
+	status("active");
+	w.f.place = PLACE_IN;
+	status("failing");
+	status("failed");
+	cr_assert_eq(migration_role(w.mig), MIGRATION_NONE);
+	world_run(&w, 1000);
+	assert_trace(&w, "replug " BACK);
+	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);
+	status("setup");
+	cr_assert_eq(migration_role(w.mig), MIGRATION_SOURCE);
 }
 
 Test(migration, words)

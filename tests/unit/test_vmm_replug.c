@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A migration that must fail, so that the VMM plugs back what it holds: what is sent, who closes what, when it is over. */
+#include "vmm_migrate.h"
+#include "vmm_test.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#define MIG(word) fq_event("MIGRATION", "{\"status\": \"" word "\"}")
+#define RUNNING fq_expect("query-status"), fq_return("{\"status\": \"running\"}")
+#define ERR(text) fq_error("GenericError", text)
+#define GETFD fq_expect_with("getfd", "{\"fdname\": \"gangway-replug\"}")
+#define MIGRATE fq_expect_with("migrate", "{\"uri\": \"fd:gangway-replug\"}")
+#define CLOSEFD fq_expect_with("closefd", "{\"fdname\": \"gangway-replug\"}")
+#define STEPS_MAX 40
+
+static const struct {
+	const char *name;
+	struct fake_qmp_step script[STEPS_MAX];
+	int r;
+	const char *code;
+} rows[] = {
+	{ "fails, as it should",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), fq_return("{}"), MIG("active"), MIG("failing"),
+	    MIG("failed"), RUNNING, fq_end },
+	  0,
+	  "" },
+	{ "over before it is answered",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), MIG("failed"), fq_return("{}"), fq_end },
+	  0,
+	  "" },
+	{ "no descriptor came",
+	  { fq_hello_vmm, GETFD, ERR("No file descriptor supplied via SCM_RIGHTS"), fq_end },
+	  -EIO,
+	  "vmm.no-descriptor" },
+	{ "one is under way: its name is taken back",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, ERR("There's a migration process in progress"), CLOSEFD,
+	    fq_return("{}"), fq_end },
+	  -EBUSY,
+	  "vmm.migrating" },
+	{ "refused, and the name is not taken back",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, ERR("no"), CLOSEFD, ERR("no"), fq_end },
+	  -EIO,
+	  "vmm.refused" },
+	{ "dies at getfd", { fq_hello_vmm, GETFD, fq_do(FQ_DIE), fq_end }, -ECONNRESET, "qmp.closed" },
+	{ "dies at migrate",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, fq_do(FQ_DIE), fq_end },
+	  -ECONNRESET,
+	  "qmp.closed" },
+};
+
+Test(vmm_replug, each_end, .timeout = 60)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct outcome o = { 0 };
+		int fd;
+
+		start(rows[i].script);
+		until_state(VMM_UP);
+		cr_assert_eq(vmm_replug(vmm, on_done, &o, NULL), 0);
+		until_done(&o);
+		cr_assert_eq(o.r, rows[i].r, "%s: %d %s", rows[i].name, o.r, o.err.msg);
+		cr_assert_str_eq(o.err.code, rows[i].code, "%s", rows[i].name);
+		fd = fake_qmp_last_fd(peer);
+		if (fd >= 0) {
+			struct pollfd p = { .fd = fd };
+
+			/* what the VMM writes to must not be able to take anything: nobody is at the other end */
+			cr_assert(poll(&p, 1, 0) == 1 && (p.revents & POLLERR), "%s", rows[i].name);
+			close(fd);
+		}
+		stop(); /* counts descriptors */
+		cr_assert_eq(o.calls, 1);
+	}
+}
+
+Test(vmm_replug, given_up_in_each_part)
+{
+	static const struct fake_qmp_step phases[][STEPS_MAX] = {
+		{ fq_hello_vmm, GETFD, fq_end },
+		{ fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, fq_end },
+		{ fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), fq_return("{}"), fq_pause(5), fq_end },
+	};
+
+	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+		struct outcome o = { 0 };
+
+		start(phases[i]);
+		until_state(VMM_UP);
+		cr_assert_eq(vmm_replug(vmm, on_done, &o, NULL), 0);
+		until_script_done();
+		bed_run_ms(&bed, 10);
+		stop();
+		cr_assert_eq(o.calls, 1);
+		cr_assert_eq(o.r, -ECANCELED);
+	}
+}
+
+Test(vmm_replug, of_a_vmm_that_is_not_there)
+{
+	static const struct fake_qmp_step script[] = { fq_do(FQ_DIE), fq_end };
+	struct outcome o = { 0 };
+	struct err err;
+
+	start(script);
+	cr_assert_eq(vmm_replug(vmm, on_done, &o, &err), -ENOTCONN);
+	stop();
+	cr_assert_eq(o.calls, 0);
+}
