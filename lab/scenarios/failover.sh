@@ -49,16 +49,6 @@ check "it comes to rest on the VF" wait_until 20 is_on passthrough
 check "the guest has paired its two legs" wait_until 20 failover_interface vm1
 interface=$(failover_interface vm1)
 check "its interface has an address and a carrier" guest_address vm1 "$interface" "$addr/24"
-guest_start vm2
-check "guest add" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
-mark=$(guest_mark vm2)
-check "another guest with a VF" gw attach vm2 "$pf/vf1" --via vfio-pci --standby none
-second=$(guest_vf_wait vm2 "$mark")
-check "it has an address and a carrier" guest_address vm2 "$second" "$second_addr/24"
-wire ip neigh replace "$addr" lladdr "$mac" nud permanent dev wire0
-other ip neigh replace "$addr" lladdr "$mac" nud permanent dev other0
-guest_run vm2 "arp -i $second -s $addr $mac"
-check "it is reached on the VF" reached
 
 # connections that last through all of it
 wire socat -u TCP-LISTEN:9100 OPEN:/run/lab/idle,creat & # the guest says one word at the end
@@ -70,16 +60,33 @@ for ((i = 1; i <= rounds; i++)); do
 	stream_start vm1 "$addr" "$rate"
 	check "$i: to emulated" gw switch vm1 emulated --wait 60
 	check "$i: it is there" is_on emulated
+	check "$i: ping on the emulated leg" ping_guest "$addr"
 	stream_stop vm1
 	out+=("$(stream_dark "$rate")")
-	check "$i: it is reached on the emulated leg" reached
 	stream_start vm1 "$addr" "$rate"
 	check "$i: back to the VF" gw switch vm1 passthrough --wait 60
 	check "$i: it is there" is_on passthrough
+	check "$i: ping on the VF" ping_guest "$addr"
 	stream_stop vm1
 	back+=("$(stream_dark "$rate")")
-	check "$i: it is reached on the VF" reached
 done
+
+# who reaches it, on either leg
+guest_start vm2
+check "guest add" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
+mark=$(guest_mark vm2)
+check "another guest with a VF" gw attach vm2 "$pf/vf1" --via vfio-pci --standby none
+second=$(guest_vf_wait vm2 "$mark")
+check "it has an address and a carrier" guest_address vm2 "$second" "$second_addr/24"
+wire ip neigh replace "$addr" lladdr "$mac" nud permanent dev wire0
+other ip neigh replace "$addr" lladdr "$mac" nud permanent dev other0
+guest_run vm2 "arp -i $second -s $addr $mac"
+check "it is reached on the VF" reached
+
+check "to emulated" gw switch vm1 emulated --wait 60
+check "it is reached on the emulated leg" reached
+check "back to the VF" gw switch vm1 passthrough --wait 60
+check "it is reached on the VF" reached
 check "the iperf3 connection is still open" guest_run vm1 'pidof iperf3'
 guest_run vm1 'killall -INT iperf3; echo alive >/run/idle'
 check "the idle connection brings a word" wait_until 10 grep -qx alive /run/lab/idle
