@@ -69,36 +69,6 @@ static const struct switch_ops ops = { .start = switcher_act, .moved = on_moved,
 
 /* --- time --- */
 
-/*
- * vfio-pci: the VMM has the VF until it ends, and no guest that could be asked; the lease ends with it. The emulated leg goes down at once, else
- * what is sent to the guest from this host would end here.
- */
-static void stay_until_vmm_ends(struct switcher *s)
-{
-	struct lease *l = s->lease;
-	struct err err;
-
-	log_info("lease %s: the guest has migrated away, its VMM keeps the VF until it ends", l->id);
-	lease_set_leg(l, LEG_NONE, REASON_MIGRATION);
-	err_set(&err, -ECANCELED, "switch.ended", "lease %s: not switched: the guest has migrated away", l->id);
-	switcher_answer(s, &err);
-	if (switcher_act(s, SWITCH_DROP_STANDBY, 0, &err) < 0)
-		log_warn("lease %s: its emulated leg stays up: %s, ignoring", l->id, err.msg);
-}
-
-static void end_left(struct switcher *s)
-{
-	struct lease *l = s->lease;
-	bool said = l->left;
-	struct err err;
-
-	l->left = true;
-	if (l->via == VIA_VFIO_PCI && !said)
-		stay_until_vmm_ends(s);
-	else if (l->via != VIA_VFIO_PCI && op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0)
-		log_err("lease %s: %s", l->id, err.msg);
-}
-
 /* To who waits, when the lease is where it was sent, or cannot get there for now. */
 static void answer_choice(struct switcher *s, const struct switch_status *status)
 {
@@ -137,7 +107,7 @@ void switcher_settle(struct switcher *s)
 		switcher_show(s, &status);
 	answer_choice(s, &status);
 	if (s->left && s->action == SWITCH_ACTION_NUM_ && !s->held) {
-		end_left(s);
+		switcher_left(s);
 		return;
 	}
 	wake = wake_at(s, &status);
@@ -204,6 +174,12 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 		attach_unbusy(l); /* the lease ends now, and @s with it */
 		return;
 	}
+	if (l->left) {
+		l->busy = NULL;
+		switcher_cleared(s, r, err);
+		switcher_settle(s);
+		return;
+	}
 	if (s->choice_due) { /* first, and while nobody has the lease */
 		s->held = true;
 		s->held_r = r;
@@ -223,7 +199,10 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 static void on_left(void *ctx)
 {
 	struct switcher *s = ctx;
+	struct switch_facts facts;
 
+	switch_get_facts(s->sw, &facts);
+	s->had_vf = facts.place != PLACE_OUT;
 	s->left = true;
 }
 
@@ -276,7 +255,7 @@ static bool is_held(const struct vmm_migration *m)
 	       m->status != VMM_MIG_WAIT_UNPLUG;
 }
 
-static void begin_causes(struct switcher *s)
+void switcher_begin_causes(struct switcher *s)
 {
 	const struct lease *l = s->lease;
 	uint64_t now = switcher_now_ms(s);
@@ -298,6 +277,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 
 	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {
 		s->left = true;
+		s->had_vf = in;
 		switcher_settle(s);
 		return;
 	}
@@ -310,7 +290,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 		migration_incoming(s->migration, switcher_now_ms(s));
 	else if (vmm_mig_is_under_way(m.status))
 		migration_event(s->migration, "MIGRATION", m.word, switcher_now_ms(s));
-	begin_causes(s);
+	switcher_begin_causes(s);
 	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
 	switcher_settle(s);
 }

@@ -44,6 +44,13 @@ void switcher_found(struct lease *l, bool in)
 
 	if (!s)
 		return;
+	if (s->left) { /* what its VMM has still, nobody is to be led to */
+		s->had_vf = in;
+		if (running)
+			switcher_comes_back(s);
+		switcher_settle(s);
+		return;
+	}
 	/* while the connection was lost, it may have been paused or have gone on */
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
 	found(s, in);
@@ -66,6 +73,8 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
 	struct switch_facts before, after;
 
+	if (!strcmp(event, "RESUME"))
+		switcher_comes_back(s);
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
 	switch_get_facts(s->sw, &after);
@@ -101,6 +110,7 @@ bool switcher_device_deleted(struct lease *l)
 {
 	if (!l->sw)
 		return false;
+	l->sw->had_vf = false;
 	switch_event(l->sw->sw, SWITCH_EV_DELETED, switcher_now_ms(l->sw));
 	switcher_settle(l->sw);
 	return true;

@@ -23,6 +23,8 @@ struct switcher {
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
+	bool had_vf; /* its VMM had the VF still when it left */
+	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
 	bool told; /* the lease's error is the switch's */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */
@@ -48,6 +50,16 @@ void switcher_look_at_driver(struct switcher *s, bool always);
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
+
+/* switcher.c: causes as the lease has them. */
+void switcher_begin_causes(struct switcher *s);
+
+/* switcher_left.c. The guest has left, and nothing is under way. @s may be gone after this. */
+void switcher_left(struct switcher *s);
+/* What was under way for that has ended. */
+void switcher_cleared(struct switcher *s, int r, const struct err *err);
+/* The guest runs here: if it had left, it has come back. */
+void switcher_comes_back(struct switcher *s);
 
 /* switcher_show.c: the lease as operators see it, and how far the switch has come to who waits for it. */
 void switcher_show(struct switcher *s, const struct switch_status *status);

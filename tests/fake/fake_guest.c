@@ -167,6 +167,8 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
+	if (g->migration)
+		add_row(g, &n, "query-migrate", NULL, g->migration);
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
