@@ -265,11 +265,26 @@ void switcher_begin_causes(struct switcher *s)
 	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev, now);
 }
 
+/* Which side of a migration it is on, if there is one: that of before gangwayd, too. */
+static void begin_migration(struct switcher *s, const struct vmm_migration *m, bool incoming, bool running)
+{
+	bool under_way = vmm_mig_is_under_way(m->status), here = incoming || (under_way && m->role == VMM_MIG_DESTINATION);
+	uint64_t now = switcher_now_ms(s);
+
+	if (here)
+		migration_incoming(s->migration, now);
+	if (under_way)
+		migration_event(s->migration, "MIGRATION", m->word, now);
+	if (here && running) /* with postcopy, long before the last page is here */
+		migration_event(s->migration, "RESUME", NULL, now);
+}
+
 /* How things stand, as attach leaves them or nobody knows: what is not sure is set once more. */
 static void begin(struct switcher *s, bool in, bool incoming)
 {
 	struct lease *l = s->lease;
 	struct guest *g = guest_find(l->daemon, l->guest);
+	bool running = g && !strcmp(vmm_run_state(g->vmm), "running");
 	struct switch_facts facts = {
 		.prepared = true, .place = in ? PLACE_IN : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
 	};
@@ -286,12 +301,9 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	if (in && is_held(&m))
 		facts.place = PLACE_HELD;
 	facts.driven = facts.place == PLACE_IN && lease_vf_is_driven(l);
-	if (incoming)
-		migration_incoming(s->migration, switcher_now_ms(s));
-	else if (vmm_mig_is_under_way(m.status))
-		migration_event(s->migration, "MIGRATION", m.word, switcher_now_ms(s));
+	begin_migration(s, &m, incoming, running);
 	switcher_begin_causes(s);
-	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
+	switch_begin(s->sw, &facts, running, switcher_now_ms(s));
 	switcher_settle(s);
 }
 

@@ -166,3 +166,46 @@ Test(switcher_migration, goes_on_here_after_a_restart)
 {
 	goes_on(true, true);
 }
+
+/* --- it comes --- */
+
+/* It runs here before its memory is: gangwayd is killed meanwhile, or not. */
+static void comes_by_postcopy(bool restarted)
+{
+	h = fake_host_new(2);
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	vm1->status = "inmigrate";
+	vm1->migration = "\"return\": {\"status\": \"active\"}";
+	fake_guest_run(vm1);
+	before_again();
+	json_decref(attach(pair_params("macvtap")));
+	migration("postcopy-active");
+	status("running");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	fake_host_settle(h);
+	cr_assert_str_eq(text_now("reason"), "postcopy");
+	vm1->migration = "\"return\": {\"status\": \"postcopy-active\"}";
+	fake_guest_update(vm1);
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+	}
+	until_at("emulated");
+	on_standby("postcopy");
+	migration("completed");
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, comes_by_postcopy)
+{
+	comes_by_postcopy(false);
+}
+
+Test(switcher_migration, comes_by_postcopy_across_a_restart)
+{
+	comes_by_postcopy(true);
+}
