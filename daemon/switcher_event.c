@@ -67,6 +67,18 @@ bool switcher_has_vf(const struct lease *l)
 	return facts.place != PLACE_OUT;
 }
 
+/*
+ * A guest that has left does not run here: QEMU stops it before it says that the migration is complete. So what has ended was a snapshot,
+ * whoever took it, also where a former gangwayd was told so.
+ */
+static bool is_snapshot(const struct switcher *s, const char *event, const char *word)
+{
+	const struct guest *g = guest_find(s->lease->daemon, s->lease->guest);
+
+	return !strcmp(event, "MIGRATION") && word && !strcmp(word, "completed") &&
+	       migration_role(s->migration) == MIGRATION_SOURCE && g && !strcmp(vmm_run_state(g->vmm), "running");
+}
+
 static void tell(struct switcher *s, const char *event, const json_t *data)
 {
 	const char *member = migration_word_of(event);
@@ -75,6 +87,8 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 
 	if (!strcmp(event, "RESUME"))
 		switcher_comes_back(s);
+	if (is_snapshot(s, event, word))
+		migration_set_snapshot(s->migration, true, switcher_now_ms(s));
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
 	switch_get_facts(s->sw, &after);

@@ -31,6 +31,14 @@ static void copies(void)
 	migration("active");
 }
 
+/* The VMM holds the VF. */
+static void on_standby_but_held(const char *reason)
+{
+	cr_assert_str_eq(text_now("leg"), "emulated");
+	cr_assert_str_eq(text_now("reason"), reason);
+	cr_assert(!to_vf() && to_standby());
+}
+
 static bool has_left(void *arg)
 {
 	struct lease *l = lease();
@@ -165,6 +173,40 @@ Test(switcher_migration, goes_on_here_unheard)
 Test(switcher_migration, goes_on_here_after_a_restart)
 {
 	goes_on(true, true);
+}
+
+/* --- it stays --- */
+
+/* A background snapshot that somebody else takes, or a former gangwayd: the guest runs all the while. */
+static void is_snapshotted(bool restarted)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	until_at("emulated");
+	on_standby_but_held("migration");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	fake_guest_update(vm1);
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+	}
+	until_at("emulated");
+	migration("completed");
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, a_snapshot_by_somebody_else)
+{
+	is_snapshotted(false);
+}
+
+Test(switcher_migration, a_snapshot_across_a_restart)
+{
+	is_snapshotted(true);
 }
 
 /* --- it comes --- */
