@@ -89,7 +89,8 @@ static int open_vhost(const struct op *op)
 	int fd = op->d->sys->ops->open(op->d->sys, "/dev/vhost-net", O_RDWR);
 
 	if (fd < 0)
-		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe vhost_net)",
+		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe "
+			 "vhost_net)",
 			 op->lease->id, strerror(-fd));
 	return fd;
 }

@@ -131,6 +131,17 @@ static int is_busy(const struct lease *l, struct err *err)
 	return -EBUSY;
 }
 
+/* What nobody waits for any more must not keep the operator from another choice: a paused guest may stay so for days. */
+static void forget_abandoned(struct switcher *s)
+{
+	struct err err;
+
+	if (!s->req || s->choice_due || !ctl_is_abandoned(s->req))
+		return;
+	err_set(&err, -ECANCELED, "switch.ended", "lease %s: another choice has come", s->lease->id);
+	switcher_answer(s, &err);
+}
+
 static int find(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
 	struct lease *l = lease_find(d, guest, nic);
@@ -157,6 +168,7 @@ static int find(struct daemon *d, const char *guest, const char *nic, struct lea
 	}
 	if (!l->sw || l->op || l->sw->left)
 		return cannot_now(l, err);
+	forget_abandoned(l->sw);
 	if (l->sw->req || (l->busy && l->sw->action == SWITCH_ACTION_NUM_))
 		return is_busy(l, err);
 	*ret = l;

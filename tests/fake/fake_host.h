@@ -104,6 +104,8 @@ bool fake_host_guest_up(struct fake_host *h, const char *name);
 /* A call through the control socket. send: its id. wait: the answer ("result" or "error"), the caller's. @params: taken over, NULL none. */
 json_int_t fake_host_send(struct fake_host *h, const char *method, json_t *params);
 json_t *fake_host_wait(struct fake_host *h, json_int_t id);
+/* The client goes, whatever it waits for, and another one comes. */
+void fake_host_hang_up(struct fake_host *h);
 json_t *fake_host_call(struct fake_host *h, const char *method, json_t *params);
 /* Calls, and wants success (0) or "code/errno"; the text of what came instead, NULL: as wanted. Static. */
 const char *fake_host_expect(struct fake_host *h, const char *want, const char *method, json_t *params);

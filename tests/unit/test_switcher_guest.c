@@ -164,6 +164,27 @@ Test(switcher_guest, is_paused)
 	end();
 }
 
+/* Who asked for a switch does not wait until a paused guest goes on: another choice can be made. */
+Test(switcher_guest, is_paused_and_not_waited_for)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	fake_host_settle(h);
+	fake_host_send(h, "switch", leg("emulated"));
+	while (strcmp(text_now("switch.step"), "unplug") != 0)
+		turn();
+	fail("lease.busy", EBUSY, "switch", leg("passthrough"));
+	fake_host_hang_up(h);
+	succeed("switch", leg("passthrough"));
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_del"), 0);
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
 /* Yet to come by migration: the standby is there, and the VF comes when it runs. */
 Test(switcher_guest, is_incoming)
 {
