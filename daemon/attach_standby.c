@@ -131,12 +131,15 @@ int step_unplug_standby(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
-	struct guest *g = guest_find(op->d, l->guest);
+	struct guest *g;
 	int r;
 
 	close_tap(op);
-	if (!g || guest_is_gone(g) || vmm_get_state(g->vmm) != VMM_UP || l->left)
+	if (l->left)
 		return 0; /* its NIC goes with it */
+	r = op_vmm_to_undo(op, step_unplug_standby, &g, err);
+	if (r != 0 || !g)
+		return r;
 	r = vmm_unplug_standby(g->vmm, l->standby_id, l->netdev_id, op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms,
 			       on_done, op, err);
 	return r < 0 ? r : STEP_PENDING;
