@@ -486,6 +486,25 @@ Test(switcher_guest, the_mac_of_another_guest)
 	end();
 }
 
+/* What the VMM knows by one id would be taken away in another's place. */
+Test(switcher_guest, a_nic_called_as_the_standby_of_another)
+{
+	begin_pair(false);
+	vm1->ports = 3;
+	attach_pair("macvtap");
+	fail("lease.same-id", EEXIST, "attach",
+	     json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0-standby"));
+	fake_host_settle(h);
+	cr_assert_str_eq(vm1->standby, "gangway-nic0-standby");
+	on_vf();
+	detach_pair();
+	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0-standby")));
+	fail("lease.same-id", EEXIST, "attach",
+	     json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0", "standby", "macvtap"));
+	detach_pair();
+	end();
+}
+
 Test(switcher_guest, bad_switches)
 {
 	begin_pair(false);
