@@ -51,6 +51,9 @@ void switcher_found(struct lease *l, bool in)
 		switcher_settle(s);
 		return;
 	}
+	/* of a call that the connection was lost with: what it asked for has not begun */
+	if (g && !g->migrate && migration_role(s->migration) == MIGRATION_NONE)
+		migration_set_snapshot(s->migration, false, switcher_now_ms(s));
 	/* while the connection was lost, it may have been paused or have gone on */
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
 	found(s, in);
@@ -113,11 +116,15 @@ void switcher_guest_event(struct daemon *d, const char *guest, const char *event
 
 void switcher_snapshot(struct daemon *d, const char *guest, bool on)
 {
-	struct lease *l;
+	struct lease *l, *next;
 
-	TAILQ_FOREACH(l, &d->leases, link)
-	if (l->sw && !strcmp(l->guest, guest))
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (!l->sw || strcmp(l->guest, guest))
+			continue;
 		migration_set_snapshot(l->sw->migration, on, switcher_now_ms(l->sw));
+		switcher_settle(l->sw);
+	}
 }
 
 bool switcher_device_deleted(struct lease *l)

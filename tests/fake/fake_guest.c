@@ -153,6 +153,15 @@ static void device_rows(struct fake_guest *g, size_t *n)
 	add_row(g, n, "netdev_del", NULL, g->tap[0] ? "\"return\": {}" : no_device);
 }
 
+static void migration_rows(struct fake_guest *g, size_t *n)
+{
+	if (!g->migration)
+		return;
+	add_row(g, n, "query-migrate", NULL, g->migration);
+	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
+	add_row(g, n, "migrate", NULL, "\"return\": {}");
+}
+
 void fake_guest_update(struct fake_guest *g)
 {
 	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
@@ -167,8 +176,7 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
-	if (g->migration)
-		add_row(g, &n, "query-migrate", NULL, g->migration);
+	migration_rows(g, &n);
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");

@@ -42,7 +42,7 @@ struct fake_guest {
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
 	const char *status; /* run state */
-	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no such command */
+	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
 	const char *standby_error; /* the same of a standby */
 	/* as it is */

@@ -209,6 +209,86 @@ Test(switcher_migration, a_snapshot_across_a_restart)
 	is_snapshotted(true);
 }
 
+static json_t *to_a_file(void)
+{
+	return json_pack("{s:s, s:s}", "guest", "vm1", "uri", "file:/srv/vm1");
+}
+
+/* The connection is lost before the VMM has said that it begins: it has. */
+Test(switcher_migration, a_snapshot_that_is_not_answered)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	vm1->hangs_at = "migrate";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "migrate", to_a_file());
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	copies();
+	until_at("emulated");
+	on_standby_but_held("snapshot");
+	connection_is_lost();
+	a = fake_host_wait(h, id);
+	cr_assert_eq(json_integer_value(member(a, "error.data.errno")), ECONNRESET);
+	json_decref(a);
+	on_standby_but_held("snapshot");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	fake_host_settle(h);
+	cr_assert_not(lease()->left);
+	status("running");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
+	/* the next one is no snapshot */
+	leaves();
+	vmm_ends();
+}
+
+/* Nor has it begun: what comes later is no snapshot. */
+Test(switcher_migration, a_snapshot_that_does_not_begin)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"none\"}";
+	vm1->hangs_at = "migrate";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "migrate", to_a_file());
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	connection_is_lost();
+	a = fake_host_wait(h, id);
+	cr_assert_eq(json_integer_value(member(a, "error.data.errno")), ECONNRESET);
+	json_decref(a);
+	leaves();
+	vmm_ends();
+}
+
+/* Asked for while the guest migrates: it is refused, and the migration is none the less one. */
+Test(switcher_migration, a_snapshot_meanwhile)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	until_at("emulated");
+	fail("vmm.migrating", EBUSY, "migrate", to_a_file());
+	on_standby_but_held("migration");
+	cr_assert_eq(fake_qmp_count(vm1->peer, "query-migrate-capabilities"), 1, "when gangwayd connected");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	led_nowhere();
+	vmm_ends();
+}
+
 /* --- it comes --- */
 
 /* It runs here before its memory is: gangwayd is killed meanwhile, or not. */
