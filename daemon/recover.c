@@ -86,11 +86,12 @@ static void start_switcher(struct lease *l, const struct question *q)
 	bool incoming = g && !strcmp(vmm_run_state(g->vmm), "inmigrate");
 	struct err err;
 
-	if (l->sw) {
+	if (l->sw && (q->has_standby || l->busy || l->left)) {
 		switcher_found(l, q->has_vf);
 		return;
 	}
 	if (l->emul && !q->has_standby) {
+		switcher_end(l, "its standby has gone");
 		err_set(&l->error, -ENODEV, "lease.standby-gone", "lease %s: its standby NIC %s is not in the guest any more",
 			l->id, l->standby_id);
 		err_hint(&l->error, "gangway detach %s %s, then attach it again: until then it cannot leave its VF", l->guest,
@@ -243,6 +244,15 @@ void attach_guest_up(struct daemon *d, const char *guest)
 		guest_up_lease(g, l);
 }
 
+/* Without it the guest must not be taken off its VF. */
+static void standby_deleted(struct lease *l)
+{
+	if (l->state == LEASE_FAILED)
+		end_lease(l, "the guest let its standby NIC go");
+	else
+		attach_look_again(l);
+}
+
 void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id)
 {
 	struct lease *l, *next;
@@ -251,8 +261,8 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 		next = TAILQ_NEXT(l, link);
 		if (strcmp(l->guest, guest) || again_is_waiting(l))
 			continue;
-		if (l->emul && !l->op && l->state == LEASE_FAILED && !strcmp(l->standby_id, device_id))
-			end_lease(l, "the guest let its standby NIC go");
+		if (l->emul && !l->op && !strcmp(l->standby_id, device_id))
+			standby_deleted(l);
 		if (strcmp(l->device_id, device_id))
 			continue;
 		if (switcher_device_deleted(l))

@@ -294,6 +294,15 @@ void fake_guest_eject(struct fake_guest *g)
 	deleted(g, id);
 }
 
+void fake_guest_eject_standby(struct fake_guest *g)
+{
+	char id[80];
+
+	memcpy(id, g->standby, sizeof(id));
+	lose_standby(g);
+	deleted(g, id);
+}
+
 static void die(struct fake_guest *g)
 {
 	if (g->pid <= 0)

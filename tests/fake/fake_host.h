@@ -89,6 +89,7 @@ void fake_guest_run(struct fake_guest *g);
 void fake_guest_die(struct fake_guest *g);
 /* The guest lets the device go by itself. */
 void fake_guest_eject(struct fake_guest *g);
+void fake_guest_eject_standby(struct fake_guest *g);
 /* Its driver starts the VF, or stops: a reboot. */
 void fake_guest_drives(struct fake_guest *g, bool on);
 /* The VMM plugs the VF by itself. */

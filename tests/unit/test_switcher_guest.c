@@ -36,6 +36,34 @@ Test(switcher_guest, ejects_its_vf)
 	end();
 }
 
+/* Off its VF it would have nothing: whoever asks for that is refused. */
+Test(switcher_guest, ejects_its_standby)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	fake_guest_eject_standby(vm1);
+	while (strcmp(text_now("error.code"), "lease.standby-gone") != 0)
+		turn();
+	fail("lease.busy", EBUSY, "switch", leg("emulated"));
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_del"), 0);
+	on_vf();
+	detach_pair();
+	end();
+}
+
+/* With both gone there is nothing left to lease. */
+Test(switcher_guest, ejects_its_standby_and_has_no_vf)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	succeed("switch", leg("emulated"));
+	fake_guest_eject_standby(vm1);
+	until_leases(0);
+	cr_assert_eq(records(), 0);
+	unchanged();
+	end();
+}
+
 /* Until its driver is there again both legs carry, and no longer. */
 Test(switcher_guest, reboots_on_its_vf)
 {
