@@ -9,6 +9,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "guests.h"
+#include "host_events.h"
 #include "log.h"
 #include "op.h"
 #include "preflight.h"
@@ -430,6 +431,7 @@ void after_publish(void *ctx)
 		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
 		return;
 	}
+	host_look_at_link(l);
 	lease_set_state(l, LEASE_ATTACHED, op->incoming ? "ready for the guest to come" : "the guest has the VF");
 	lease_set_leg(l, op->incoming ? LEG_EMULATED : LEG_PASSTHROUGH, op->incoming ? REASON_MIGRATION : l->reason);
 	if (switcher_start(l, !op->incoming, op->incoming, &err) < 0)

@@ -16,6 +16,7 @@
 #include "db.h"
 #include "devproc.h"
 #include "guests.h"
+#include "host_events.h"
 #include "log.h"
 #include "op.h"
 #include "sriov.h"
@@ -350,6 +351,7 @@ static void same_boot(struct recovery *rec, struct lease *l)
 	struct err err;
 
 	find_pf(l);
+	host_look_at_link(l);
 	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
 		not_adopted(l, &err);
 	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */

@@ -11,6 +11,7 @@
 #include "daemon.h"
 #include "emul.h"
 #include "guests.h"
+#include "host_events.h"
 #include "lease.h"
 #include "log.h"
 #include "op.h"
@@ -261,6 +262,7 @@ void switcher_begin_causes(struct switcher *s)
 	uint64_t now = switcher_now_ms(s);
 
 	switch_cause(s->sw, REASON_OPERATOR, l->stay_emulated, now);
+	switch_cause(s->sw, REASON_PF_DOWN, host_is_standby_better_off(l), now);
 	switch_cause(s->sw, REASON_VF_FAULT, l->faults.quarantined, now);
 	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev, now);
 }

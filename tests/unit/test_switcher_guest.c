@@ -372,21 +372,33 @@ Test(switcher_guest, a_pf_without_link)
 	end();
 }
 
-/* The bridge has another NIC that has a link: there the guest is better off. */
-Test(switcher_guest, a_pf_without_link_beside_another_nic)
+static void operstate(const char *ifname, const char *text)
 {
 	char path[128];
-	struct err err;
 	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sys/class/net/%s/operstate", fake_root(h->fake), ifname);
+	f = fopen(path, "we");
+	cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void bridge_with_another_nic(void)
+{
+	struct err err;
 
 	begin_pair(true);
 	fake_add_pf(h->fake, "0000:3d:00.0", "eth1", "igb", NULL, 8);
 	fake_join(h->fake, "eth1", "br0");
-	snprintf(path, sizeof(path), "%s/sys/class/net/eth1/carrier", fake_root(h->fake));
-	f = fopen(path, "we");
-	cr_assert(f && fputs("1\n", f) >= 0 && !fclose(f));
+	operstate("eth1", "up\n");
+	operstate("eth0", "up\n");
 	cr_assert_eq(host_events_new(&h->d, &err), 0);
 	before_again();
+}
+
+/* The bridge has another NIC that has a link: there the guest is better off. */
+Test(switcher_guest, a_pf_without_link_beside_another_nic)
+{
+	bridge_with_another_nic();
 	attach_pair("bridge:br0");
 	carrier("eth0", false);
 	until_at("emulated");
@@ -396,6 +408,33 @@ Test(switcher_guest, a_pf_without_link_beside_another_nic)
 	carrier("eth0", true);
 	until_at("passthrough");
 	cr_assert_str_eq(text_now("reason"), "(null)");
+	detach_pair();
+	end();
+}
+
+/* No event tells of it: gangwayd was not there, or they were lost. */
+Test(switcher_guest, a_pf_without_link_unseen)
+{
+	struct err err;
+
+	bridge_with_another_nic();
+	attach_pair("bridge:br0");
+	carrier("eth0", false);
+	until_at("emulated");
+	operstate("eth0", "down\n");
+	restart();
+	cr_assert_eq(host_events_new(&h->d, &err), 0);
+	until_at("emulated");
+	cr_assert_str_eq(text_now("reason"), "pf-down");
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 2, "it was not led to a VF without link");
+	operstate("eth0", "up\n");
+	fake_emit_link(h->fake, NULL);
+	until_at("passthrough");
+	operstate("eth0", "lowerlayerdown\n");
+	fake_emit_link(h->fake, NULL);
+	until_at("emulated");
+	operstate("eth0", "up\n");
+	fake_link(h->fake, "eth0")->carrier = true;
 	detach_pair();
 	end();
 }
