@@ -248,6 +248,8 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 		return -EEXIST;
 	}
 	r = p->nic ? name_check("NIC", p->nic, err) : 0;
+	if (r == 0 && p->nic)
+		r = lease_check_ids(d, p->guest, p->nic, err);
 	if (r == 0)
 		r = lease_new(d, p->guest, p->nic ? p->nic : nic, ret, err);
 	return r;

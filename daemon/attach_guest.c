@@ -9,6 +9,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "guests.h"
+#include "host_events.h"
 #include "log.h"
 #include "op.h"
 #include "preflight.h"
@@ -43,7 +44,7 @@ static bool is_unsettled(struct op *op, int (*step)(void *ctx, struct err *err))
 	case VMM_CONNECTING:
 		return true;
 	case VMM_DOWN:
-		return step == step_unplug && !guest_is_gone(g);
+		return step != step_ask_guest && !guest_is_gone(g);
 	case VMM_UP:
 	case VMM_DENIED:
 		break;
@@ -258,6 +259,18 @@ int step_plug(void *ctx, struct err *err)
 
 /* --- its undo --- */
 
+int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err)
+{
+	*ret = guest_find(op->d, op->lease->guest);
+	if (!*ret || guest_is_gone(*ret)) {
+		*ret = NULL;
+		return 0;
+	}
+	if (op->vmm_awaited_by != step && is_unsettled(op, step))
+		return await_vmm(op, step, err);
+	return need_vmm(op, ret, err);
+}
+
 static int unplug(struct op *op, struct guest *g, struct err *err)
 {
 	return vmm_unplug(g->vmm, op->lease->device_id, op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms, on_done, op,
@@ -312,18 +325,14 @@ static void on_undo_info(void *ctx, int r, const struct vmm_info *info, const st
 int step_unplug(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
-	struct guest *g = guest_find(op->d, op->lease->guest);
+	struct guest *g;
 	int r;
 
-	if (!g || guest_is_gone(g))
-		return 0;
 	/* gangway-device ends: the VMM, which keeps the device for a guest that runs no more, is left without it */
 	if (op->lease->left && op->lease->via == VIA_VFIO_USER)
 		return 0;
-	if (op->vmm_awaited_by != step_unplug && is_unsettled(op, step_unplug))
-		return await_vmm(op, step_unplug, err);
-	r = need_vmm(op, &g, err);
-	if (r < 0)
+	r = op_vmm_to_undo(op, step_unplug, &g, err);
+	if (r != 0 || !g)
 		return r;
 	r = op->lease->via == VIA_VFIO_USER ? vmm_query(g->vmm, on_undo_info, op, err) : unplug(op, g, err);
 	return r < 0 ? r : STEP_PENDING;
@@ -422,6 +431,7 @@ void after_publish(void *ctx)
 		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");
 		return;
 	}
+	host_look_at_link(l);
 	lease_set_state(l, LEASE_ATTACHED, op->incoming ? "ready for the guest to come" : "the guest has the VF");
 	lease_set_leg(l, op->incoming ? LEG_EMULATED : LEG_PASSTHROUGH, op->incoming ? REASON_MIGRATION : l->reason);
 	if (switcher_start(l, !op->incoming, op->incoming, &err) < 0)

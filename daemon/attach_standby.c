@@ -89,7 +89,8 @@ static int open_vhost(const struct op *op)
 	int fd = op->d->sys->ops->open(op->d->sys, "/dev/vhost-net", O_RDWR);
 
 	if (fd < 0)
-		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe vhost_net)",
+		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe "
+			 "vhost_net)",
 			 op->lease->id, strerror(-fd));
 	return fd;
 }
@@ -130,12 +131,15 @@ int step_unplug_standby(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 	struct lease *l = op->lease;
-	struct guest *g = guest_find(op->d, l->guest);
+	struct guest *g;
 	int r;
 
 	close_tap(op);
-	if (!g || guest_is_gone(g) || vmm_get_state(g->vmm) != VMM_UP || l->left)
+	if (l->left)
 		return 0; /* its NIC goes with it */
+	r = op_vmm_to_undo(op, step_unplug_standby, &g, err);
+	if (r != 0 || !g)
+		return r;
 	r = vmm_unplug_standby(g->vmm, l->standby_id, l->netdev_id, op->wait_ms ? op->wait_ms : op->d->config.unplug_timeout_ms,
 			       on_done, op, err);
 	return r < 0 ? r : STEP_PENDING;

@@ -154,8 +154,9 @@ static void on_begun(void *ctx, int r, const struct err *err)
 
 	j->asking = false;
 	if (r < 0) {
-		/* else the next migration, which goes to another host, would be taken for this snapshot */
-		switcher_snapshot(j->d, j->guest, false);
+		/* else the next migration, which goes to another host, would be taken for this snapshot; but it may have begun unheard */
+		if (r != -ECONNRESET && r != -ETIMEDOUT)
+			switcher_snapshot(j->d, j->guest, false);
 		fail(j, err);
 		return;
 	}
@@ -206,6 +207,15 @@ static int check_leases(struct daemon *d, const char *guest, struct err *err)
 	return 0;
 }
 
+/* The VMM would refuse it, too; but until then a snapshot asked for would be taken for the migration that is under way. */
+static int check_idle(const struct guest *g, struct err *err)
+{
+	struct vmm_migration m;
+
+	vmm_get_migration(g->vmm, &m);
+	return vmm_mig_is_under_way(m.status) ? vmm_may_plug(g->vmm, err) : 0;
+}
+
 static int begin(struct daemon *d, struct ctl_req *req, const char *guest, const struct vmm_migrate *m, struct err *err)
 {
 	struct migrate_job *j;
@@ -216,6 +226,8 @@ static int begin(struct daemon *d, struct ctl_req *req, const char *guest, const
 		r = vmm_migrate_uri_check(m->uri, m->allow, err);
 	if (r == 0)
 		r = check_leases(d, guest, err);
+	if (r == 0)
+		r = check_idle(g, err);
 	if (r < 0)
 		return r;
 	j = job_new(g, req, err);

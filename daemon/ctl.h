@@ -32,6 +32,8 @@ void ctl_fail(struct ctl_req *req, const struct err *err);
 /* -32602: parameters of the wrong form. */
 void ctl_fail_params(struct ctl_req *req, const char *what);
 void ctl_progress(struct ctl_req *req, const char *step, size_t index, size_t of, const char *what);
+/* Nobody waits for the answer: the client has gone, or wanted none. */
+bool ctl_is_abandoned(const struct ctl_req *req);
 /* The client of @req gets events from now on. */
 void ctl_subscribe(struct ctl_req *req);
 

@@ -94,6 +94,11 @@ void ctl_progress(struct ctl_req *req, const char *step, size_t index, size_t of
 			true);
 }
 
+bool ctl_is_abandoned(const struct ctl_req *req)
+{
+	return !req->client || !req->id;
+}
+
 void ctl_subscribe(struct ctl_req *req)
 {
 	if (req->client)

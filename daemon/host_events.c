@@ -12,16 +12,30 @@
 #include "switcher.h"
 #include "sys.h"
 
+/*
+ * Not "carrier": where that is brought up to date first, as in newer kernels (carrier_show(), net/core/net-sysfs.c), who reads it waits for
+ * rtnetlink's lock. False: it does not say.
+ */
+static bool read_link(struct sys *sys, const char *ifname, bool *ret_up)
+{
+	char path[96], text[32];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/operstate", ifname);
+	if (sys_read_str(sys, path, text, sizeof(text)) < 0)
+		return false;
+	/* "unknown": of drivers that do not report it, and of those before their first event */
+	*ret_up = strcmp(text, "down") && strcmp(text, "lowerlayerdown") && strcmp(text, "notpresent");
+	return true;
+}
+
 /* Is @port a NIC of the host that has a link? */
 static bool has_link(struct sys *sys, const char *port)
 {
-	char path[96], text[8];
+	bool up = false;
+	char path[96];
 
 	snprintf(path, sizeof(path), "/sys/class/net/%s/device", port);
-	if (!sys_exists(sys, path))
-		return false;
-	snprintf(path, sizeof(path), "/sys/class/net/%s/carrier", port);
-	return sys_read_str(sys, path, text, sizeof(text)) == 0 && text[0] == '1';
+	return sys_exists(sys, path) && read_link(sys, port, &up) && up;
 }
 
 /* A macvtap hangs on the PF; a bridge may have another way out. */
@@ -42,6 +56,28 @@ static bool standby_needs_pf(const struct lease *l)
 	return !other;
 }
 
+bool host_is_standby_better_off(const struct lease *l)
+{
+	return l->pf_down && !standby_needs_pf(l);
+}
+
+static void set_link(struct lease *l, bool up)
+{
+	l->pf_down = !up;
+	lease_set_leg(l, l->leg, l->reason == REASON_PF_DOWN ? REASON_NONE : l->reason);
+	/* where the standby is no better off, it stays */
+	if (up || host_is_standby_better_off(l))
+		switcher_cause(l, REASON_PF_DOWN, !up);
+}
+
+void host_look_at_link(struct lease *l)
+{
+	bool up;
+
+	if (l->pf_name[0] && read_link(l->daemon->sys, l->pf_name, &up) && up == l->pf_down)
+		set_link(l, up);
+}
+
 /* Of a PF: its interface has, or has not, a link now, or is called something else. */
 static void link_changed(struct daemon *d, const struct sriov_change *c)
 {
@@ -55,11 +91,7 @@ static void link_changed(struct daemon *d, const struct sriov_change *c)
 		/* in switchdev mode the representors of VFs sit on the PF, too */
 		if (!c->has_state || strcmp(l->pf_name, c->ifname))
 			continue;
-		l->pf_down = !(c->up && c->carrier);
-		lease_set_leg(l, l->leg, l->reason == REASON_PF_DOWN ? REASON_NONE : l->reason);
-		/* where the standby is no better off, it stays */
-		if (!l->pf_down || !standby_needs_pf(l))
-			switcher_cause(l, REASON_PF_DOWN, l->pf_down);
+		set_link(l, c->up && c->carrier);
 	}
 }
 
@@ -82,12 +114,14 @@ static void on_change(void *ctx, const struct sriov_change *change)
 static void on_resync(void *ctx)
 {
 	struct daemon *d = ctx;
-
-	struct lease *l;
+	struct lease *l, *next;
 
 	again_hint(d);
-	TAILQ_FOREACH(l, &d->leases, link)
-	lease_follow_pf(l);
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		lease_follow_pf(l);
+		host_look_at_link(l);
+	}
 	ctl_event(d->ctl, "host", "", json_pack("{s:s}", "change", "resync"));
 }
 

@@ -15,6 +15,10 @@
 #include "switcher.h"
 #include "vdev.h"
 
+/* Of its devices in the guest's VMM, by the name of the NIC. */
+#define VF_ID "gangway-%s"
+#define STANDBY_ID "gangway-%s-standby"
+
 static const char *const via_names[] = { "auto", "vfio-user", "vfio-pci" };
 
 const char *lease_via_to_string(enum lease_via via)
@@ -99,6 +103,25 @@ static unsigned free_leg_nr(struct daemon *d)
 	return nr;
 }
 
+int lease_check_ids(struct daemon *d, const char *guest, const char *nic, struct err *err)
+{
+	char vf[sizeof(((struct lease *)0)->device_id)], standby[sizeof(((struct lease *)0)->standby_id)];
+	const struct lease *l;
+
+	snprintf(vf, sizeof(vf), VF_ID, nic);
+	snprintf(standby, sizeof(standby), STANDBY_ID, nic);
+	TAILQ_FOREACH(l, &d->leases, link)
+	{
+		if (strcmp(l->guest, guest) || (strcmp(l->standby_id, vf) && strcmp(l->device_id, standby)))
+			continue;
+		err_set(err, -EEXIST, "lease.same-id",
+			"guest %s: NICs %s and %s: the VF of one would have the id of the other's standby", guest, l->nic, nic);
+		err_hint(err, "another name: --nic NAME, not ending in -standby");
+		return -EEXIST;
+	}
+	return 0;
+}
+
 int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
 	struct lease *l;
@@ -122,9 +145,9 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	snprintf(l->guest, sizeof(l->guest), "%s", guest);
 	snprintf(l->nic, sizeof(l->nic), "%s", nic);
 	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);
-	snprintf(l->device_id, sizeof(l->device_id), "gangway-%s", nic);
+	snprintf(l->device_id, sizeof(l->device_id), VF_ID, nic);
 	snprintf(l->boot_id, sizeof(l->boot_id), "%s", d->boot_id);
-	snprintf(l->standby_id, sizeof(l->standby_id), "gangway-%s-standby", nic);
+	snprintf(l->standby_id, sizeof(l->standby_id), STANDBY_ID, nic);
 	snprintf(l->netdev_id, sizeof(l->netdev_id), "gangway-%s-net", nic);
 	l->device_uid = free_device_uid(d);
 	l->leg_nr = free_leg_nr(d);

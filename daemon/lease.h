@@ -104,6 +104,8 @@ struct lease {
 	struct lease_faults faults;
 };
 
+/* Would the guest's VMM know the VF of a NIC of this name by the id of another NIC's standby, or the other way round? -EEXIST lease.same-id. */
+int lease_check_ids(struct daemon *d, const char *guest, const char *nic, struct err *err);
 /* A new lease in LEASE_ATTACHING, in the daemon's list. Errors: lease.exists, lease.too-many, ... */
 int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err);
 /* Out of the list and freed, sockets and descriptors closed (nothing undone). NULL is fine. */

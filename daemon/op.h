@@ -11,6 +11,8 @@
 #include "steps.h"
 #include "vmm.h"
 
+struct guest;
+
 struct op {
 	struct daemon *d;
 	struct lease *lease;
@@ -87,6 +89,11 @@ int step_ask_guest(void *ctx, struct err *err);
 int step_answer(void *ctx, struct err *err);
 /* The operation ends: an answer that is still to come finds nobody. */
 void op_forget_question(struct op *op);
+/*
+ * The VMM that the undo @step is to ask: 0 and *@ret (NULL: it is gone, and all that it had), STEP_PENDING: @step is called again when it is
+ * known, or negative: it may have the guest's devices still, and cannot be reached.
+ */
+int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err);
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);

@@ -16,6 +16,7 @@
 #include "db.h"
 #include "devproc.h"
 #include "guests.h"
+#include "host_events.h"
 #include "log.h"
 #include "op.h"
 #include "sriov.h"
@@ -86,11 +87,12 @@ static void start_switcher(struct lease *l, const struct question *q)
 	bool incoming = g && !strcmp(vmm_run_state(g->vmm), "inmigrate");
 	struct err err;
 
-	if (l->sw) {
+	if (l->sw && (q->has_standby || l->busy || l->left)) {
 		switcher_found(l, q->has_vf);
 		return;
 	}
 	if (l->emul && !q->has_standby) {
+		switcher_end(l, "its standby has gone");
 		err_set(&l->error, -ENODEV, "lease.standby-gone", "lease %s: its standby NIC %s is not in the guest any more",
 			l->id, l->standby_id);
 		err_hint(&l->error, "gangway detach %s %s, then attach it again: until then it cannot leave its VF", l->guest,
@@ -243,6 +245,15 @@ void attach_guest_up(struct daemon *d, const char *guest)
 		guest_up_lease(g, l);
 }
 
+/* Without it the guest must not be taken off its VF. */
+static void standby_deleted(struct lease *l)
+{
+	if (l->state == LEASE_FAILED)
+		end_lease(l, "the guest let its standby NIC go");
+	else
+		attach_look_again(l);
+}
+
 void attach_device_deleted(struct daemon *d, const char *guest, const char *device_id)
 {
 	struct lease *l, *next;
@@ -251,8 +262,8 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 		next = TAILQ_NEXT(l, link);
 		if (strcmp(l->guest, guest) || again_is_waiting(l))
 			continue;
-		if (l->emul && !l->op && l->state == LEASE_FAILED && !strcmp(l->standby_id, device_id))
-			end_lease(l, "the guest let its standby NIC go");
+		if (l->emul && !l->op && !strcmp(l->standby_id, device_id))
+			standby_deleted(l);
 		if (strcmp(l->device_id, device_id))
 			continue;
 		if (switcher_device_deleted(l))
@@ -340,6 +351,7 @@ static void same_boot(struct recovery *rec, struct lease *l)
 	struct err err;
 
 	find_pf(l);
+	host_look_at_link(l);
 	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
 		not_adopted(l, &err);
 	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */

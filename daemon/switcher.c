@@ -11,6 +11,7 @@
 #include "daemon.h"
 #include "emul.h"
 #include "guests.h"
+#include "host_events.h"
 #include "lease.h"
 #include "log.h"
 #include "op.h"
@@ -66,36 +67,6 @@ static const struct switch_ops ops = { .start = switcher_act, .moved = on_moved,
 
 /* --- time --- */
 
-/*
- * vfio-pci: the VMM has the VF until it ends, and no guest that could be asked; the lease ends with it. The emulated leg goes down at once, else
- * what is sent to the guest from this host would end here.
- */
-static void stay_until_vmm_ends(struct switcher *s)
-{
-	struct lease *l = s->lease;
-	struct err err;
-
-	log_info("lease %s: the guest has migrated away, its VMM keeps the VF until it ends", l->id);
-	lease_set_leg(l, LEG_NONE, REASON_MIGRATION);
-	err_set(&err, -ECANCELED, "switch.ended", "lease %s: not switched: the guest has migrated away", l->id);
-	switcher_answer(s, &err);
-	if (switcher_act(s, SWITCH_DROP_STANDBY, 0, &err) < 0)
-		log_warn("lease %s: its emulated leg stays up: %s, ignoring", l->id, err.msg);
-}
-
-static void end_left(struct switcher *s)
-{
-	struct lease *l = s->lease;
-	bool said = l->left;
-	struct err err;
-
-	l->left = true;
-	if (l->via == VIA_VFIO_PCI && !said)
-		stay_until_vmm_ends(s);
-	else if (l->via != VIA_VFIO_PCI && op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0)
-		log_err("lease %s: %s", l->id, err.msg);
-}
-
 /* To who waits, when the lease is where it was sent, or cannot get there for now. */
 static void answer_choice(struct switcher *s, const struct switch_status *status)
 {
@@ -134,7 +105,7 @@ void switcher_settle(struct switcher *s)
 		switcher_show(s, &status);
 	answer_choice(s, &status);
 	if (s->left && s->action == SWITCH_ACTION_NUM_ && !s->held) {
-		end_left(s);
+		switcher_left(s);
 		return;
 	}
 	wake = wake_at(s, &status);
@@ -169,6 +140,12 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 		attach_unbusy(l); /* the lease ends now, and @s with it */
 		return;
 	}
+	if (l->left) {
+		l->busy = NULL;
+		switcher_cleared(s, r, err);
+		switcher_settle(s);
+		return;
+	}
 	if (s->choice_due) { /* first, and while nobody has the lease */
 		s->held = true;
 		s->held_r = r;
@@ -180,8 +157,6 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 	}
 	l->busy = NULL;
 	switch_done(s->sw, r, err, switcher_now_ms(s));
-	if (s->returns)
-		switcher_return(s);
 	switcher_settle(s);
 }
 
@@ -190,7 +165,10 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 static void on_left(void *ctx)
 {
 	struct switcher *s = ctx;
+	struct switch_facts facts;
 
+	switch_get_facts(s->sw, &facts);
+	s->had_vf = facts.place != PLACE_OUT;
 	s->left = true;
 }
 
@@ -243,14 +221,29 @@ static bool is_held(const struct vmm_migration *m)
 	       m->status != VMM_MIG_WAIT_UNPLUG;
 }
 
-static void begin_causes(struct switcher *s)
+void switcher_begin_causes(struct switcher *s)
 {
 	const struct lease *l = s->lease;
 	uint64_t now = switcher_now_ms(s);
 
 	switch_cause(s->sw, REASON_OPERATOR, l->stay_emulated, now);
+	switch_cause(s->sw, REASON_PF_DOWN, host_is_standby_better_off(l), now);
 	switch_cause(s->sw, REASON_VF_FAULT, l->faults.quarantined, now);
 	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev, now);
+}
+
+/* Which side of a migration it is on, if there is one: that of before gangwayd, too. */
+static void begin_migration(struct switcher *s, const struct vmm_migration *m, bool incoming, bool running)
+{
+	bool under_way = vmm_mig_is_under_way(m->status), here = incoming || (under_way && m->role == VMM_MIG_DESTINATION);
+	uint64_t now = switcher_now_ms(s);
+
+	if (here)
+		migration_incoming(s->migration, now);
+	if (under_way)
+		migration_event(s->migration, "MIGRATION", m->word, now);
+	if (here && running) /* with postcopy, long before the last page is here */
+		migration_event(s->migration, "RESUME", NULL, now);
 }
 
 /* How things stand, as attach leaves them or nobody knows: what is not sure is set once more. */
@@ -258,6 +251,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 {
 	struct lease *l = s->lease;
 	struct guest *g = guest_find(l->daemon, l->guest);
+	bool running = g && !strcmp(vmm_run_state(g->vmm), "running");
 	struct switch_facts facts = {
 		.prepared = true, .place = in ? PLACE_IN : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
 	};
@@ -265,6 +259,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 
 	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {
 		s->left = true;
+		s->had_vf = in;
 		switcher_settle(s);
 		return;
 	}
@@ -274,30 +269,10 @@ static void begin(struct switcher *s, bool in, bool incoming)
 		facts.place = PLACE_HELD;
 	facts.driven = facts.place == PLACE_IN && lease_vf_is_driven(l);
 	s->settled = facts.driven;
-	if (incoming)
-		migration_incoming(s->migration, switcher_now_ms(s));
-	else if (vmm_mig_is_under_way(m.status))
-		migration_event(s->migration, "MIGRATION", m.word, switcher_now_ms(s));
-	begin_causes(s);
-	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
+	begin_migration(s, &m, incoming, running);
+	switcher_begin_causes(s);
+	switch_begin(s->sw, &facts, running, switcher_now_ms(s));
 	switcher_settle(s);
-}
-
-void switcher_return(struct switcher *s)
-{
-	struct switch_facts facts = { .prepared = true, .place = PLACE_HELD, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE };
-	struct lease *l = s->lease;
-
-	if (!l->left || l->via != VIA_VFIO_PCI)
-		return;
-	s->returns = s->action != SWITCH_ACTION_NUM_ || s->held;
-	if (s->returns)
-		return; /* when that is over */
-	log_info("lease %s: the guest runs here again", l->id);
-	s->left = false;
-	l->left = false;
-	begin_causes(s);
-	switch_begin(s->sw, &facts, true, switcher_now_ms(s));
 }
 
 int switcher_start(struct lease *l, bool in, bool incoming, struct err *err)

@@ -4,7 +4,7 @@
  * A lease with an emulated leg has one from the end of its attach, or of its adoption, until it begins to be detached.
  *
  * switcher.c: lifetime and time. switcher_event.c: what happens. switcher_drive.c: does the guest use its VF? switcher_act.c: the actions.
- * switcher_choose.c: the operator's choice. switcher_show.c: what is shown.
+ * switcher_choose.c: the operator's choice. switcher_left.c: a guest that runs elsewhere. switcher_show.c: what is shown.
  */
 #ifndef GANGWAY_SWITCHER_H
 #define GANGWAY_SWITCHER_H

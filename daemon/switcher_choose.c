@@ -115,7 +115,9 @@ static int cannot_now(const struct lease *l, struct err *err)
 {
 	const char *what = lease_state_to_string(l->state);
 
-	if (!l->op && l->state == LEASE_ATTACHED)
+	if (!l->op && l->left)
+		what = "left behind by its guest, which has migrated";
+	else if (!l->op && l->state == LEASE_ATTACHED)
 		what = l->confirmed ? "without a standby in the guest" : "not confirmed by its guest's VMM yet";
 	err_set(err, -EBUSY, "lease.busy", "lease %s: it is %s, nothing to switch now", l->id, what);
 	err_hint(err, "`gangway status %s` shows when that is over", l->guest);
@@ -127,6 +129,17 @@ static int is_busy(const struct lease *l, struct err *err)
 	err_set(err, -EBUSY, "lease.busy", "lease %s: %s", l->id, l->sw->req ? "it is being switched already" : l->busy);
 	err_hint(err, "`gangway status %s` shows how far it is", l->guest);
 	return -EBUSY;
+}
+
+/* What nobody waits for any more must not keep the operator from another choice: a paused guest may stay so for days. */
+static void forget_abandoned(struct switcher *s)
+{
+	struct err err;
+
+	if (!s->req || s->choice_due || !ctl_is_abandoned(s->req))
+		return;
+	err_set(&err, -ECANCELED, "switch.ended", "lease %s: another choice has come", s->lease->id);
+	switcher_answer(s, &err);
 }
 
 static int find(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
@@ -153,8 +166,9 @@ static int find(struct daemon *d, const char *guest, const char *nic, struct lea
 		err_hint(err, "gangway detach %s %s, then attach it with --standby macvtap", l->guest, l->nic);
 		return -EOPNOTSUPP;
 	}
-	if (!l->sw || l->op)
+	if (!l->sw || l->op || l->sw->left)
 		return cannot_now(l, err);
+	forget_abandoned(l->sw);
 	if (l->sw->req || (l->busy && l->sw->action == SWITCH_ACTION_NUM_))
 		return is_busy(l, err);
 	*ret = l;

@@ -44,6 +44,16 @@ void switcher_found(struct lease *l, bool in)
 
 	if (!s)
 		return;
+	if (s->left) { /* what its VMM has still, nobody is to be led to */
+		s->had_vf = in;
+		if (running)
+			switcher_comes_back(s);
+		switcher_settle(s);
+		return;
+	}
+	/* of a call that the connection was lost with: what it asked for has not begun */
+	if (g && !g->migrate && migration_role(s->migration) == MIGRATION_NONE)
+		migration_set_snapshot(s->migration, false, switcher_now_ms(s));
 	/* while the connection was lost, it may have been paused or have gone on */
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
 	found(s, in);
@@ -60,17 +70,31 @@ bool switcher_has_vf(const struct lease *l)
 	return facts.place != PLACE_OUT;
 }
 
+/*
+ * A guest that has left does not run here: QEMU stops it before it says that the migration is complete. So what has ended was a snapshot,
+ * whoever took it, also where a former gangwayd was told so.
+ */
+static bool is_snapshot(const struct switcher *s, const char *event, const char *word)
+{
+	const struct guest *g = guest_find(s->lease->daemon, s->lease->guest);
+
+	return !strcmp(event, "MIGRATION") && word && !strcmp(word, "completed") &&
+	       migration_role(s->migration) == MIGRATION_SOURCE && g && !strcmp(vmm_run_state(g->vmm), "running");
+}
+
 static void tell(struct switcher *s, const char *event, const json_t *data)
 {
 	const char *member = migration_word_of(event);
 	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
 	struct switch_facts before, after;
 
+	if (!strcmp(event, "RESUME"))
+		switcher_comes_back(s);
+	if (is_snapshot(s, event, word))
+		migration_set_snapshot(s->migration, true, switcher_now_ms(s));
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
 	switch_get_facts(s->sw, &after);
-	if (!strcmp(event, "RESUME"))
-		switcher_return(s);
 	/* the guest reboots, or has the VF again without our doing: does it drive it? */
 	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET"))) {
 		switcher_forget_driver(s); /* that it has again, if it has, is yet to settle */
@@ -94,17 +118,22 @@ void switcher_guest_event(struct daemon *d, const char *guest, const char *event
 
 void switcher_snapshot(struct daemon *d, const char *guest, bool on)
 {
-	struct lease *l;
+	struct lease *l, *next;
 
-	TAILQ_FOREACH(l, &d->leases, link)
-	if (l->sw && !strcmp(l->guest, guest))
+	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
+		next = TAILQ_NEXT(l, link);
+		if (!l->sw || strcmp(l->guest, guest))
+			continue;
 		migration_set_snapshot(l->sw->migration, on, switcher_now_ms(l->sw));
+		switcher_settle(l->sw);
+	}
 }
 
 bool switcher_device_deleted(struct lease *l)
 {
 	if (!l->sw)
 		return false;
+	l->sw->had_vf = false;
 	switch_event(l->sw->sw, SWITCH_EV_DELETED, switcher_now_ms(l->sw));
 	switcher_settle(l->sw);
 	return true;

@@ -26,7 +26,8 @@ struct switcher {
 	bool settled; /* and it is used since then */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
-	bool returns; /* it runs here again */
+	bool had_vf; /* its VMM had the VF still when it left */
+	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
 	bool told; /* the lease's error is the switch's */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */
@@ -55,8 +56,15 @@ int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, str
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
 
-/* A guest that had left runs here again: what its VMM had called a migration was a snapshot, or is taken back by its operator. */
-void switcher_return(struct switcher *s);
+/* switcher.c: causes as the lease has them. */
+void switcher_begin_causes(struct switcher *s);
+
+/* switcher_left.c. The guest has left, and nothing is under way. @s may be gone after this. */
+void switcher_left(struct switcher *s);
+/* What was under way for that has ended. */
+void switcher_cleared(struct switcher *s, int r, const struct err *err);
+/* The guest runs here: if it had left, it has come back. */
+void switcher_comes_back(struct switcher *s);
 
 /* switcher_show.c: the lease as operators see it, and how far the switch has come to who waits for it. */
 void switcher_show(struct switcher *s, const struct switch_status *status);

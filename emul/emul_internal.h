@@ -21,7 +21,7 @@ struct emul_leg {
 	struct sys *sys;
 	const struct emul_ops *ops;
 	struct emul_words words;
-	char pf[IF_NAMESIZE];
+	char pf[IF_NAMESIZE]; /* as it was called last */
 	unsigned pf_ifindex; /* 0 until it was checked */
 	unsigned nr;
 	char ifname[IF_NAMESIZE]; /* gwt<nr> */
@@ -56,7 +56,7 @@ extern const struct emul_ops emul_macvtap_ops, emul_bridge_ops;
 /* leg.c */
 /* The leg's interface as it is now. -ENODEV emul.gone: there is none, or one that is not ours. */
 int emul_leg_link(struct emul_leg *leg, struct sys_link *ret, struct err *err);
-/* The PF, if it is still the one. -ENODEV emul.no-pf. */
+/* The PF, whatever it is called now, if it is still the one. -ENODEV emul.no-pf. */
 int emul_pf_link(struct emul_leg *leg, struct sys_link *ret, struct err *err);
 /* Is the name of an interface that we are to make free? -EEXIST emul.name-taken. */
 int emul_name_free(struct sys *sys, const char *ifname, struct err *err);

@@ -34,15 +34,45 @@ int emul_name_free(struct sys *sys, const char *ifname, struct err *err)
 	return -EEXIST;
 }
 
+/* What the PF is called now. -ENODEV: there is no such interface any more. */
+static int find_renamed(struct emul_leg *leg, char ret[static IF_NAMESIZE], struct err *err)
+{
+	char path[EMUL_PATH_MAX], **names;
+	uint64_t ifindex;
+	int r = leg->sys->ops->list(leg->sys, CLASS_NET, &names);
+
+	if (r < 0)
+		return err_set(err, r, "emul.sysfs", "%s: %s", CLASS_NET, strerror(-r));
+	r = -ENODEV;
+	for (char **n = names; *n && r < 0; n++) {
+		snprintf(path, sizeof(path), CLASS_NET "/%.32s/ifindex", *n);
+		if (!emul_name_valid(*n) || sys_read_u64(leg->sys, path, &ifindex) < 0 || ifindex != leg->pf_ifindex)
+			continue;
+		snprintf(ret, IF_NAMESIZE, "%s", *n);
+		r = 0;
+	}
+	sys_list_free(names);
+	return r;
+}
+
 int emul_pf_link(struct emul_leg *leg, struct sys_link *ret, struct err *err)
 {
+	char name[IF_NAMESIZE];
 	struct sys_link pf;
 	int r = emul_link_get(leg->sys, leg->pf, "emul.no-pf", &pf, err);
 
-	if (r < 0)
+	if (r < 0 && r != -ENODEV)
 		return r;
-	if (pf.ifindex != leg->pf_ifindex)
-		return err_set(err, -ENODEV, "emul.no-pf", "pf %s: not the interface that it was", leg->pf);
+	if (r < 0 || pf.ifindex != leg->pf_ifindex) {
+		r = find_renamed(leg, name, err);
+		if (r == 0)
+			r = emul_link_get(leg->sys, name, "emul.no-pf", &pf, err);
+		if (r < 0 && r != -ENODEV)
+			return r;
+		if (r < 0 || pf.ifindex != leg->pf_ifindex)
+			return err_set(err, -ENODEV, "emul.no-pf", "pf %s: not the interface that it was", leg->pf);
+		snprintf(leg->pf, sizeof(leg->pf), "%s", name);
+	}
 	*ret = pf;
 	return 0;
 }

@@ -139,34 +139,22 @@ static int in_use(struct emul_leg *leg, const struct sys_link *vlan, bool *ret, 
 	return 0;
 }
 
-/* The VLAN link by what is on the PF; where the PF was renamed, by the name it would have. */
-static int find_left(struct emul_leg *leg, struct sys_link *ret, struct err *err)
-{
-	struct sys_link pf;
-	int r = emul_pf_link(leg, &pf, err);
-
-	if (r == 0)
-		return emul_vlan_find(leg, &pf, ret, err);
-	if (r != -ENODEV)
-		return r;
-	r = emul_link_get(leg->sys, leg->vlan_name, "emul.gone", ret, err);
-	return r == 0 && !is_it(leg, leg->pf_ifindex, ret) ? -ENODEV : r;
-}
-
 int emul_vlan_drop(struct emul_leg *leg, struct err *err)
 {
-	struct sys_link vlan;
+	struct sys_link pf, vlan;
 	bool used = true;
 	int r;
 
 	pthread_mutex_lock(&vlan_lock);
-	r = find_left(leg, &vlan, err);
+	r = emul_pf_link(leg, &pf, err);
+	if (r == 0)
+		r = emul_vlan_find(leg, &pf, &vlan, err);
 	if (r == 0 && is_ours(&vlan))
 		r = in_use(leg, &vlan, &used, err);
 	if (r == 0 && !used)
 		r = leg->sys->ops->link_del(leg->sys, &vlan, err);
 	pthread_mutex_unlock(&vlan_lock);
-	if (r == -ENODEV) {
+	if (r == -ENODEV) { /* there is none, or the PF has gone, and it with that */
 		err_clear(err);
 		r = 0;
 	}

@@ -16,9 +16,9 @@ wire_up
 gangwayd_start
 check "pf set: 2 VFs" gw pf set "$pf" vfs 2
 pf_ready
+host_snapshot /run/lab/before
 guest_start vm1
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
-host_snapshot /run/lab/before
 check "attach with an emulated leg" gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac"
 check "it comes to rest on the VF" wait_until 20 is_on passthrough
 check "the guest has paired its two legs" wait_until 20 failover_interface vm1

@@ -59,7 +59,7 @@ static ssize_t fake_read_file(struct sys *sys, const char *path, void *buf, size
 
 	if (n < 0)
 		return n;
-	n = fake_read_address(fake, path, buf, size);
+	n = fake_read_net(fake, path, buf, size);
 	if (n >= 0)
 		return fake_leave(fake, n);
 	fd = open(full_path(fake, path, full), O_RDONLY | O_CLOEXEC);

@@ -176,6 +176,16 @@ static void device_rows(struct fake_guest *g, size_t *n)
 	add_row(g, n, "netdev_del", NULL, g->tap[0] ? "\"return\": {}" : no_device);
 }
 
+static void migration_rows(struct fake_guest *g, size_t *n)
+{
+	add_row(g, n, "migrate", "\"fd:gangway-replug\"", "\"return\": {}");
+	if (!g->migration)
+		return;
+	add_row(g, n, "query-migrate", NULL, g->migration);
+	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
+	add_row(g, n, "migrate", NULL, "\"return\": {}");
+}
+
 void fake_guest_update(struct fake_guest *g)
 {
 	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
@@ -190,6 +200,7 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
+	migration_rows(g, &n);
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
@@ -313,6 +324,15 @@ void fake_guest_eject(struct fake_guest *g)
 	deleted(g, id);
 }
 
+void fake_guest_eject_standby(struct fake_guest *g)
+{
+	char id[80];
+
+	memcpy(id, g->standby, sizeof(id));
+	lose_standby(g);
+	deleted(g, id);
+}
+
 static void die(struct fake_guest *g)
 {
 	if (g->pid <= 0)
@@ -373,6 +393,11 @@ static int on_post(sd_event_source *s, void *ctx)
 		die(g);
 		return 0;
 	}
+	/* into a pipe that nobody reads: what the VMM holds for a migration is plugged back */
+	for (; !g->migration && g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
+		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"setup\"}");
+		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"failed\"}");
+	}
 	for (; g->seen_netdev_add < fake_qmp_count(g->peer, "netdev_add"); g->seen_netdev_add++)
 		got_netdev(g);
 	for (; g->seen_add < fake_qmp_count(g->peer, "device_add"); g->seen_add++)
@@ -406,6 +431,7 @@ void fake_guest_run(struct fake_guest *g)
 	char proc[64];
 
 	g->peer = fake_qmp_new(g->host->event, g->qmp, NULL);
+	g->seen_migrate = 0;
 	g->seen_add = g->seen_del = g->seen_netdev_add = g->seen_netdev_del = 0;
 	fake_guest_update(g);
 	g->pid = start_process(g);

@@ -135,6 +135,13 @@ static void connect_client(struct fake_host *h)
 	h->nr_in = 0;
 }
 
+void fake_host_hang_up(struct fake_host *h)
+{
+	h->client_io = sd_event_source_disable_unref(h->client_io);
+	fd_close(&h->client);
+	connect_client(h);
+}
+
 json_int_t fake_host_send(struct fake_host *h, const char *method, json_t *params)
 {
 	json_t *msg = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id", ++h->last_id, "method", method, "params",

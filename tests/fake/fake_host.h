@@ -43,13 +43,14 @@ struct fake_guest {
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
 	const char *status; /* run state */
+	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
 	const char *standby_error; /* the same of a standby */
 	/* as it is */
 	char device[80], vf[16]; /* what is plugged, "" nothing */
 	char standby[80], tap[16]; /* its standby NIC, and the interface of the host that its netdev is; "" none */
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
-	unsigned seen_add, seen_del, seen_netdev_add, seen_netdev_del;
+	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
 	struct fake_qmp_answer answers[32];
 	char text[8][512];
 	sd_event_source *post;
@@ -92,6 +93,7 @@ void fake_guest_run(struct fake_guest *g);
 void fake_guest_die(struct fake_guest *g);
 /* The guest lets the device go by itself. */
 void fake_guest_eject(struct fake_guest *g);
+void fake_guest_eject_standby(struct fake_guest *g);
 /* Its driver starts the VF, or stops: a reboot. */
 void fake_guest_drives(struct fake_guest *g, bool on);
 /* Its VF, which it drives, interrupts it, now that it is not silent any more. */
@@ -109,6 +111,8 @@ bool fake_host_guest_up(struct fake_host *h, const char *name);
 /* A call through the control socket. send: its id. wait: the answer ("result" or "error"), the caller's. @params: taken over, NULL none. */
 json_int_t fake_host_send(struct fake_host *h, const char *method, json_t *params);
 json_t *fake_host_wait(struct fake_host *h, json_int_t id);
+/* The client goes, whatever it waits for, and another one comes. */
+void fake_host_hang_up(struct fake_host *h);
 json_t *fake_host_call(struct fake_host *h, const char *method, json_t *params);
 /* Calls, and wants success (0) or "code/errno"; the text of what came instead, NULL: as wanted. Static. */
 const char *fake_host_expect(struct fake_host *h, const char *want, const char *method, json_t *params);

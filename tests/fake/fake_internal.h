@@ -131,8 +131,8 @@ void fake_vfs_remove(struct fake *fake, struct fake_fn *fn);
 struct fake_if *fake_if_find(const struct fake *fake, const char *ifname);
 void fake_if_new(struct fake *fake, const char *ifname, struct fake_fn *fn, const uint8_t mac[static SYS_MAC_LEN]);
 void fake_if_free(struct fake *fake, struct fake_if *i);
-/* ".../net/IFNAME/address" comes from the interface as it is now: tests change that. Its length, or -ENOENT: another file. */
-ssize_t fake_read_address(struct fake *fake, const char *path, void *buf, size_t size);
+/* ".../net/IFNAME/address" and ".../ifindex" come from the interface as it is now: tests change that. Their length, or -ENOENT: another file. */
+ssize_t fake_read_net(struct fake *fake, const char *path, void *buf, size_t size);
 /* Its folder below /sys/devices. */
 void fake_if_dir(const struct fake_if *i, char buf[static PATH_MAX]);
 void fake_emit(struct fake *fake, enum sys_watch which, const struct sys_event *ev);
@@ -147,6 +147,7 @@ int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret);
 struct fake_if *fake_if_at(const struct fake *fake, unsigned ifindex);
 /* The interface is about to go: those stacked on it, what points to it. */
 void fake_leg_gone(struct fake *fake, struct fake_if *i);
+void fake_stacked(struct fake *fake, const struct fake_if *i, bool on);
 void fake_fdb_free(struct fake *fake);
 void fake_tap_closed(struct fake *fake, int fd);
 void fake_leg_print(const struct fake *fake, FILE *out);

@@ -49,6 +49,19 @@ static void unstack(struct fake *fake, const struct fake_if *lower, const struct
 	fake_remove(fake, "%s/lower_%s", to, lower->link.name);
 }
 
+/* All links between @i and others. */
+void fake_stacked(struct fake *fake, const struct fake_if *i, bool on)
+{
+	void (*link)(struct fake *, const struct fake_if *, const struct fake_if *) = on ? stack : unstack;
+
+	for (const struct fake_if *other = fake->ifs; other; other = other->next) {
+		if (other->link.lower == i->link.ifindex || i->link.master == other->link.ifindex)
+			link(fake, i, other);
+		else if (i->link.lower == other->link.ifindex || other->link.master == i->link.ifindex)
+			link(fake, other, i);
+	}
+}
+
 static struct fake_if *new_if(struct fake *fake, const char *name, const char *kind, const uint8_t *mac, struct fake_if *lower)
 {
 	struct fake_if *i;

@@ -60,9 +60,11 @@ void fake_rename_interface(struct fake *fake, const char *ifname, const char *to
 	i = fake_if_find(fake, ifname);
 	if (!i || fake_if_find(fake, to))
 		fake_die("%s cannot be called %s", ifname, to);
+	fake_stacked(fake, i, false);
 	if_unpublish(fake, i);
 	snprintf(i->link.name, sizeof(i->link.name), "%s", to);
 	if_publish(fake, i);
+	fake_stacked(fake, i, true);
 	pthread_mutex_unlock(&fake->lock);
 }
 
@@ -99,21 +101,24 @@ void fake_if_free(struct fake *fake, struct fake_if *i)
 	free(i);
 }
 
-ssize_t fake_read_address(struct fake *fake, const char *path, void *buf, size_t size)
+ssize_t fake_read_net(struct fake *fake, const char *path, void *buf, size_t size)
 {
 	const char *net = strstr(path, "/net/"), *end = net ? strchr(net + 5, '/') : NULL;
 	char name[IF_NAMESIZE], text[32];
 	struct fake_if *i;
 	size_t n;
 
-	if (!end || strcmp(end, "/address") || end - net - 5 >= IF_NAMESIZE)
+	if (!end || (strcmp(end, "/address") && strcmp(end, "/ifindex")) || end - net - 5 >= IF_NAMESIZE)
 		return -ENOENT;
 	snprintf(name, sizeof(name), "%.*s", (int)(end - net - 5), net + 5);
 	i = fake_if_find(fake, name);
 	if (!i)
 		return -ENOENT;
-	n = (size_t)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x\n", i->link.mac[0], i->link.mac[1],
-			     i->link.mac[2], i->link.mac[3], i->link.mac[4], i->link.mac[5]);
+	if (!strcmp(end, "/ifindex"))
+		n = (size_t)snprintf(text, sizeof(text), "%u\n", i->link.ifindex);
+	else
+		n = (size_t)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x\n", i->link.mac[0], i->link.mac[1],
+				     i->link.mac[2], i->link.mac[3], i->link.mac[4], i->link.mac[5]);
 	n = n < size ? n : size;
 	memcpy(buf, text, n);
 	return (ssize_t)n;

@@ -397,6 +397,12 @@ void fake_qmp_event(struct fake_qmp *q, const char *name, const char *data)
 	flush(q);
 }
 
+void fake_qmp_lose(struct fake_qmp *q)
+{
+	hang_up(q);
+	run(q);
+}
+
 void fake_qmp_die(struct fake_qmp *q)
 {
 	hang_up(q);

@@ -72,6 +72,7 @@ void fake_qmp_free(struct fake_qmp *peer);
 void fake_qmp_table(struct fake_qmp *peer, const struct fake_qmp_answer *answers); /* ends with a row of NULLs */
 void fake_qmp_event(struct fake_qmp *peer, const char *name, const char *data);
 void fake_qmp_die(struct fake_qmp *peer);
+void fake_qmp_lose(struct fake_qmp *peer); /* the connection; who serves takes the next one */
 
 bool fake_qmp_finished(const struct fake_qmp *peer); /* the script has come to its end */
 const char *fake_qmp_failure(const struct fake_qmp *peer); /* NULL: as expected so far */

@@ -194,6 +194,38 @@ Test(emul, a_leg_outlives_us)
 	}
 }
 
+/* udev, or an operator, calls the PF something else, and something else as the PF was called. */
+Test(emul, a_pf_that_is_renamed)
+{
+	for (size_t i = 0; i < NR_ROWS; i++) {
+		struct emul_want w = begin(&rows[i]);
+		struct emul_leg *l = leg(w);
+		struct err err = { 0 };
+		json_t *record;
+
+		cr_assert_eq(emul_leg_create(l, NULL), 0);
+		cr_assert_eq(emul_leg_carry(l, true, NULL), 0);
+		record = emul_leg_to_json(l);
+		fake_rename_interface(fake, "eth0", "lan0");
+		fake_rename_interface(fake, "eth1", "eth0");
+		cr_expect_eq(emul_leg_carry(l, false, &err), 0, "%s", err.msg);
+		cr_expect_not(fake_hears(fake, "lan0", guest));
+		cr_expect_eq(emul_leg_carry(l, true, &err), 0, "%s", err.msg);
+		cr_expect(fake_hears(fake, "lan0", guest));
+		cr_expect_eq(emul_leg_announce(l, NULL, 0, NULL, 0, &err), 0, "%s", err.msg);
+		if (w.words.kind == EMUL_BRIDGE) /* the record of before does as well; a tap lives by our descriptor */
+			cr_expect_eq(emul_leg_destroy(l, &err), 0, "%s", err.msg);
+		emul_leg_free(l);
+		l = reread(record);
+		cr_expect_eq(emul_leg_destroy(l, &err), 0, "%s", err.msg);
+		fake_rename_interface(fake, "eth0", "eth1");
+		fake_rename_interface(fake, "lan0", "eth0");
+		gone(l);
+		json_decref(record);
+		next_host();
+	}
+}
+
 /* Something else has our name now: another kind, another MAC, another device below. It is not touched. */
 Test(emul, what_is_not_ours_stays)
 {

@@ -116,6 +116,33 @@ Test(switcher, attach_that_fails_takes_the_standby_away)
 	end();
 }
 
+/* The VMM may have plugged it, or not, when the connection is lost: it is asked once it can be, before its leg is taken away. */
+Test(switcher, the_connection_is_lost_while_the_standby_is_plugged)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	vm1->hangs_at = "device_add";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "attach", pair_params("macvtap"));
+	while (!vm1->standby[0])
+		turn();
+	fake_qmp_lose(vm1->peer);
+	vm1->hangs_at = NULL;
+	fake_guest_update(vm1);
+	a = fake_host_wait(h, id);
+	cr_assert_eq(json_integer_value(member(a, "error.data.errno")), ECONNRESET, "%s", text_of(a, "error.message"));
+	json_decref(a);
+	cr_assert_str_eq(vm1->standby, "");
+	cr_assert_str_eq(vm1->tap, "");
+	cr_assert_eq(records(), 0);
+	unchanged();
+	attach_pair("macvtap");
+	detach_pair();
+	end();
+}
+
 /* Without --mac it is made of the names: the same each time, another one for another NIC, and nobody else's. */
 Test(switcher, a_mac_of_its_own)
 {

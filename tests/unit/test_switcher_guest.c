@@ -36,6 +36,34 @@ Test(switcher_guest, ejects_its_vf)
 	end();
 }
 
+/* Off its VF it would have nothing: whoever asks for that is refused. */
+Test(switcher_guest, ejects_its_standby)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	fake_guest_eject_standby(vm1);
+	while (strcmp(text_now("error.code"), "lease.standby-gone") != 0)
+		turn();
+	fail("lease.busy", EBUSY, "switch", leg("emulated"));
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_del"), 0);
+	on_vf();
+	detach_pair();
+	end();
+}
+
+/* With both gone there is nothing left to lease. */
+Test(switcher_guest, ejects_its_standby_and_has_no_vf)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	succeed("switch", leg("emulated"));
+	fake_guest_eject_standby(vm1);
+	until_leases(0);
+	cr_assert_eq(records(), 0);
+	unchanged();
+	end();
+}
+
 /* Until its driver is there again both legs carry, and no longer. */
 Test(switcher_guest, reboots_on_its_vf)
 {
@@ -160,6 +188,27 @@ Test(switcher_guest, is_paused)
 	cr_assert(member(a, "result"));
 	json_decref(a);
 	on_standby("operator");
+	detach_pair();
+	end();
+}
+
+/* Who asked for a switch does not wait until a paused guest goes on: another choice can be made. */
+Test(switcher_guest, is_paused_and_not_waited_for)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	fake_host_settle(h);
+	fake_host_send(h, "switch", leg("emulated"));
+	while (strcmp(text_now("switch.step"), "unplug") != 0)
+		turn();
+	fail("lease.busy", EBUSY, "switch", leg("passthrough"));
+	fake_host_hang_up(h);
+	succeed("switch", leg("passthrough"));
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_del"), 0);
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
 	detach_pair();
 	end();
 }
@@ -400,21 +449,33 @@ Test(switcher_guest, a_pf_without_link)
 	end();
 }
 
-/* The bridge has another NIC that has a link: there the guest is better off. */
-Test(switcher_guest, a_pf_without_link_beside_another_nic)
+static void operstate(const char *ifname, const char *text)
 {
 	char path[128];
-	struct err err;
 	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sys/class/net/%s/operstate", fake_root(h->fake), ifname);
+	f = fopen(path, "we");
+	cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void bridge_with_another_nic(void)
+{
+	struct err err;
 
 	begin_pair(true);
 	fake_add_pf(h->fake, "0000:3d:00.0", "eth1", "igb", NULL, 8);
 	fake_join(h->fake, "eth1", "br0");
-	snprintf(path, sizeof(path), "%s/sys/class/net/eth1/carrier", fake_root(h->fake));
-	f = fopen(path, "we");
-	cr_assert(f && fputs("1\n", f) >= 0 && !fclose(f));
+	operstate("eth1", "up\n");
+	operstate("eth0", "up\n");
 	cr_assert_eq(host_events_new(&h->d, &err), 0);
 	before_again();
+}
+
+/* The bridge has another NIC that has a link: there the guest is better off. */
+Test(switcher_guest, a_pf_without_link_beside_another_nic)
+{
+	bridge_with_another_nic();
 	attach_pair("bridge:br0");
 	carrier("eth0", false);
 	until_at("emulated");
@@ -424,6 +485,33 @@ Test(switcher_guest, a_pf_without_link_beside_another_nic)
 	carrier("eth0", true);
 	until_at("passthrough");
 	cr_assert_str_eq(text_now("reason"), "(null)");
+	detach_pair();
+	end();
+}
+
+/* No event tells of it: gangwayd was not there, or they were lost. */
+Test(switcher_guest, a_pf_without_link_unseen)
+{
+	struct err err;
+
+	bridge_with_another_nic();
+	attach_pair("bridge:br0");
+	carrier("eth0", false);
+	until_at("emulated");
+	operstate("eth0", "down\n");
+	restart();
+	cr_assert_eq(host_events_new(&h->d, &err), 0);
+	until_at("emulated");
+	cr_assert_str_eq(text_now("reason"), "pf-down");
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 2, "it was not led to a VF without link");
+	operstate("eth0", "up\n");
+	fake_emit_link(h->fake, NULL);
+	until_at("passthrough");
+	operstate("eth0", "lowerlayerdown\n");
+	fake_emit_link(h->fake, NULL);
+	until_at("emulated");
+	operstate("eth0", "up\n");
+	fake_link(h->fake, "eth0")->carrier = true;
 	detach_pair();
 	end();
 }
@@ -538,6 +626,25 @@ Test(switcher_guest, the_mac_of_another_guest)
 	fail("policy.mac-in-use", EEXIST, "attach",
 	     json_pack("{s:s, s:s, s:s, s:{s:s}}", "guest", "vm2", "target", "eth0", "standby", "macvtap", "policy", "mac",
 		       "52:54:00:00:00:aa"));
+	detach_pair();
+	end();
+}
+
+/* What the VMM knows by one id would be taken away in another's place. */
+Test(switcher_guest, a_nic_called_as_the_standby_of_another)
+{
+	begin_pair(false);
+	vm1->ports = 3;
+	attach_pair("macvtap");
+	fail("lease.same-id", EEXIST, "attach",
+	     json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0-standby"));
+	fake_host_settle(h);
+	cr_assert_str_eq(vm1->standby, "gangway-nic0-standby");
+	on_vf();
+	detach_pair();
+	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0-standby")));
+	fail("lease.same-id", EEXIST, "attach",
+	     json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "nic", "nic0", "standby", "macvtap"));
 	detach_pair();
 	end();
 }

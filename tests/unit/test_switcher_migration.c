@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A lease with a standby whose guest migrates: what its VMM tells, and what it does not, because nobody listened. */
+#include <criterion/criterion.h>
+
+#include "guests.h"
+#include "switcher_internal.h"
+#include "switcher_test.h"
+#include "vmm.h"
+
+static void migration(const char *status)
+{
+	char data[64];
+
+	snprintf(data, sizeof(data), "{\"status\": \"%s\"}", status);
+	fake_qmp_event(vm1->peer, "MIGRATION", data);
+}
+
+static void status(const char *status)
+{
+	vm1->status = status;
+	fake_guest_update(vm1);
+}
+
+/* The guest has let its VF go, and its memory is being copied. */
+static void copies(void)
+{
+	migration("setup");
+	fake_qmp_event(vm1->peer, "UNPLUG_PRIMARY", "{\"device-id\": \"gangway-nic0\"}");
+	migration("wait-unplug");
+	fake_guest_drives(vm1, false);
+	migration("active");
+}
+
+/* The VMM holds the VF. */
+static void on_standby_but_held(const char *reason)
+{
+	cr_assert_str_eq(text_now("leg"), "emulated");
+	cr_assert_str_eq(text_now("reason"), reason);
+	cr_assert(!to_vf() && to_standby());
+}
+
+static bool has_left(void *arg)
+{
+	struct lease *l = lease();
+
+	(void)arg;
+	return l && l->left && !l->busy && l->sw->nr_cleared == 2;
+}
+
+static void led_nowhere(void)
+{
+	cr_assert(fake_host_until(h, has_left, NULL, 5000), "leg %s", text_now("leg"));
+	cr_assert_str_eq(text_now("leg"), "none");
+	cr_assert(!to_vf() && !to_standby());
+}
+
+static void leaves(void)
+{
+	copies();
+	until_at("emulated");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	led_nowhere();
+}
+
+static bool is_down(void *arg)
+{
+	(void)arg;
+	return vmm_get_state(guest_find(&h->d, "vm1")->vmm) != VMM_UP;
+}
+
+static bool is_up(void *arg)
+{
+	return !is_down(arg);
+}
+
+static bool is_looked_at(void *arg)
+{
+	(void)arg;
+	return lease() && !lease()->looking;
+}
+
+static void connection_is_lost(void)
+{
+	fake_qmp_lose(vm1->peer);
+	cr_assert(fake_host_until(h, is_down, NULL, 5000));
+	cr_assert(fake_host_until(h, is_up, NULL, 5000));
+	cr_assert(fake_host_until(h, is_looked_at, NULL, 5000));
+	fake_host_settle(h);
+}
+
+static void vmm_ends(void)
+{
+	fake_guest_die(vm1);
+	until_leases(0);
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	cr_assert_eq(records(), 0);
+	end();
+}
+
+/* --- it leaves --- */
+
+/* What is left of it has the VF; nothing leads there, whatever is asked of it and however often it is looked at. */
+Test(switcher_migration, what_is_left_of_a_guest)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	leaves();
+	connection_is_lost();
+	led_nowhere();
+	fail("lease.busy", EBUSY, "switch", leg("emulated"));
+	fail("lease.busy", EBUSY, "switch", leg("passthrough"));
+	fake_host_stop(h);
+	fake_host_start(h);
+	led_nowhere();
+	vmm_ends();
+}
+
+/* Its migration is over before the switch has come to the VF's filter, and somebody else has the lease. */
+Test(switcher_migration, leaves_in_a_hurry)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	lease()->busy = "it is being looked at";
+	copies();
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	while (!lease()->left)
+		turn();
+	fake_host_settle(h);
+	cr_assert(to_vf());
+	lease()->busy = NULL;
+	led_nowhere();
+	vmm_ends();
+}
+
+/* Its VMM is told to go on: a guest that was saved, or whose destination died with it. */
+static void goes_on(bool restarted, bool heard)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	leaves();
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+		led_nowhere();
+	}
+	status("running");
+	if (heard)
+		fake_qmp_event(vm1->peer, "RESUME", NULL);
+	else
+		connection_is_lost();
+	until_at("passthrough");
+	on_vf();
+	succeed("switch", leg("emulated"));
+	on_standby("operator");
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, goes_on_here_after_all)
+{
+	goes_on(false, true);
+}
+
+Test(switcher_migration, goes_on_here_unheard)
+{
+	goes_on(false, false);
+}
+
+Test(switcher_migration, goes_on_here_after_a_restart)
+{
+	goes_on(true, true);
+}
+
+/* --- it stays --- */
+
+/* A background snapshot that somebody else takes, or a former gangwayd: the guest runs all the while. */
+static void is_snapshotted(bool restarted)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	until_at("emulated");
+	on_standby_but_held("migration");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	fake_guest_update(vm1);
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+	}
+	until_at("emulated");
+	migration("completed");
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, a_snapshot_by_somebody_else)
+{
+	is_snapshotted(false);
+}
+
+Test(switcher_migration, a_snapshot_across_a_restart)
+{
+	is_snapshotted(true);
+}
+
+static json_t *to_a_file(void)
+{
+	return json_pack("{s:s, s:s}", "guest", "vm1", "uri", "file:/srv/vm1");
+}
+
+/* The connection is lost before the VMM has said that it begins: it has. */
+Test(switcher_migration, a_snapshot_that_is_not_answered)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	vm1->hangs_at = "migrate";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "migrate", to_a_file());
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	copies();
+	until_at("emulated");
+	on_standby_but_held("snapshot");
+	connection_is_lost();
+	a = fake_host_wait(h, id);
+	cr_assert_eq(json_integer_value(member(a, "error.data.errno")), ECONNRESET);
+	json_decref(a);
+	on_standby_but_held("snapshot");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	fake_host_settle(h);
+	cr_assert_not(lease()->left);
+	status("running");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("passthrough");
+	on_vf();
+	/* the next one is no snapshot */
+	leaves();
+	vmm_ends();
+}
+
+/* Nor has it begun: what comes later is no snapshot. */
+Test(switcher_migration, a_snapshot_that_does_not_begin)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"none\"}";
+	vm1->hangs_at = "migrate";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "migrate", to_a_file());
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	connection_is_lost();
+	a = fake_host_wait(h, id);
+	cr_assert_eq(json_integer_value(member(a, "error.data.errno")), ECONNRESET);
+	json_decref(a);
+	leaves();
+	vmm_ends();
+}
+
+/* Asked for while the guest migrates: it is refused, and the migration is none the less one. */
+Test(switcher_migration, a_snapshot_meanwhile)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	until_at("emulated");
+	fail("vmm.migrating", EBUSY, "migrate", to_a_file());
+	on_standby_but_held("migration");
+	cr_assert_eq(fake_qmp_count(vm1->peer, "query-migrate-capabilities"), 1, "when gangwayd connected");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	led_nowhere();
+	vmm_ends();
+}
+
+/* --- it comes --- */
+
+/* It runs here before its memory is: gangwayd is killed meanwhile, or not. */
+static void comes_by_postcopy(bool restarted)
+{
+	h = fake_host_new(2);
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	vm1->status = "inmigrate";
+	vm1->migration = "\"return\": {\"status\": \"active\"}";
+	fake_guest_run(vm1);
+	before_again();
+	json_decref(attach(pair_params("macvtap")));
+	migration("postcopy-active");
+	status("running");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	fake_host_settle(h);
+	cr_assert_str_eq(text_now("reason"), "postcopy");
+	vm1->migration = "\"return\": {\"status\": \"postcopy-active\"}";
+	fake_guest_update(vm1);
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+	}
+	until_at("emulated");
+	on_standby("postcopy");
+	migration("completed");
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, comes_by_postcopy)
+{
+	comes_by_postcopy(false);
+}
+
+Test(switcher_migration, comes_by_postcopy_across_a_restart)
+{
+	comes_by_postcopy(true);
+}
