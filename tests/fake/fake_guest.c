@@ -394,8 +394,12 @@ static int on_post(sd_event_source *s, void *ctx)
 		return 0;
 	}
 	/* into a pipe that nobody reads: what the VMM holds for a migration is plugged back */
-	for (; !g->migration && g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
+	for (; g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
+		if (g->migration)
+			continue; /* one that is told of by the test */
 		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"setup\"}");
+		if (g->vf[0])
+			drive(g, true);
 		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"failed\"}");
 	}
 	for (; g->seen_netdev_add < fake_qmp_count(g->peer, "netdev_add"); g->seen_netdev_add++)

@@ -192,6 +192,8 @@ static void is_snapshotted(bool restarted)
 		fake_host_start(h);
 	}
 	until_at("emulated");
+	vm1->migration = NULL; /* what begins from now on is gangwayd's own, to have the VF back */
+	fake_guest_update(vm1);
 	migration("completed");
 	until_at("passthrough");
 	on_vf();
@@ -241,6 +243,7 @@ Test(switcher_migration, a_snapshot_that_is_not_answered)
 	migration("completed");
 	fake_host_settle(h);
 	cr_assert_not(lease()->left);
+	vm1->migration = vm1->hangs_at = NULL;
 	status("running");
 	fake_qmp_event(vm1->peer, "RESUME", NULL);
 	until_at("passthrough");
