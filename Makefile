@@ -203,7 +203,7 @@ setup:
 
 help:
 	@echo 'make            build gangwayd, gangway-device and gangway into $(O)/'
-	@echo 'make demo       install what is missing, boot the emulated host, give a guest a VF, run traffic'
+	@echo 'make demo       install what is missing, boot two emulated hosts, give a guest a VF, migrate it under traffic'
 	@echo 'make check      install what is missing, run every test (needs root for the lab)'
 	@echo 'make check-fast build and run the tests that need no lab; check-asan: the same under sanitizers'
 	@echo 'make lab        list the scenarios of the emulated host (lab/run NAME runs one)'

@@ -70,10 +70,13 @@ static json_t *netdev_args(const struct plug *p)
 	return args;
 }
 
+/* What comes while the guest's processor is held up, by the VF that is plugged for one, waits in the queue: the most that QEMU gives. */
+#define RX_QUEUE_SIZE 1024
+
 static json_t *device_args(const struct plug *p)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "driver", "virtio-net-pci", "id", p->id, "bus", p->bus, "addr",
-			 "0.0", "netdev", p->netdev, "mac", p->mac, "failover", 1);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:i}", "driver", "virtio-net-pci", "id", p->id, "bus", p->bus,
+			 "addr", "0.0", "netdev", p->netdev, "mac", p->mac, "failover", 1, "rx_queue_size", RX_QUEUE_SIZE);
 }
 
 static json_t *netdev_id_args(const struct plug *p)

@@ -12,7 +12,7 @@
 #   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
 # For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
 # (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user),
-# GUEST_FDS (descriptors of ours that QEMU inherits).
+# GUEST_FDS (descriptors of ours that QEMU inherits), GUEST_PIN (the host's processor that its vCPUs stay on).
 
 guest_dir() { echo "/run/lab/$1"; }
 guest_qmp_path() { echo "/run/lab/$1/qmp"; }
@@ -117,10 +117,10 @@ guest_args() {
 
 guest_boot_once() {
 	local name=$1 dir ready status as cpu; shift; dir=$(guest_dir "$name")
-	# A guest that wanders between the host's emulated processors meets the fault of lab/README.md more often. So each stays on one, the
-	# second guest on the other.
+	# A guest that wanders between the host's emulated processors meets the fault of lab/README.md more often. So its vCPUs stay on one, the
+	# second guest's on the other.
 	cpu=$(((${#lab_guests[@]} + 1) % $(nproc)))
-	as=(taskset -c "${GUEST_PIN:-$cpu}")
+	as=()
 	mapfile -t args < <(guest_args "$name")
 	rm -rf "$dir" "$lab_log/$name.console"
 	mkdir -p "$dir"
@@ -128,7 +128,7 @@ guest_boot_once() {
 		as+=(setpriv --reuid="$GUEST_USER" --regid=kvm --clear-groups --inh-caps=-all)
 		touch "$lab_log/$name.console" && chown "$GUEST_USER" "$dir" "$lab_log/$name.console"
 	fi
-	exec {ready}< <(exec /usr/bin/python3 -ISE "$lab_lib/guestd.py" serve "$name" "$dir/keeper" "$lab_log/$name.events" \
+	exec {ready}< <(GUEST_PIN=${GUEST_PIN:-$cpu} exec /usr/bin/python3 -ISE "$lab_lib/guestd.py" serve "$name" "$dir/keeper" "$lab_log/$name.events" \
 		"${as[@]}" "${args[@]}" "$@" 2>>"$lab_log/$name.qemu" 3>&-)
 	status=0
 	read -r -t 30 _ <&"$ready" || status=1

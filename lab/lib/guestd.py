@@ -121,6 +121,12 @@ class Keeper:
             msg.pop("timestamp", None)
             self.event(msg)
         elif msg.get("id") == "hello":
+            self.qmp.write('{"execute":"query-cpus-fast","id":"cpus"}')
+        elif msg.get("id") == "cpus":
+            # the vCPUs alone: what moves frames for them (QEMU's main loop, vhost) is to have the other processor
+            if pin := os.environ.get("GUEST_PIN"):
+                for cpu in msg["return"]:
+                    os.sched_setaffinity(cpu["thread-id"], {int(pin)})
             print("ready", flush=True)
         elif msg.get("id") in self.calls:
             call = self.calls.pop(msg["id"])

@@ -19,7 +19,7 @@ static const char netdev_vhost[] =
 	"{\"fd\": \"gwnet0\", \"id\": \"gwnet0\", \"type\": \"tap\", \"vhost\": true, \"vhostfd\": \"gwnet0-vhost\"}";
 static const char device[] =
 	"{\"addr\": \"0.0\", \"bus\": \"rp2\", \"driver\": \"virtio-net-pci\", \"failover\": true, \"id\": \"sb0\", "
-	"\"mac\": \"" MAC "\", \"netdev\": \"gwnet0\"}";
+	"\"mac\": \"" MAC "\", \"netdev\": \"gwnet0\", \"rx_queue_size\": 1024}";
 
 static struct vmm_standby_plug by_fd(int fd)
 {
