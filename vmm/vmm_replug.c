@@ -4,7 +4,11 @@
  * taken) and not to be unplugged (device_del does nothing to it). QEMU plugs it back where a migration fails, and then only (11.1.3: one that
  * got as far as to begin; hw/net/virtio-net.c, failover_replug_primary()). So one is begun that must fail: into a pipe that nobody reads.
  *
- *	getfd -> migrate fd: -> our end of the pipe is closed -> MIGRATION: failed -> called back
+ *	query-migrate-capabilities (-> migrate-set-capabilities) -> getfd -> migrate fd: -> our end of the pipe is closed -> MIGRATION: failed
+ *	-> (set back ->) called back
+ *
+ * A background-snapshot that its taker has left on would be one more of those, which plugs nothing back. query-migrate tells of this migration
+ * from then on.
  *
  * A pipe holds less than the state of any guest. gangwayd's end closes with gangwayd, too: then the migration fails as well.
  */
@@ -19,7 +23,7 @@
 
 #define FD_NAME "gangway-replug"
 
-enum step { GETFD, MIGRATE, CLOSEFD };
+enum step { CAPABILITIES, SET, GETFD, MIGRATE, CLOSEFD, SET_BACK };
 
 struct replug {
 	struct vmm_op op;
@@ -27,6 +31,7 @@ struct replug {
 	void *ctx;
 	int pipe[2];
 	bool begun; /* `migrate` is answered */
+	bool changed; /* background-snapshot is to be set back */
 	struct err why; /* num 0: nothing has failed */
 };
 
@@ -46,20 +51,64 @@ static void cancel(struct vmm_op *op, const struct err *err)
 
 static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err);
 
+static json_t *args_of(enum step step)
+{
+	switch (step) {
+	case SET:
+		return vmm_capabilities_args(VMM_CAP_BACKGROUND_SNAPSHOT, 0);
+	case SET_BACK:
+		return vmm_capabilities_args(VMM_CAP_BACKGROUND_SNAPSHOT, VMM_CAP_BACKGROUND_SNAPSHOT);
+	case MIGRATE:
+		return json_pack("{s:s}", "uri", "fd:" FD_NAME);
+	case GETFD:
+	case CLOSEFD:
+		return json_pack("{s:s}", "fdname", FD_NAME);
+	case CAPABILITIES:
+		break;
+	}
+	return json_object();
+}
+
 static int send(struct replug *p, enum step step, struct err *err)
 {
-	static const char *const command[] = { [GETFD] = "getfd", [MIGRATE] = "migrate", [CLOSEFD] = "closefd" };
-	json_t *args = step == MIGRATE ? json_pack("{s:s}", "uri", "fd:" FD_NAME) : json_pack("{s:s}", "fdname", FD_NAME);
+	static const char *const command[] = { [CAPABILITIES] = "query-migrate-capabilities",
+					       [SET] = "migrate-set-capabilities",
+					       [GETFD] = "getfd",
+					       [MIGRATE] = "migrate",
+					       [CLOSEFD] = "closefd",
+					       [SET_BACK] = "migrate-set-capabilities" };
+	json_t *args = args_of(step);
 
 	if (!args)
 		return err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: %s: no memory", p->op.vmm->name, command[step]);
 	return vmm_op_send_fd(&p->op, command[step], args, step == GETFD ? p->pipe[1] : -1, 0, step, on_answer, err);
 }
 
+/* Whatever has become of it: what was changed is set back. */
+static void end(struct replug *p)
+{
+	bool changed = p->changed;
+
+	p->changed = p->begun = false;
+	if (!changed || send(p, SET_BACK, NULL) < 0)
+		finish(p, p->why.num, &p->why);
+}
+
 static void end_if_over(struct replug *p)
 {
 	if (p->begun && !vmm_mig_is_under_way(p->op.vmm->watching.now.status))
-		finish(p, 0, NULL);
+		end(p);
+}
+
+static enum step next_step(struct replug *p, enum step step, const json_t *ret)
+{
+	unsigned known = 0, on = 0;
+
+	if (step == SET)
+		p->changed = true;
+	if (step == CAPABILITIES && vmm_capabilities_take(ret, &known, &on) == 0 && (on & VMM_CAP_BACKGROUND_SNAPSHOT))
+		return SET;
+	return step < GETFD ? GETFD : MIGRATE;
 }
 
 static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
@@ -67,24 +116,26 @@ static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const
 	struct replug *p = (struct replug *)op;
 	enum step step = tag;
 
-	(void)ret;
+	if (step == SET_BACK) { /* refused: the next snapshot sets what it needs */
+		finish(p, p->why.num, &p->why);
+		return;
+	}
 	if (r < 0 && !p->why.num) {
 		p->why = *err;
 		vmm_explain(&p->why);
 	}
-	if (step == GETFD && r == 0) {
-		fd_close(&p->pipe[1]);
-		r = send(p, MIGRATE, &p->why);
+	if (r == -ECONNRESET || r == -ETIMEDOUT) {
+		finish(p, p->why.num, &p->why);
 	} else if (step == MIGRATE && r == 0) {
 		p->begun = true;
 		fd_close(&p->pipe[0]);
 		end_if_over(p);
-		return;
-	} else if (step == MIGRATE && r != -ECONNRESET && r != -ETIMEDOUT) {
-		r = send(p, CLOSEFD, &p->why); /* a refusal may leave the name */
+	} else if (step == MIGRATE) {
+		if (send(p, CLOSEFD, NULL) < 0) /* a refusal may leave the name */
+			end(p);
+	} else if (step == CLOSEFD || r < 0 || send(p, next_step(p, step, ret), &p->why) < 0) {
+		end(p);
 	}
-	if (r < 0 || step == CLOSEFD)
-		finish(p, p->why.num, &p->why);
 }
 
 static void on_event(struct vmm_op *op, const char *event, json_t *data)
@@ -111,7 +162,7 @@ int vmm_replug(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err)
 		r = err_set(err, -errno, "vmm.no-memory", "guest %s: a pipe: %s", vmm->name, strerror(errno));
 		p->pipe[0] = p->pipe[1] = -1;
 	} else {
-		r = send(p, GETFD, err);
+		r = send(p, CAPABILITIES, err);
 	}
 	if (r < 0) {
 		fd_close(&p->pipe[0]);

@@ -51,11 +51,13 @@ background() {
 if background true; then
 	stream_start vm1 "$addr" "$rate"
 	guest_qmp vm1 migrate-set-parameters max-bandwidth=33554432 >/dev/null
+	mark=$(guest_mark vm1)
 	check "in the background" guest_qmp vm1 migrate uri=file:/run/lab/third
 	check "it is under way" wait_until 30 migration_is active
 	check "the guest is on its emulated leg" is_on emulated
 	check "ping on the emulated leg" ping_guest "$addr"
-	check "it is complete" wait_until 120 migration_is completed
+	# the event, as what query-migrate tells is soon that of the VF that is plugged back
+	check "it is complete" guest_wait vm1 MIGRATION '{"status":"completed"}' 120 "$mark"
 	check "the VF is back" wait_until 60 is_on passthrough
 	check "ping on the VF" ping_guest "$addr"
 	stream_stop vm1

@@ -179,10 +179,10 @@ static void device_rows(struct fake_guest *g, size_t *n)
 static void migration_rows(struct fake_guest *g, size_t *n)
 {
 	add_row(g, n, "migrate", "\"fd:gangway-replug\"", "\"return\": {}");
+	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
 	if (!g->migration)
 		return;
 	add_row(g, n, "query-migrate", NULL, g->migration);
-	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
 	add_row(g, n, "migrate", NULL, "\"return\": {}");
 }
 

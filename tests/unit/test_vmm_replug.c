@@ -9,7 +9,13 @@
 #define MIG(word) fq_event("MIGRATION", "{\"status\": \"" word "\"}")
 #define RUNNING fq_expect("query-status"), fq_return("{\"status\": \"running\"}")
 #define ERR(text) fq_error("GenericError", text)
-#define GETFD fq_expect_with("getfd", "{\"fdname\": \"gangway-replug\"}")
+#define CAPS(state)                                                                                                              \
+	fq_expect("query-migrate-capabilities"), fq_return("[{\"capability\": \"background-snapshot\", \"state\": " state "}]")
+#define SET(state)                                                                                                               \
+	fq_expect_with("migrate-set-capabilities",                                                                               \
+		       "{\"capabilities\": [{\"capability\": \"background-snapshot\", \"state\": " state "}]}")
+#define GETFD CAPS("false"), GETFD_ALONE
+#define GETFD_ALONE fq_expect_with("getfd", "{\"fdname\": \"gangway-replug\"}")
 #define MIGRATE fq_expect_with("migrate", "{\"uri\": \"fd:gangway-replug\"}")
 #define CLOSEFD fq_expect_with("closefd", "{\"fdname\": \"gangway-replug\"}")
 #define STEPS_MAX 40
@@ -29,6 +35,17 @@ static const struct {
 	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), MIG("failed"), fq_return("{}"), fq_end },
 	  0,
 	  "" },
+	{ "a snapshot in the background was left on: off for it, and on again",
+	  { fq_hello_vmm, CAPS("true"), SET("false"), fq_return("{}"), GETFD_ALONE, fq_return("{}"), MIGRATE, MIG("setup"),
+	    fq_return("{}"), MIG("failed"), RUNNING, SET("true"), fq_return("{}"), fq_end },
+	  0,
+	  "" },
+	{ "that is not set back",
+	  { fq_hello_vmm, CAPS("true"), SET("false"), fq_return("{}"), GETFD_ALONE, fq_return("{}"), MIGRATE, ERR("no"), CLOSEFD,
+	    fq_return("{}"), SET("true"), ERR("never"), fq_end },
+	  -EIO,
+	  "vmm.refused" },
+	{ "nor set off", { fq_hello_vmm, CAPS("true"), SET("false"), ERR("no"), fq_end }, -EIO, "vmm.refused" },
 	{ "no descriptor came",
 	  { fq_hello_vmm, GETFD, ERR("No file descriptor supplied via SCM_RIGHTS"), fq_end },
 	  -EIO,
