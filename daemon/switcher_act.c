@@ -191,19 +191,37 @@ static int plug(struct switcher *s, struct err *err)
 	return r < 0 ? r : vmm_plug(vmm, &p, vmm_done, s, err);
 }
 
-static int replug(struct switcher *s, struct err *err)
+/* All leases of the guest hear of it. */
+static void expect_replug(const struct switcher *s, bool on)
 {
 	struct lease *l;
+
+	TAILQ_FOREACH(l, &s->lease->daemon->leases, link)
+	if (l->sw && !strcmp(l->guest, s->lease->guest))
+		migration_expect_replug(l->sw->migration, on);
+}
+
+static void replug_done(void *ctx, int r, const struct err *err)
+{
+	/* else the guest's next migration would not be taken for one; where this one has begun, its end is expected yet */
+	if (r < 0)
+		expect_replug(ctx, false);
+	switcher_acted(ctx, r, err);
+}
+
+static int replug(struct switcher *s, struct err *err)
+{
 	struct vmm *vmm = NULL;
 	int r = need_vmm(s, &vmm, err);
 
 	switcher_forget_driver(s);
 	if (r < 0)
 		return r;
-	TAILQ_FOREACH(l, &s->lease->daemon->leases, link)
-	if (l->sw && !strcmp(l->guest, s->lease->guest))
-		migration_expect_replug(l->sw->migration);
-	return vmm_replug(vmm, vmm_done, s, err);
+	expect_replug(s, true);
+	r = vmm_replug(vmm, replug_done, s, err);
+	if (r < 0)
+		expect_replug(s, false);
+	return r;
 }
 
 static int begin(struct switcher *s, enum switch_action action, unsigned deadline_ms, struct err *err)

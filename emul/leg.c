@@ -244,11 +244,6 @@ const char *emul_leg_ifname(const struct emul_leg *leg)
 	return leg->ifname;
 }
 
-enum emul_kind emul_leg_kind(const struct emul_leg *leg)
-{
-	return leg->words.kind;
-}
-
 bool emul_leg_carries(const struct emul_leg *leg)
 {
 	return leg->carries;

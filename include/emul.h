@@ -59,7 +59,6 @@ void emul_leg_free(struct emul_leg *leg);
 
 /* The host's interface: "gwt7". */
 const char *emul_leg_ifname(const struct emul_leg *leg);
-enum emul_kind emul_leg_kind(const struct emul_leg *leg);
 /* Frames that the guest has sent by it since it was made, as the kernel counts them; 0 where it does not tell. Does not block. */
 uint64_t emul_leg_frames_from_guest(const struct emul_leg *leg);
 /* Was emul_leg_carry(true) the last? Part of the record. */

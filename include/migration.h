@@ -37,8 +37,9 @@ struct migration *migration_free(struct migration *m);
 void migration_incoming(struct migration *m, uint64_t now_ms);
 /* The migration under way, or the next one, goes to a file or is a background snapshot. Forgotten when it has ended. */
 void migration_set_snapshot(struct migration *m, bool snapshot, uint64_t now_ms);
-/* vmm_replug() begins: the migration that follows is no migration, and it fails. Before it begins, for each lease of the guest. */
-void migration_expect_replug(struct migration *m);
+/* vmm_replug() begins: the migration that follows is no migration, and it fails. Before it begins, for each lease of the guest. Or it has not
+ * begun: the next one is one like any. */
+void migration_expect_replug(struct migration *m, bool on);
 /* The VMM is gone, and its migration with it. Before switch_stop(). */
 void migration_lost(struct migration *m, uint64_t now_ms);
 

@@ -167,9 +167,9 @@ static bool is_replug(struct migration *m, enum phase phase, uint64_t now)
 	return true;
 }
 
-void migration_expect_replug(struct migration *m)
+void migration_expect_replug(struct migration *m, bool on)
 {
-	m->replug = m->role == MIGRATION_NONE;
+	m->replug = on && m->role == MIGRATION_NONE;
 }
 
 static void source_phase(struct migration *m, enum phase phase, uint64_t now)

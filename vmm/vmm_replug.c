@@ -145,7 +145,23 @@ static void on_event(struct vmm_op *op, const char *event, json_t *data)
 		end_if_over((struct replug *)op);
 }
 
-static const struct vmm_op_class replug_class = { .cancel = cancel, .on_event = on_event };
+/* The answer that is awaited fails by itself. Once there is none, only a new connection tells how it ended, or the VMM's end that it has. */
+static void on_state(struct vmm_op *op, enum vmm_state state)
+{
+	struct replug *p = (struct replug *)op;
+	struct err err;
+
+	if (!p->begun)
+		return;
+	if (state == VMM_UP) {
+		end_if_over(p);
+	} else if (state == VMM_DOWN) {
+		err_set(&err, -ECONNRESET, "vmm.gone", "guest %s: its VMM has ended", op->vmm->name);
+		finish(p, -ECONNRESET, &err);
+	}
+}
+
+static const struct vmm_op_class replug_class = { .cancel = cancel, .on_event = on_event, .on_state = on_state };
 
 int vmm_replug(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err)
 {

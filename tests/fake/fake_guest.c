@@ -178,7 +178,8 @@ static void device_rows(struct fake_guest *g, size_t *n)
 
 static void migration_rows(struct fake_guest *g, size_t *n)
 {
-	add_row(g, n, "migrate", "\"fd:gangway-replug\"", "\"return\": {}");
+	add_row(g, n, "migrate", "\"fd:gangway-replug\"",
+		g->no_replug ? "\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}" : "\"return\": {}");
 	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
 	if (!g->migration)
 		return;
@@ -395,8 +396,8 @@ static int on_post(sd_event_source *s, void *ctx)
 	}
 	/* into a pipe that nobody reads: what the VMM holds for a migration is plugged back */
 	for (; g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
-		if (g->migration)
-			continue; /* one that is told of by the test */
+		if (!strstr(fake_qmp_args(g->peer, "migrate", g->seen_migrate), "gangway-replug") || g->no_replug)
+			continue;
 		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"setup\"}");
 		if (g->vf[0])
 			drive(g, true);

@@ -45,6 +45,7 @@ struct fake_guest {
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
+	bool no_replug; /* it will not plug back what it holds */
 	const char *standby_error; /* the same of a standby */
 	/* as it is */
 	char device[80], vf[16]; /* what is plugged, "" nothing */

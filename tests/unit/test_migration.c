@@ -609,7 +609,7 @@ Test(migration, what_makes_the_vmm_plug_back_is_no_cause)
 	w.migrating = false;
 	status("completed");
 	cr_assert_eq(w.pending, SWITCH_REPLUG);
-	migration_expect_replug(w.mig);
+	migration_expect_replug(w.mig, true);
 	status("setup");
 	status("active");
 	w.f.place = PLACE_IN;

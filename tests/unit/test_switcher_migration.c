@@ -292,6 +292,29 @@ Test(switcher_migration, a_snapshot_meanwhile)
 	vmm_ends();
 }
 
+/* The VMM will not plug it back: the next migration is none the less one. */
+Test(switcher_migration, a_replug_that_is_refused)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	leaves();
+	status("running");
+	vm1->no_replug = true;
+	fake_guest_update(vm1);
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	until_at("emulated");
+	/* without a VF in the guest nobody is asked to let it go */
+	migration("setup");
+	migration("active");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	status("postmigrate");
+	migration("completed");
+	led_nowhere();
+	vmm_ends();
+}
+
 /* --- it comes --- */
 
 /* It runs here before its memory is: gangwayd is killed meanwhile, or not. */

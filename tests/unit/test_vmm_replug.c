@@ -18,7 +18,12 @@
 #define GETFD_ALONE fq_expect_with("getfd", "{\"fdname\": \"gangway-replug\"}")
 #define MIGRATE fq_expect_with("migrate", "{\"uri\": \"fd:gangway-replug\"}")
 #define CLOSEFD fq_expect_with("closefd", "{\"fdname\": \"gangway-replug\"}")
-#define STEPS_MAX 40
+#define HELLO_ACTIVE                                                                                                             \
+	fq_hello, fq_expect("query-status"), fq_return("{\"status\": \"running\"}"), fq_expect("device-list-properties"),        \
+		fq_return("[]"), fq_expect("device-list-properties"), fq_return("[]"), fq_expect("qom-list"), fq_return("[]"),   \
+		fq_expect("query-migrate-capabilities"), fq_return("[{\"capability\": \"events\", \"state\": true}]"),           \
+		fq_expect("query-migrate"), fq_return("{\"status\": \"active\", \"ram\": {}}")
+#define STEPS_MAX 60
 
 static const struct {
 	const char *name;
@@ -64,6 +69,19 @@ static const struct {
 	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, fq_do(FQ_DIE), fq_end },
 	  -ECONNRESET,
 	  "qmp.closed" },
+	{ "dies when it has begun",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), fq_return("{}"), fq_do(FQ_DIE), fq_end },
+	  -ECONNRESET,
+	  "vmm.gone" },
+	{ "hangs up when it has begun: over when it is asked anew",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), fq_return("{}"), fq_do(FQ_CLOSE), fq_hello_vmm, fq_end },
+	  0,
+	  "" },
+	{ "hangs up when it has begun, and is not over then",
+	  { fq_hello_vmm, GETFD, fq_return("{}"), MIGRATE, MIG("setup"), fq_return("{}"), fq_do(FQ_CLOSE), HELLO_ACTIVE,
+	    MIG("failed"), RUNNING, fq_end },
+	  0,
+	  "" },
 };
 
 Test(vmm_replug, each_end, .timeout = 60)
