@@ -8,6 +8,9 @@
 #                                 expression), a message and a hint
 #   leases [GUEST]                how many leases there are, or GUEST has
 #   lease_field GUEST FILTER      a field of a guest's lease
+#   leg_is GUEST LEG              its NIC has come to rest on that leg, passthrough or emulated
+#   pair_up GUEST ADDR            checks, of a guest just attached with an emulated leg: it comes to rest on its VF, has paired the two,
+#                                 and their interface has got ADDR
 
 gangwayd_pid=''
 gangwayd_socket=/run/gangway/gangwayd.sock
@@ -35,6 +38,12 @@ gw_field() { local filter=$1; shift; gwj "$@" | jq -r "$filter"; }
 leases() { gw_field '.leases | length' status ${1:+"$1"}; }
 no_lease() { [[ $(leases "$1") -eq 0 ]]; }
 lease_field() { gw_field ".leases[0]$2" status "$1"; }
+leg_is() { [[ $(lease_field "$1" '| "\(.leg) \(.switch.state)"') == "$2 $2" ]]; }
+pair_up() {
+	check "it comes to rest on its VF" wait_until 20 leg_is "$1" passthrough
+	check "the guest has paired its two legs" wait_until 20 guest_pair "$1"
+	check "their interface has an address and a carrier" guest_address "$1" "$(guest_pair "$1")" "$2/24"
+}
 
 gw_error() {
 	local want=$1 code=$2 status=0 out; shift 2

@@ -9,6 +9,7 @@
 #   guest_qmp NAME EXECUTE [KEY=VALUE... | JSON]   print the answer's value as JSON
 #   guest_mark NAME; guest_wait NAME EVENT [MATCH-JSON [SECONDS [SINCE]]]   print the event
 #   guest_vf_wait NAME SINCE [SECONDS]   name of the interface that igbvf has brought
+#   guest_pair NAME                   name of the interface that net_failover has made of the VF and the standby
 #   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
 # For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
 # (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user),
@@ -88,6 +89,7 @@ guest_wait() {
 	value <<<"$answer"
 }
 guest_vf_wait() { guest_wait "$1" GUEST_NET '{"action":"add","driver":"igbvf"}' "${3:-30}" "$2" | jq -r .name; }
+guest_pair() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
 guest_address() {
 	local name=$1 interface=$2 address=$3
 	[[ ! -e /run/netns/wire ]] || wire ip neigh flush all # the address may have had another MAC, of the VF before

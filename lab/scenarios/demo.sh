@@ -16,10 +16,8 @@ type_() {
 	[[ -z $out ]] || diag "$(sed 's/^/    /' <<<"$out")"
 	if [[ $status -eq 0 ]]; then ok "$*"; else not_ok "$*" "exit status $status"; fi
 }
-failover_interface() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
-is_on() { [[ $(lease_field vm1 .leg) == "$1" && $(lease_field vm1 .switch.state) == "$1" ]]; }
 moves() { msix_count "$(lease_field vm1 .vf_bdf)"; }
-on_b eval "GUEST_MEM=$GUEST_MEM; $(declare -f is_on moves)"
+on_b eval "GUEST_MEM=$GUEST_MEM; $(declare -f moves)"
 
 wire_up
 cable_up
@@ -38,10 +36,8 @@ guest_start vm1
 type_ a gangway guest add vm1 --qmp "$(guest_qmp_path vm1)"
 tell "It gets a virtual function of eth0 while it runs, and an emulated NIC to fall back on. Its own net_failover makes one interface of both."
 type_ a gangway attach vm1 eth0 --standby macvtap --mac "$mac" --timing
-check "it comes to rest on its VF" wait_until 20 is_on passthrough
-check "the guest has paired the two" wait_until 20 failover_interface vm1
+pair_up vm1 "$addr"
 type_ a gangway status
-guest_address vm1 "$(failover_interface vm1)" "$addr/24"
 before=$(moves)
 check "20 pings from the wire" ping_guest "$addr"
 mbit=$(iperf vm1)
@@ -57,7 +53,7 @@ migrate_ready vm1
 stream_start vm1 "$addr" "$rate"
 type_ a gangway migrate vm1 "tcp:$lab_b:4444"
 check "the guest runs on b" on_b guest_wait vm1 RESUME "" 10
-check "it comes to rest on a VF of b" on_b wait_until 60 is_on passthrough
+check "it comes to rest on a VF of b" on_b wait_until 60 leg_is vm1 passthrough
 before=$(on_b moves)
 check "20 pings from the wire" ping_guest "$addr"
 check "interrupts of b's VF reached it" test "$(on_b moves)" -gt "$before"

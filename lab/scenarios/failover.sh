@@ -7,9 +7,6 @@
 rounds=${1:-10} rate=${2:-1000} plain_rounds=3
 mac=52:54:00:aa:00:01 addr=10.9.0.11 other_addr=10.9.0.2 second_addr=10.9.0.12
 
-# The interface of the guest that net_failover made: the master of the two legs.
-failover_interface() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
-is_on() { [[ $(lease_field vm1 .leg) == "$1" && $(lease_field vm1 .switch.state) == "$1" ]]; }
 median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 worst() { printf '%s\n' "$@" | sort -n | tail -n 1; }
 
@@ -45,10 +42,7 @@ host_snapshot /run/lab/before
 guest_start vm1
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 check "attach with an emulated leg" gw attach vm1 "$pf/vf0" --via vfio-pci --standby macvtap --mac "$mac" --timing
-check "it comes to rest on the VF" wait_until 20 is_on passthrough
-check "the guest has paired its two legs" wait_until 20 failover_interface vm1
-interface=$(failover_interface vm1)
-check "its interface has an address and a carrier" guest_address vm1 "$interface" "$addr/24"
+pair_up vm1 "$addr"
 
 # connections that last through all of it
 wire socat -u TCP-LISTEN:9100 OPEN:/run/lab/idle,creat & # the guest says one word at the end
@@ -59,13 +53,13 @@ out=() back=()
 for ((i = 1; i <= rounds; i++)); do
 	stream_start vm1 "$addr" "$rate"
 	check "$i: to emulated" gw switch vm1 emulated --wait 60
-	check "$i: it is there" is_on emulated
+	check "$i: it is there" leg_is vm1 emulated
 	check "$i: ping on the emulated leg" ping_guest "$addr"
 	stream_stop vm1
 	out+=("$(stream_dark "$rate")")
 	stream_start vm1 "$addr" "$rate"
 	check "$i: back to the VF" gw switch vm1 passthrough --wait 60
-	check "$i: it is there" is_on passthrough
+	check "$i: it is there" leg_is vm1 passthrough
 	check "$i: ping on the VF" ping_guest "$addr"
 	stream_stop vm1
 	back+=("$(stream_dark "$rate")")
@@ -117,8 +111,8 @@ plain_del() {
 	guest_wait plain DEVICE_DELETED '{"device":"vf"}' 30 "$mark" >/dev/null
 }
 check "QEMU alone: the VF is plugged" plain_add
-check "QEMU alone: the guest has paired its two legs" wait_until 20 failover_interface plain
-check "QEMU alone: its interface has an address and a carrier" guest_address plain "$(failover_interface plain)" "$addr/24"
+check "QEMU alone: the guest has paired its two legs" wait_until 20 guest_pair plain
+check "QEMU alone: its interface has an address and a carrier" guest_address plain "$(guest_pair plain)" "$addr/24"
 check "QEMU alone: ping on the VF" wait_until 10 ping_guest "$addr"
 plain=() plain_back=()
 for ((i = 1; i <= plain_rounds; i++)); do

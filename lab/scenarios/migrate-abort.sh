@@ -5,8 +5,6 @@
 . /share/lab/lib/all.sh
 rate=500 mac=52:54:00:aa:00:01 addr=10.9.0.11 sink=/run/lab/sink
 
-failover_interface() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
-is_on() { [[ $(lease_field vm1 .leg) == "$1" && $(lease_field vm1 .switch.state) == "$1" ]]; }
 dark() { jq -r --argjson rate "$rate" '[.to_guest.lost, .from_guest.lost] | map((. // 1e9) * 1000 / $rate | round) | max' <<<"$stream"; }
 migration_status() { guest_qmp vm1 query-migrate | jq -r '.status // "none"'; }
 migration_is() { [[ $(migration_status) =~ ^($1)$ ]]; }
@@ -28,10 +26,7 @@ guest_start vm1
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 host_snapshot /run/lab/before
 check "attach with an emulated leg" gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac"
-check "it comes to rest on the VF" wait_until 20 is_on passthrough
-check "the guest has paired its two legs" wait_until 20 failover_interface vm1
-interface=$(failover_interface vm1)
-check "its interface has an address and a carrier" guest_address vm1 "$interface" "$addr/24"
+pair_up vm1 "$addr"
 
 darks=()
 # stage WHAT STATUSES HOW...: begin a migration, wait until it is there, end it by HOW
@@ -42,13 +37,13 @@ stage() {
 	migrate_begin "$what"
 	check "$what: the migration gets there" wait_until 30 migration_is "$statuses"
 	if [[ $statuses == active ]]; then
-		check "$what: the guest is on its emulated leg" wait_until 10 is_on emulated
+		check "$what: the guest is on its emulated leg" wait_until 10 leg_is vm1 emulated
 		check "$what: for the migration" test "$(lease_field vm1 .reason)" = migration
 		check "$what: ping on the emulated leg" ping_guest "$addr"
 	fi
 	check "$what: it is ended" "$@"
 	check "$what: gangway migrate says so" ended "$what"
-	check "$what: the VF is back" wait_until 60 is_on passthrough
+	check "$what: the VF is back" wait_until 60 leg_is vm1 passthrough
 	check "$what: ping on the VF" ping_guest "$addr"
 	stream_stop vm1
 	darks+=("$(dark)")

@@ -9,14 +9,11 @@ rate=${1:-200}
 mac=52:54:00:aa:00:01 addr=10.9.0.11
 export GUEST_MEM=256M # each MiB of it costs the emulated hosts time
 
-# The interface of the guest that net_failover made: the master of the two legs.
-failover_interface() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
-is_on() { [[ $(lease_field vm1 .leg) == "$1" && $(lease_field vm1 .switch.state) == "$1" ]]; }
 ready() { gangwayd_start && gw pf set "$pf" vfs 2 && pf_ready; }
 known() { gw guest add vm1 --qmp "$(guest_qmp_path vm1)"; }
 attach() { gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac" --timing; }
 moves() { msix_count "$(lease_field vm1 .vf_bdf)"; }
-on_b eval "mac=$mac GUEST_MEM=$GUEST_MEM; $(declare -f failover_interface is_on ready known attach moves)"
+on_b eval "mac=$mac GUEST_MEM=$GUEST_MEM; $(declare -f ready known attach moves)"
 
 wire_up
 cable_up
@@ -28,10 +25,7 @@ on_b host_snapshot /run/lab/before
 guest_start vm1
 check "a: guest add" known
 check "a: attach with an emulated leg" attach
-check "a: it comes to rest on the VF" wait_until 20 is_on passthrough
-check "the guest has paired its two legs" wait_until 20 failover_interface vm1
-interface=$(failover_interface vm1)
-check "its interface has an address and a carrier" guest_address vm1 "$interface" "$addr/24"
+pair_up vm1 "$addr"
 check "ping on a's VF" ping_guest "$addr"
 
 check "b: its QEMU waits for it" on_b guest_incoming vm1
@@ -47,7 +41,7 @@ check "ready to migrate" migrate_ready vm1
 check "migrate" migrate_start vm1
 check "the migration completes, and the guest runs on b" migrate_end vm1
 downtime=$(migrate_told vm1 .downtime) total=$(migrate_told vm1 '."total-time"')
-check "b: it comes to rest on the VF" on_b wait_until 30 is_on passthrough
+check "b: it comes to rest on the VF" on_b wait_until 30 leg_is vm1 passthrough
 before=$(on_b moves)
 check "ping on b's VF" ping_guest "$addr"
 after=$(on_b moves)

@@ -6,8 +6,6 @@
 rate=500 mac=52:54:00:aa:00:01 addr=10.9.0.11
 export GUEST_MEM=256M # each MiB of it costs the emulated host time
 
-failover_interface() { guest_run "$1" 'for m in /sys/class/net/*/master; do [ -e "$m" ] && basename "$(readlink "$m")" && exit 0; done; exit 1'; }
-is_on() { [[ $(lease_field vm1 .leg) == "$1" && $(lease_field vm1 .switch.state) == "$1" ]]; }
 migration_is() { [[ $(guest_qmp vm1 query-migrate | jq -r '.status // "none"') =~ ^($1)$ ]]; }
 # The guest stands still when its snapshot is complete: nothing of it is to be in the VF any more, nor on its way there.
 was_emulated() { [[ $(lease_field vm1 .leg) != passthrough ]]; }
@@ -20,9 +18,7 @@ host_snapshot /run/lab/before
 guest_start vm1
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 check "attach with an emulated leg" gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac"
-check "it comes to rest on the VF" wait_until 20 is_on passthrough
-check "the guest has paired its two legs" wait_until 20 failover_interface vm1
-check "its interface has an address and a carrier" guest_address vm1 "$(failover_interface vm1)" "$addr/24"
+pair_up vm1 "$addr"
 check "ping on the VF" ping_guest "$addr"
 
 # a file, by gangway's command
@@ -31,7 +27,7 @@ check "it is complete" migration_is completed
 check "the guest was off its VF" was_emulated
 check "there is something in it" test -s /run/lab/first
 guest_qmp vm1 cont >/dev/null
-check "the VF is back" wait_until 60 is_on passthrough
+check "the VF is back" wait_until 60 leg_is vm1 passthrough
 check "ping on the VF" ping_guest "$addr"
 
 # a file, by somebody else: gangway is told nothing of it
@@ -41,7 +37,7 @@ check "another one, by QMP: it is complete" wait_until 60 migration_is completed
 check "the guest was off its VF" was_emulated
 guest_qmp vm1 cont >/dev/null
 guest_run vm1 'echo after >/run/word'
-check "the VF is back" wait_until 60 is_on passthrough
+check "the VF is back" wait_until 60 leg_is vm1 passthrough
 check "ping on the VF" ping_guest "$addr"
 
 # in the background: the guest runs on meanwhile, on its emulated leg
@@ -54,11 +50,11 @@ if background true; then
 	mark=$(guest_mark vm1)
 	check "in the background" guest_qmp vm1 migrate uri=file:/run/lab/third
 	check "it is under way" wait_until 30 migration_is active
-	check "the guest is on its emulated leg" is_on emulated
+	check "the guest is on its emulated leg" leg_is vm1 emulated
 	check "ping on the emulated leg" ping_guest "$addr"
 	# the event, as what query-migrate tells is soon that of the VF that is plugged back
 	check "it is complete" guest_wait vm1 MIGRATION '{"status":"completed"}' 120 "$mark"
-	check "the VF is back" wait_until 60 is_on passthrough
+	check "the VF is back" wait_until 60 leg_is vm1 passthrough
 	check "ping on the VF" ping_guest "$addr"
 	stream_stop vm1
 	background false
@@ -79,7 +75,7 @@ check "attach before it is restored" gw attach vm1 "$pf" --via vfio-pci --standb
 guest_qmp vm1 migrate-incoming uri=file:/run/lab/second >/dev/null
 guest_wait vm1 MIGRATION '{"status":"completed"}' 60 >/dev/null || true
 guest_qmp vm1 cont >/dev/null
-check "the restored guest has its VF" wait_until 60 is_on passthrough
+check "the restored guest has its VF" wait_until 60 leg_is vm1 passthrough
 check "it is as it was then" test "$(guest_run vm1 'cat /run/word')" = before
 check "ping on its VF" ping_guest "$addr"
 check "detach" gw detach vm1
