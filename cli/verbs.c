@@ -28,7 +28,7 @@ static const struct cli_opt attach_opts[] = {
 	{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },
 	{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },
 	{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 },
-	{ "standby", "KIND", "macvtap|bridge:|none", "the emulated NIC that stands by: macvtap, bridge:BR or none (the default)", 0 },
+	{ "standby", "KIND", "auto|macvtap|bridge:|none", "the emulated NIC that stands by: macvtap, bridge:BR, none; auto: macvtap if it can be had", 0 },
 	{ "prepare", NULL, NULL, "for a guest not started yet: print the QEMU arguments to start it with", 0 },
 	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
 	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
@@ -136,9 +136,13 @@ const struct cli_verb cli_verbs[] = {
 	  cli_cmd_guest_remove },
 	{ "attach", "GUEST PF|VF", 2, 2, attach_opts, "give a guest a VF: a free one of a PF, or this one",
 	  "On success one line says what was attached, how, and in what time: all of it, and gangway's own share. On failure\n"
-	  "everything is as it was. Nothing of the VF's policy is written that no option asks for.\n"
+	  "everything is as it was. Nothing of the VF's policy is written that no option asks for, but a MAC where there is an\n"
+	  "emulated NIC beside the VF: both have the same.\n"
 	  "\n"
 	  "`--via auto` (the default) takes vfio-user where the VMM speaks it and can unplug it safely, else vfio-pci.\n"
+	  "\n"
+	  "`--standby auto` (the default) plugs a macvtap beside the VF, so that the NIC can leave it. Where that cannot be had,\n"
+	  "the guest gets the VF all the same; a warning, and `status`, say why. A kind that is named is refused then.\n"
 	  "\n"
 	  "With `--prepare` the guest need not run: VF and policy are set up, and the QEMU arguments, alone, go to stdout, ready\n"
 	  "for $(...); what else there is to say goes to stderr.",

@@ -143,6 +143,7 @@ void cli_view_leases(FILE *out, json_t *leases)
 		if (!(is_confirmed(lease) && cli_explain_leg(out, lease)) && needs_why(lease))
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
+		explain(out, lease, "id", "no_standby");
 		explain_device(out, lease);
 		explain_faults(out, lease);
 	}

@@ -255,6 +255,24 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 	return r;
 }
 
+/* What of the emulated leg is known before anything is looked at. */
+static void begin_standby(struct op *op, const struct attach_params *p)
+{
+	struct lease *l = op->lease;
+	struct err why;
+
+	op->standby_auto = p->standby_auto;
+	if (p->target) /* else it is what it was */
+		err_clear(&l->no_standby);
+	if (p->standby_auto && p->prepare) {
+		err_set(&why, -EOPNOTSUPP, "attach.bad-standby", "not for a guest that is not started yet");
+		err_hint(&why, "where it is to be able to leave its VF: start the guest, then attach without --prepare");
+		op_without_standby(op, &why);
+	}
+	if (l->standby.kind != EMUL_NONE)
+		op->made_mac = lease_default_mac(l);
+}
+
 /* Run the table on @l; on an error it is given up, and so is the lease. */
 static void launch(struct lease *l, struct ctl_req *req, const struct attach_params *p)
 {
@@ -267,8 +285,6 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() gave one, and 0 */
 	l->prepared = p->prepare;
 	l->standby = p->standby;
-	if (l->standby.kind != EMUL_NONE)
-		lease_default_mac(l);
 	if (p->port)
 		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
@@ -286,6 +302,7 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 			lease_free(l);
 		return;
 	}
+	begin_standby(op, p);
 	op->via_asked = p->via;
 	op->dry_run = p->dry_run;
 	op->wait_ms = p->wait_ms;

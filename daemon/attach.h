@@ -18,6 +18,7 @@ struct attach_params {
 	enum lease_via via;
 	struct sys_vf want;
 	struct emul_words standby;
+	bool standby_auto; /* @standby, or none where that cannot be had */
 	bool prepare, dry_run;
 	const char *user; /* prepare: who will run the VMM; NULL: the owner */
 	uid_t owner_uid;

@@ -235,9 +235,15 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret)
 
 static void on_done(void *ctx, int r, const struct err *err)
 {
+	op_step_done(ctx, r < 0 ? r : 0, err);
+}
+
+static void on_plugged(void *ctx, int r, const struct err *err)
+{
 	struct op *op = ctx;
 
-	op_step_done(op, r < 0 ? r : 0, err); /* 1: hidden until the guest has negotiated failover; its driver is awaited */
+	op->hidden = r == 1; /* its driver is awaited all the same */
+	op_step_done(op, r < 0 ? r : 0, err);
 }
 
 int step_plug(void *ctx, struct err *err)
@@ -253,7 +259,7 @@ int step_plug(void *ctx, struct err *err)
 	if (r < 0)
 		return r;
 	op_plug_of(op, &plug);
-	r = vmm_plug(g->vmm, &plug, on_done, op, err);
+	r = vmm_plug(g->vmm, &plug, on_plugged, op, err);
 	return r < 0 ? r : STEP_PENDING;
 }
 
@@ -367,6 +373,25 @@ void op_guest_lost(struct op *op, const char *what)
 		drive_done(op, guest_lost(op, &err), &err);
 }
 
+/* The VF is plugged and works as soon as a driver comes: no failure, but said. */
+static void warn_undriven(struct op *op)
+{
+	unsigned ms = op->wait_ms ? op->wait_ms : op->d->config.guest_timeout_ms;
+
+	if (op->hidden)
+		op_warn(op,
+			"the guest has not started the VF within %u ms. Its VMM keeps it from a guest that has not taken "
+			"failover (Linux: "
+			"net_failover), and the emulated leg carries: where its system cannot, detach it and attach with "
+			"--standby none",
+			ms);
+	else
+		op_warn(op,
+			"the guest has not started the VF within %u ms: is the driver of this NIC (igbvf, iavf, mlx5, ...) in "
+			"the guest?",
+			ms);
+}
+
 static int on_drive_timer(sd_event_source *s, uint64_t usec, void *ctx)
 {
 	struct op *op = ctx;
@@ -376,11 +401,7 @@ static int on_drive_timer(sd_event_source *s, uint64_t usec, void *ctx)
 		return 0;
 	}
 	if (usec >= op->deadline_us) {
-		/* the VF is plugged and works as soon as a driver comes: no failure, but said */
-		op_warn(op,
-			"the guest has not started the VF within %u ms: is the driver of this NIC (igbvf, iavf, mlx5, ...) in "
-			"the guest?",
-			op->wait_ms ? op->wait_ms : op->d->config.guest_timeout_ms);
+		warn_undriven(op);
 		op->lease->reason = REASON_GUEST_NO_DRIVER;
 		drive_done(op, 0, NULL);
 		return 0;

@@ -20,18 +20,61 @@
  * The guest knows its NIC by its MAC, whichever leg carries it, and whichever host it runs on. Where the operator gives none it is made of the
  * names of guest and NIC: the same at each attach, and at the destination of a migration. Locally administered, unicast. FNV-1a.
  */
-void lease_default_mac(struct lease *l)
+bool lease_default_mac(struct lease *l)
 {
 	uint64_t h = 0xcbf29ce484222325;
 
 	if (l->want.fields & SYS_VF_MAC)
-		return;
+		return false;
 	for (const char *p = l->id; *p; p++)
 		h = (h ^ (uint8_t)*p) * 0x100000001b3;
 	for (unsigned i = 0; i < SYS_MAC_LEN; i++)
 		l->want.mac[i] = (uint8_t)(h >> (8 * i));
 	l->want.mac[0] = (uint8_t)((l->want.mac[0] & 0xfc) | 0x02);
 	l->want.fields |= SYS_VF_MAC;
+	return true;
+}
+
+/* The MAC that was made for its sake goes, too, unless the VF has it already. */
+void op_without_standby(struct op *op, const struct err *why)
+{
+	struct lease *l = op->lease;
+
+	op_warn(op, "no emulated leg: %s", why->msg);
+	l->no_standby = *why;
+	err_prefix(&l->no_standby, "lease %s: no emulated leg", l->id);
+	if (!why->hint[0])
+		err_hint(&l->no_standby, "--standby none where it need have none");
+	l->standby = (struct emul_words){ .kind = EMUL_NONE };
+	emul_leg_free(l->emul);
+	l->emul = NULL;
+	err_clear(&op->standby_err);
+	if (op->made_mac && !l->undo.valid) {
+		l->want.fields &= ~(unsigned)SYS_VF_MAC;
+		memset(l->want.mac, 0, SYS_MAC_LEN);
+		op->made_mac = false;
+	}
+}
+
+/* A MAC that was asked for would be refused with the VF's policy; one that was made is no reason to refuse the VF. */
+static int check_mac_settable(const struct op *op, struct err *err)
+{
+	if (!op->made_mac || (op->vf.policy.fields & SYS_VF_MAC))
+		return 0;
+	err_set(err, -EOPNOTSUPP, "policy.no-mac", "VF %s: its PF's driver sets no MACs of VFs, and both legs need the same",
+		op->vf.bdf);
+	err_hint(err, "bind the PF to its own network driver");
+	return -EOPNOTSUPP;
+}
+
+/* What an attach that would rather have it does without. */
+static int forgive(struct op *op, int r, struct err *err)
+{
+	if (r >= 0 || !op->standby_auto)
+		return r;
+	op->standby_err = *err;
+	err_clear(err);
+	return 0;
 }
 
 /* On a worker, part of "check": changes nothing. */
@@ -39,11 +82,26 @@ int op_check_standby(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
 	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr, .policy = l->want };
+	int r = 0;
 
 	if (l->standby.kind == EMUL_NONE)
 		return 0;
 	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
-	return emul_leg_new(op->d->sys, &want, &op->leg, err);
+	if (op->standby_auto)
+		r = check_mac_settable(op, err);
+	if (r == 0)
+		r = emul_leg_new(op->d->sys, &want, &op->leg, err);
+	return forgive(op, r, err);
+}
+
+/* In the loop: what a worker found that cannot be had. */
+void after_standby(void *ctx)
+{
+	struct op *op = ctx;
+	struct err why = op->standby_err;
+
+	if (why.num)
+		op_without_standby(op, &why);
 }
 
 void after_check(void *ctx)
@@ -52,11 +110,11 @@ void after_check(void *ctx)
 
 	op->lease->emul = op->leg;
 	op->leg = NULL;
+	after_standby(op);
 }
 
-int step_standby(void *ctx, struct err *err)
+static int make_standby(struct op *op, struct err *err)
 {
-	struct op *op = ctx;
 	struct emul_leg *leg = op->lease->emul;
 	int r = emul_leg_create(leg, err);
 
@@ -69,18 +127,32 @@ int step_standby(void *ctx, struct err *err)
 	return emul_leg_carry(leg, true, err);
 }
 
-int undo_standby(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-
-	return op->lease->emul ? emul_leg_destroy(op->lease->emul, err) : 0;
-}
-
 static void close_tap(struct op *op)
 {
 	if (op->tap_fd >= 0)
 		op->d->sys->ops->close(op->d->sys, op->tap_fd);
 	op->tap_fd = -1;
+}
+
+int step_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct err why;
+	int r = make_standby(op, err);
+
+	if (r >= 0 || !op->standby_auto)
+		return r;
+	close_tap(op);
+	if (emul_leg_destroy(op->lease->emul, &why) < 0)
+		return r; /* with what is left of it, this is no host to go on on */
+	return forgive(op, r, err);
+}
+
+int undo_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	return op->lease->emul ? emul_leg_destroy(op->lease->emul, err) : 0;
 }
 
 /* Without vhost the VMM moves the frames in its main loop, which stands still while it plugs a VF and pins the guest's memory. */
@@ -102,6 +174,31 @@ static void on_done(void *ctx, int r, const struct err *err)
 	op_step_done(op, r < 0 ? r : 0, err);
 }
 
+/* A VMM that refuses it may take the VF; one that is lost or hangs will not, and may have a part of it. */
+static void on_standby_plugged(void *ctx, int r, const struct err *err)
+{
+	struct op *op = ctx;
+
+	if (r < 0 && op->standby_auto && r != -ECONNRESET && r != -ETIMEDOUT && r != -ECANCELED) {
+		op->standby_err = *err;
+		r = 0;
+	}
+	op_step_done(op, r < 0 ? r : 0, err);
+}
+
+bool op_has_refused_standby(const void *ctx)
+{
+	return ((const struct op *)ctx)->standby_err.num != 0;
+}
+
+/* What was made on the host for a standby that the VMM has refused. */
+int step_drop_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	return emul_leg_destroy(op->lease->emul, err);
+}
+
 int step_plug_standby(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -119,7 +216,7 @@ int step_plug_standby(void *ctx, struct err *err)
 	mac_format(l->want.mac, mac);
 	r = guest_get(op->d, l->guest, &g, err);
 	if (r == 0)
-		r = vmm_plug_standby(g->vmm, &plug, on_done, op, err);
+		r = vmm_plug_standby(g->vmm, &plug, on_standby_plugged, op, err);
 	close_tap(op);
 	if (plug.vhost_fd >= 0)
 		op->d->sys->ops->close(op->d->sys, plug.vhost_fd);

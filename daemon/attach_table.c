@@ -157,6 +157,13 @@ static void what_plug_standby(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "plug %s into %s", op->lease->standby_id, op->standby_bus);
 }
 
+static void what_drop_standby(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "remove gwt%u, whose NIC the VMM has refused", op->lease->leg_nr);
+}
+
 static void what_plug(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
@@ -245,7 +252,8 @@ const struct step attach_table[] = {
 	  .what = what_standby,
 	  .undo_what = "remove the emulated leg",
 	  .run = step_standby,
-	  .undo = undo_standby },
+	  .undo = undo_standby,
+	  .after = after_standby },
 	{ .name = "plug-standby",
 	  .waits = STEP_WAITS_VMM,
 	  .applies = has_standby,
@@ -253,6 +261,12 @@ const struct step attach_table[] = {
 	  .undo_what = "take the standby NIC out of the guest",
 	  .run = step_plug_standby,
 	  .undo = step_unplug_standby },
+	{ .name = "drop-standby",
+	  .worker = true,
+	  .applies = op_has_refused_standby,
+	  .what = what_drop_standby,
+	  .run = step_drop_standby,
+	  .after = after_standby },
 	{ .name = "plug",
 	  .waits = STEP_WAITS_VMM,
 	  .what = what_plug,

@@ -78,9 +78,30 @@ static void call_monitor(struct daemon *d, struct ctl_req *req, const json_t *pa
 	ctl_reply(req, json_object());
 }
 
+/* @word NULL: what the configuration says. */
+static int take_standby(const struct config *c, struct attach_params *p, const char *word, struct err *err)
+{
+	char words[EMUL_WORDS_MAX];
+	int r = 0;
+
+	p->standby_auto = word ? !strcmp(word, STANDBY_AUTO) : c->standby_auto;
+	if (p->standby_auto)
+		p->standby.kind = EMUL_MACVTAP;
+	else if (word)
+		r = emul_words_parse(word, &p->standby, err);
+	else
+		p->standby = c->standby;
+	if (r < 0 || p->standby_auto || p->standby.kind == EMUL_NONE || !p->prepare)
+		return r;
+	emul_words_print(&p->standby, words);
+	err_set(err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%s\": not for a guest that is not started yet", words);
+	err_hint(err, "start the guest, then attach without --prepare; or --standby none");
+	return -EOPNOTSUPP;
+}
+
 /* The parameters that need more than the right type. False: answered. */
-static bool check_attach(struct ctl_req *req, struct attach_params *p, const char *via, const json_t *policy, const char *standby,
-			 json_int_t wait_ms)
+static bool check_attach(struct ctl_req *req, const struct config *c, struct attach_params *p, const char *via,
+			 const json_t *policy, const char *standby, json_int_t wait_ms)
 {
 	struct err err = { 0 };
 	int r = policy_from_json(policy, &p->want, &err);
@@ -88,12 +109,8 @@ static bool check_attach(struct ctl_req *req, struct attach_params *p, const cha
 	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0) {
 		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": there is no such way", via);
 		err_hint(&err, "auto, vfio-user or vfio-pci");
-	} else if (r == 0 && standby && emul_words_parse(standby, &p->standby, &err) < 0) {
+	} else if (r == 0 && take_standby(c, p, standby, &err) < 0) {
 		r = err.num;
-	} else if (r == 0 && p->standby.kind != EMUL_NONE && p->prepare) {
-		r = err_set(&err, -EOPNOTSUPP, "attach.bad-standby", "standby \"%.40s\": not for a guest that is not started yet",
-			    standby);
-		err_hint(&err, "start the guest, then attach without --prepare; or --standby none");
 	} else if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX)) {
 		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: %lld ms is out of range", (long long)wait_ms);
 		err_hint(&err, "0 to %d ms", WAIT_MS_MAX);
@@ -121,7 +138,7 @@ static void call_attach(struct daemon *d, struct ctl_req *req, const json_t *par
 		return;
 	p.prepare = prepare;
 	p.dry_run = dry_run;
-	if (check_attach(req, &p, via, policy, standby, wait_ms))
+	if (check_attach(req, &d->config, &p, via, policy, standby, wait_ms))
 		attach_start(d, req, &p);
 }
 

@@ -116,6 +116,16 @@ static int set_share_memory(struct config *c, size_t offset, size_t size, const 
 	return 0;
 }
 
+static int set_standby(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)offset;
+	(void)size;
+	c->standby_auto = !strcmp(value, STANDBY_AUTO);
+	if (!c->standby_auto && emul_words_parse(value, &c->standby, NULL) < 0)
+		return -EINVAL;
+	return 0;
+}
+
 static int set_log_level(struct config *c, size_t offset, size_t size, const char *value)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
@@ -154,6 +164,7 @@ static const struct key keys[] = {
 	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"", "daemon" },
 	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
 	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
+	{ "standby", set_standby, 0, 0, "auto, macvtap, bridge:BR or none", "attach" },
 	SWITCH_KEY(return_delay_ms, set_pause, "milliseconds, 0 to 600000"),
 	SWITCH_KEY(rate_limit, set_rate, "a number, 1 to 32"),
 	SWITCH_KEY(rate_window, set_rate_window, "seconds, 1 to 3600"),
@@ -175,6 +186,7 @@ void config_defaults(struct config *c)
 		.guest_timeout_ms = 10000,
 		.fault_limit = 1000,
 		.fault_window = 10,
+		.standby_auto = true,
 		.return_delay_ms = 3000,
 		.rate_limit = 6,
 		.rate_window = 60,
@@ -187,8 +199,9 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 {
 	int r;
 
-	if (strcmp(section, "daemon") && strcmp(section, "switch"))
-		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there are only [daemon] and [switch]", section);
+	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch"))
+		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there are only [daemon], [attach] and [switch]",
+			       section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;

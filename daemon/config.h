@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "emul.h"
 #include "log.h"
 
 struct err;
@@ -24,6 +25,9 @@ struct config {
 	bool share_memory; /* VFs of several guests may reach the same memory */
 	unsigned fault_limit; /* faults of a VF within fault_window, past which it is quarantined; 0: never */
 	unsigned fault_window; /* seconds */
+	/* [attach], where an attach does not say */
+	bool standby_auto; /* a macvtap, or none where that cannot be had; else: */
+	struct emul_words standby;
 	/* [switch] */
 	unsigned return_delay_ms; /* what kept a lease off its VF has to stay away for so long */
 	unsigned rate_limit, rate_window; /* so many ways back, within so many seconds */

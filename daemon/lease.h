@@ -84,6 +84,7 @@ struct lease {
 	struct lease_again again;
 
 	struct emul_words standby; /* the emulated leg asked for */
+	struct err no_standby; /* why it has none, though nobody said none; .num 0: it has one, or is to have none */
 	struct emul_leg *emul; /* it, on the host: from "check" of its attach on; NULL: none */
 	unsigned leg_nr; /* of it, no other lease has it */
 	char standby_id[LIMIT_NAME + 24]; /* its NIC in the guest's VMM: "gangway-nic0-standby" */

@@ -44,15 +44,16 @@ json_t *lease_to_json(const struct lease *l)
 	char vf[IF_NAMESIZE + 16];
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
-	return json_pack(
-		"{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:s?, s:o, s:o, s:o}",
-		"id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed",
-		l->confirmed, "why", l->why, "leg", lease_leg_to_string(l->leg), "reason", lease_reason_to_string(l->reason),
-		"since", (json_int_t)l->since, "pf", l->pf_name, "vf", l->vf_bdf[0] ? vf : NULL, "vf_bdf",
-		l->vf_bdf[0] ? l->vf_bdf : NULL, "via", lease_via_to_string(l->via), "prepared", l->prepared, "policy",
-		policy_to_json(&l->want), "standby", standby_to_json(l), "switch", switcher_to_json(l), "socket",
-		l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error", err_to_json(&l->error),
-		"faults", faults_to_json(l));
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, "
+			 "s:o, s:o, s:o}",
+			 "id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed",
+			 l->confirmed, "why", l->why, "leg", lease_leg_to_string(l->leg), "reason",
+			 lease_reason_to_string(l->reason), "since", (json_int_t)l->since, "pf", l->pf_name, "vf",
+			 l->vf_bdf[0] ? vf : NULL, "vf_bdf", l->vf_bdf[0] ? l->vf_bdf : NULL, "via", lease_via_to_string(l->via),
+			 "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby", standby_to_json(l), "no_standby",
+			 err_to_json(&l->no_standby), "switch", switcher_to_json(l), "socket",
+			 l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
+			 err_to_json(&l->error), "faults", faults_to_json(l));
 }
 
 static json_t *base_to_record(const struct lease *l, const struct lease_undo *undo)
@@ -108,11 +109,29 @@ static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
 	return emul_leg_from_json(l->daemon->sys, leg, &l->emul, err);
 }
 
+/* For who reads status: cut where it is longer than what we write; nothing follows from it. */
+static int no_standby_from_record(struct lease *l, const json_t *j, struct err *err)
+{
+	const char *code, *msg, *hint;
+	json_error_t je;
+	int num;
+
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:s}", "code", &code, "errno", &num, "message", &msg, "hint",
+			   &hint) < 0)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record: no_standby: %s", je.text);
+	if (num <= 0)
+		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: no_standby is out of range", l->id);
+	err_set(&l->no_standby, -num, code, "%s", msg);
+	err_hint(&l->no_standby, "%s", hint);
+	return 0;
+}
+
 json_t *lease_to_record(const struct lease *l, const struct lease_undo *undo)
 {
 	json_t *j = base_to_record(l, undo);
 
-	if (j && l->emul && json_object_set_new(j, "emul", emul_to_record(l)) < 0) {
+	if (j && ((l->emul && json_object_set_new(j, "emul", emul_to_record(l)) < 0) ||
+		  (l->no_standby.num && json_object_set_new(j, "no_standby", err_to_json(&l->no_standby)) < 0))) {
 		json_decref(j);
 		return NULL;
 	}
@@ -123,7 +142,7 @@ struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
 	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
 	int version, group_id, prepared, owner_uid, owner_gid, quarantined, again, valid, touched, undo_group, undo_uid, undo_gid;
-	json_t *want, *policy, *emul;
+	json_t *want, *policy, *emul, *no_standby;
 };
 
 static int unpack(const json_t *j, struct record *r, struct err *err)
@@ -132,14 +151,14 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
 			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, s?b, s?b, "
-			   "s?o, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			   "s?o, s?o, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
 			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
 			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "quarantined",
-			   &r->quarantined, "again", &r->again, "emul", &r->emul, "undo", "valid", &r->valid, "driver",
-			   &r->driver, "override", &r->override, "policy", &r->policy, "touched", &r->touched, "group_id",
-			   &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
+			   &r->quarantined, "again", &r->again, "emul", &r->emul, "no_standby", &r->no_standby, "undo", "valid",
+			   &r->valid, "driver", &r->driver, "override", &r->override, "policy", &r->policy, "touched",
+			   &r->touched, "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
 	if (r->version != RECORD_VERSION)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",
@@ -162,7 +181,8 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)
 		return -EINVAL;
-	if (r->emul && emul_from_record(l, r->emul, err) < 0)
+	if ((r->emul && emul_from_record(l, r->emul, err) < 0) ||
+	    (r->no_standby && no_standby_from_record(l, r->no_standby, err) < 0))
 		return -EINVAL;
 	lease_set_vf(l, bdf);
 	l->vf_index = (unsigned)r->vf_index;

@@ -46,9 +46,13 @@ struct op {
 	uint64_t asked_us, answered_us; /* 0: not asked */
 	bool awaiting_answer; /* the "answer" step is under way */
 	struct emul_leg *leg; /* checked, not the lease's yet */
+	bool standby_auto; /* an emulated leg that cannot be had is done without */
+	bool made_mac; /* for its sake */
+	struct err standby_err; /* why it cannot be had; .num 0 */
 	int tap_fd; /* of the emulated leg, for the VMM; -1: none */
 	char standby_bus[VMM_ID_MAX]; /* root port the standby NIC goes into */
 	bool incoming; /* the guest is yet to come by migration: the VF is plugged when it runs */
+	bool hidden; /* the VMM keeps the VF from the guest until that has negotiated failover */
 	bool awaiting_guest; /* the "drive" step is under way */
 	const char *lost; /* what became of the guest or its device since that began, NULL: nothing */
 	bool awaiting_process; /* the undo of "serve" is under way */
@@ -109,10 +113,16 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret);
 int op_check_standby(struct op *op, struct err *err);
 void after_check(void *ctx);
 int step_standby(void *ctx, struct err *err);
+void after_standby(void *ctx);
+bool op_has_refused_standby(const void *ctx);
+int step_drop_standby(void *ctx, struct err *err);
+/* It cannot be had, because @why, and nobody insisted: the lease does without, and says so. */
+void op_without_standby(struct op *op, const struct err *why);
 int undo_standby(void *ctx, struct err *err);
 int step_plug_standby(void *ctx, struct err *err);
 int step_unplug_standby(void *ctx, struct err *err);
-void lease_default_mac(struct lease *l);
+/* True: it had none. */
+bool lease_default_mac(struct lease *l);
 
 /* attach_serve.c: gangway-device */
 int step_serve(void *ctx, struct err *err);

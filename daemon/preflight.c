@@ -168,16 +168,42 @@ static int settle_via(struct op *op, struct err *err)
 	return l->via == VIA_VFIO_USER ? check_shared(op, err) : 0;
 }
 
+/* Nobody insists on the emulated leg: is this a guest that had better be without? */
+static void settle_standby(struct op *op)
+{
+	const struct vmm_info *i = &op->info;
+	struct lease *l = op->lease;
+	struct err why;
+
+	/* one that is yet to come by migration needs a leg that it can come to */
+	if (l->standby.kind == EMUL_NONE || !op->standby_auto || !strcmp(i->run_state, "inmigrate"))
+		return;
+	if (i->free_ports[0][0] && !i->free_ports[1][0]) {
+		err_set(&why, -ENOSPC, "vmm.no-slot",
+			"guest %s: its VF and a standby need a pcie-root-port each, one is free (No more available PCI slots)",
+			l->guest);
+		err_hint(&why, "start it with one more: -device pcie-root-port,id=rpN,chassis=N");
+		op_without_standby(op, &why);
+	} else if (l->via == VIA_VFIO_USER && !i->unplug_vfio_user_safe) {
+		err_set(&why, -EOPNOTSUPP, "vmm.unplug-unsafe",
+			"guest %s: QEMU %s aborts the guest when a vfio-user device is unplugged, but for a migration", l->guest,
+			i->version);
+		err_hint(&why, "--via vfio-pci; or, only to be able to migrate, --standby macvtap");
+		op_without_standby(op, &why);
+	}
+}
+
 int preflight_guest(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	unsigned vf =
-		l->standby.kind == EMUL_NONE ? 0 : 1; /* the first port is the standby's: so at source and destination alike */
+	unsigned vf; /* the first port is the standby's: so at source and destination alike */
 	int r;
 
 	r = settle_via(op, err);
 	if (r < 0)
 		return r;
+	settle_standby(op);
+	vf = l->standby.kind == EMUL_NONE ? 0 : 1;
 	if (!op->info.free_ports[vf][0]) {
 		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: %s", l->guest,
 			vf && op->info.free_ports[0][0] ? "its VF and the standby need a pcie-root-port each, one is free"

@@ -231,7 +231,7 @@ void attach_look_again(struct lease *l)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 
-	if (g)
+	if (g && vmm_get_state(g->vmm) == VMM_UP)
 		guest_up_lease(g, l);
 }
 

@@ -95,11 +95,22 @@ static uint64_t wake_at(const struct switcher *s, const struct switch_status *st
 	return poll < wake ? poll : wake;
 }
 
+/* A VMM that is not connected is looked at when it is. */
+static void look_again(struct switcher *s)
+{
+	if (!s->look_due || s->left || s->action != SWITCH_ACTION_NUM_ || s->held ||
+	    migration_role(s->migration) == MIGRATION_SOURCE)
+		return;
+	s->look_due = false;
+	attach_look_again(s->lease);
+}
+
 void switcher_settle(struct switcher *s)
 {
 	struct switch_status status;
 	uint64_t wake;
 
+	look_again(s);
 	switch_get_status(s->sw, &status);
 	if (!s->lease->left)
 		switcher_show(s, &status);
@@ -135,6 +146,8 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 
 	if (l->daemon->stopping)
 		return;
+	/* whatever it failed with, the device may be there: plugged by the VMM itself, or by this and not told */
+	s->look_due = s->look_due || (s->action == SWITCH_PLUG && r < 0 && r != -EAGAIN);
 	s->action = SWITCH_ACTION_NUM_;
 	if (l->end_why[0]) {
 		attach_unbusy(l); /* the lease ends now, and @s with it */

@@ -12,7 +12,7 @@
 
 /*
  * A VMM plugs the VF of a pair by itself when its guest negotiates failover anew, and what left it while nobody listened is not told later.
- * Only where no action is under way that would say the same: how that ends, says it.
+ * Not while an action is under way, which may say the same, or change it: it is looked at once more then.
  */
 static void found(struct switcher *s, bool in)
 {
@@ -20,10 +20,13 @@ static void found(struct switcher *s, bool in)
 	struct switch_facts facts;
 	struct guest *g;
 
-	switch_get_facts(s->sw, &facts);
-	if (s->action != SWITCH_ACTION_NUM_ || s->held || migration_role(s->migration) == MIGRATION_SOURCE ||
-	    in == (facts.place == PLACE_IN))
+	if (s->action != SWITCH_ACTION_NUM_ || s->held || migration_role(s->migration) == MIGRATION_SOURCE) {
+		s->look_due = true;
 		return;
+	}
+	switch_get_facts(s->sw, &facts);
+	if (in == (facts.place == PLACE_IN) || (in && facts.place == PLACE_HELD))
+		return; /* what the VMM holds is in its tree, too */
 	if (!in) {
 		switch_event(s->sw, SWITCH_EV_DELETED, switcher_now_ms(s));
 		return;
@@ -134,6 +137,8 @@ bool switcher_device_deleted(struct lease *l)
 	if (!l->sw)
 		return false;
 	l->sw->had_vf = false;
+	/* what has just been plugged has gone before its plug was answered: that will say the contrary */
+	l->sw->look_due = l->sw->look_due || l->sw->action == SWITCH_PLUG;
 	switch_event(l->sw->sw, SWITCH_EV_DELETED, switcher_now_ms(l->sw));
 	switcher_settle(l->sw);
 	return true;

@@ -29,6 +29,7 @@ struct switcher {
 	bool had_vf; /* its VMM had the VF still when it left */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
 	bool told; /* the lease's error is the switch's */
+	bool look_due; /* what the VMM has was not told, or came at a bad time: it is to be asked when nothing is under way */
 
 	struct ctl_req *req; /* waits for @wanted; NULL: nobody does */
 	enum lease_leg wanted;

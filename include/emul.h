@@ -27,6 +27,7 @@ struct err;
 
 enum emul_kind { EMUL_NONE, EMUL_MACVTAP, EMUL_BRIDGE };
 
+#define STANDBY_AUTO "auto" /* no kind of leg: what stands for a choice that nobody made */
 #define EMUL_WORDS_MAX (IF_NAMESIZE + 8)
 #define EMUL_NR_MAX 999999u /* of a leg's number: "gwt999999" is well below 15 characters */
 

@@ -28,7 +28,8 @@ enum switch_action {
 	SWITCH_ANNOUNCE, /* gratuitous ARP, unsolicited NA, RARP; a failure is survived */
 	SWITCH_RELEASE, /* unmap, reset; free the VF or keep it reserved, as the daemon sees fit */
 	SWITCH_PREPARE, /* a VF: reserve, bind, policy, open. -ENODEV: none is free, wait for SWITCH_EV_VF_FREE */
-	SWITCH_PLUG, /* vmm_plug(). Where it failed with -ETIMEDOUT or -ECONNRESET, the device may be there: say SWITCH_EV_DELETED if not */
+	SWITCH_PLUG, /* vmm_plug(). Where it failed with -ETIMEDOUT or -ECONNRESET, the device may be there: ask, and say SWITCH_EV_DELETED
+	 * if not. Where nobody does, it is late in SWITCH_AWAIT_DRIVER, and unplugged; a VMM that must not be asked for that has it for ever */
 	SWITCH_REPLUG, /* vmm_replug(): the VMM plugs back what it holds, by itself */
 	SWITCH_AWAIT_DRIVER, /* never asked for: the guest drives the VF */
 	SWITCH_DROP_STANDBY, /* the MAC leads to the standby no more */

@@ -69,7 +69,7 @@ int irq_has_interrupted(struct sys *sys, const char *bdf)
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", bdf);
 	if (sys->ops->list(sys, path, &irqs) < 0)
 		return 0;
-	for (size_t i = 0; irqs[i] && i < IRQ_COUNT_MAX && !has; i++)
+	for (size_t i = 0; i < IRQ_COUNT_MAX && irqs[i] && !has; i++)
 		has = is_number(irqs[i]) && has_counted(sys, irqs[i]);
 	sys_list_free(irqs);
 	return has;

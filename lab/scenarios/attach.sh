@@ -43,11 +43,11 @@ host_snapshot /run/lab/empty
 guest_start vm1
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 host_snapshot /run/lab/one
-check "attach --dry-run" gw attach vm1 "$pf" --via vfio-pci --dry-run
+check "attach --dry-run" gw attach vm1 "$pf" --standby none --via vfio-pci --dry-run
 check "--dry-run changed nothing" host_diff /run/lab/one
 for ((i = 1; i <= rounds; i++)); do
 	mark=$(guest_mark vm1)
-	check "vfio-pci $i: attach" gw attach vm1 "$pf" --via vfio-pci --mac 52:54:00:aa:00:01 --timing
+	check "vfio-pci $i: attach" gw attach vm1 "$pf" --standby none --via vfio-pci --mac 52:54:00:aa:00:01 --timing
 	check "vfio-pci $i: traffic through the VF" traffic vm1 10.9.0.11 "$(lease_field vm1 .vf_bdf)"
 	[[ $i -gt 1 ]] || survives vm1 10.9.0.11
 	check "vfio-pci $i: detach" gw detach vm1
@@ -57,12 +57,12 @@ done
 
 # a second guest beside the first
 mark=$(guest_mark vm1)
-check "vm1: attach" gw attach vm1 "$pf" --via vfio-pci
+check "vm1: attach" gw attach vm1 "$pf" --standby none --via vfio-pci
 check "vm1: traffic" traffic vm1 10.9.0.11 "$(lease_field vm1 .vf_bdf)"
 guest_start vm2
 check "guest add vm2" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
 mark=$(guest_mark vm2)
-check "vm2: attach beside vm1" gw attach vm2 "$pf" --via vfio-pci
+check "vm2: attach beside vm1" gw attach vm2 "$pf" --standby none --via vfio-pci
 check "they have different VFs" test "$(lease_field vm1 .vf_bdf)" != "$(lease_field vm2 .vf_bdf)"
 stream_start vm1 10.9.0.11
 check "vm2: traffic beside a stream of vm1" traffic vm2 10.9.0.12 "$(lease_field vm2 .vf_bdf)"
@@ -82,7 +82,7 @@ for ((i = 1; i <= rounds; i++)); do
 	guest_start vm1
 	gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 	mark=$(guest_mark vm1)
-	check "vfio-user $i: attach" gw attach vm1 "$pf" --via vfio-user --timing
+	check "vfio-user $i: attach" gw attach vm1 "$pf" --standby none --via vfio-user --timing
 	check "vfio-user $i: traffic through the VF" traffic vm1 10.9.0.11 "$(lease_field vm1 .vf_bdf)"
 	check "vfio-user $i: detach is refused" gw_error 5 'vmm\.unplug-unsafe' detach vm1
 	check "vfio-user $i: the guest survives that" ping_guest 10.9.0.11
@@ -97,7 +97,7 @@ done
 # cold: the VF is there before the guest
 for via in vfio-pci vfio-user; do
 	check "cold $via: guest add" gw guest add cold --qmp "$(guest_qmp_path cold)"
-	args=$(gw attach cold "$pf" --via "$via" --prepare) || true
+	args=$(gw attach cold "$pf" --standby none --via "$via" --prepare) || true
 	check "cold $via: attach --prepare prints QEMU's arguments" grep -q -e "$via" <<<"$args"
 	read -r -d '' -a words <<<"$args" || true
 	guest_start cold "${words[@]}"

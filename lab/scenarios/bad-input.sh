@@ -136,7 +136,7 @@ bad "migrate into a command" 6 'vmm\.migrate-exec' migrate vm1 'exec:touch /tmp/
 bad "migrate by a descriptor" 6 'vmm\.migrate-fd' migrate vm1 fd:3
 bad "detach of nothing" 3 'lease\.none' detach vm1
 bad "detach of an unknown guest" 3 'guest\.unknown' detach vm9
-check "attach" gw attach vm1 "$pf/vf0" --via vfio-pci --mac 52:54:00:aa:00:01
+check "attach" gw attach vm1 "$pf/vf0" --standby none --via vfio-pci --mac 52:54:00:aa:00:01
 host_snapshot /run/lab/before
 bad "attach twice" 5 'lease\.exists' attach vm1 "$pf/vf0" --via vfio-pci
 bad "switch of a NIC without an emulated leg" 1 'switch\.no-standby' switch vm1 emulated
@@ -150,17 +150,17 @@ host_snapshot /run/lab/before
 
 # two at once: one wins, the other is told
 first=0 second=0
-gw -j attach cold1 "$pf/vf1" --prepare >/run/lab/first 2>&1 &
+gw -j attach cold1 "$pf/vf1" --standby none --prepare >/run/lab/first 2>&1 &
 one=$!
-gw -j attach cold2 "$pf/vf1" --prepare >/run/lab/second 2>&1 || second=$?
+gw -j attach cold2 "$pf/vf1" --standby none --prepare >/run/lab/second 2>&1 || second=$?
 wait "$one" || first=$?
 diag "two at once: exit status $first and $second"
 check "two at once for unknown guests: both refused" eval '[[ $first -eq 3 && $second -eq 3 ]] && host_diff /run/lab/before'
 gw guest add cold1 --qmp /run/lab/cold1 && gw guest add cold2 --qmp /run/lab/cold2
 first=0 second=0
-gw -j attach cold1 "$pf/vf1" --prepare >/run/lab/first 2>&1 &
+gw -j attach cold1 "$pf/vf1" --standby none --prepare >/run/lab/first 2>&1 &
 one=$!
-gw -j attach cold2 "$pf/vf1" --prepare >/run/lab/second 2>&1 || second=$?
+gw -j attach cold2 "$pf/vf1" --standby none --prepare >/run/lab/second 2>&1 || second=$?
 wait "$one" || first=$?
 check "two at once on one VF: one has it, the other exits with 5 ($first, $second)" eval '[[ $((first + second)) -eq 5 ]]'
 for g in cold1 cold2; do

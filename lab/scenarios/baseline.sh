@@ -24,7 +24,7 @@ gangway_round() {
 	local t0 answer
 	mark=$(guest_mark vm1)
 	t0=$EPOCHREALTIME
-	answer=$(gwj attach vm1 "$vf" --via vfio-pci --timing)
+	answer=$(gwj attach vm1 "$vf" --standby none --via vfio-pci --timing)
 	since "$t0" >>"/run/lab/seen$1"
 	jq .own_ms <<<"$answer" >>"/run/lab/own$1"
 	jq .total_ms <<<"$answer" >>"/run/lab/total$1"
@@ -84,7 +84,7 @@ measure() {
 	guest_qmp vm1 device_add driver=vfio-pci host="$pci_vf" id=bare bus=rp3
 	guest_address vm1 "$(guest_vf_wait vm1 "$mark")" 10.9.0.11/24
 	mark=$(guest_mark vm1)
-	check "attach $user_vf by vfio-user" gw attach vm1 "$user_vf" --via vfio-user
+	check "attach $user_vf by vfio-user" gw attach vm1 "$user_vf" --standby none --via vfio-user
 	guest_address vm1 "$(guest_vf_wait vm1 "$mark")" 10.9.1.11/24
 	check "ping through both" eval 'ping_guest 10.9.0.11 && ping_guest 10.9.1.11'
 	to_one_cpu
@@ -125,7 +125,7 @@ diag "$(jq -r '"the VMM had its answer for 4 GiB after at most \(.answer_ms) ms"
 
 # firmware, with the VF there from the start: it makes the VMM unmap and map all of RAM again and again
 gw guest add cold --qmp "$(guest_qmp_path cold)"
-read -r -d '' -a words < <(gw attach cold "$pf/vf0" --via vfio-user --prepare) || true
+read -r -d '' -a words < <(gw attach cold "$pf/vf0" --standby none --via vfio-user --prepare) || true
 guest_start cold "${words[@]}"
 firmware=$(lease_field cold .device)
 guest_ram=$(($(guest_qmp cold query-memory-size-summary | jq '."base-memory"')))
@@ -139,7 +139,7 @@ gw guest remove cold
 # memory, with a lease on each VF
 for i in 0 1 2 3 4 5 6; do
 	gw guest add "g$i" --qmp "/run/lab/g$i/qmp"
-	gw attach "g$i" "$pf/vf$i" --via vfio-user --prepare
+	gw attach "g$i" "$pf/vf$i" --standby none --via vfio-user --prepare
 done
 check "7 leases" test "$(leases)" -eq 7
 daemon_kb=$(awk '/^VmRSS/ { print $2 }' "/proc/$gangwayd_pid/status")

@@ -108,14 +108,14 @@ host_snapshot /run/lab/empty
 guest_start vm2
 check "vm2: guest add" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
 mark=$(guest_mark vm2)
-check "vm2: attach" gw attach vm2 "$pf" --via vfio-user
+check "vm2: attach" gw attach vm2 "$pf" --standby none --via vfio-user
 interface=$(guest_vf_wait vm2 "$mark")
 check "vm2: it has its VF" guest_address vm2 "$interface" 10.9.0.12/24
 check "vm2: memory of its own, which it does not change" memory_plant
 sum=$(memory_sum)
 
 check "vm1: guest add" gw guest add vm1 --qmp /run/lab/vm1.qmp
-check "vm1: attach --prepare" eval 'prepared=$(gwj attach vm1 "$pf" --via vfio-user --prepare --mac "$mac")'
+check "vm1: attach --prepare" eval 'prepared=$(gwj attach vm1 "$pf" --standby none --via vfio-user --prepare --mac "$mac")'
 socket=$(jq -r .lease.socket <<<"$prepared")
 bdf=$(jq -r .lease.vf_bdf <<<"$prepared")
 check "no fault so far" test "$(dmar_faults)" -eq 0

@@ -39,10 +39,10 @@ check "pf set: 3 VFs" gw pf set "$pf" vfs 3
 pf_ready
 gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
-gw attach vm2 "$pf/vf2" --prepare --via vfio-pci
+gw attach vm2 "$pf/vf2" --standby none --prepare --via vfio-pci
 
 for via in vfio-user vfio-pci; do
-	check "$via: attach --prepare" gw attach vm1 "$pf/vf0" --prepare --via "$via"
+	check "$via: attach --prepare" gw attach vm1 "$pf/vf0" --standby none --prepare --via "$via"
 	bdf=$(lease_field vm1 .vf_bdf)
 	gw -j monitor >"$lab_log/monitor.$via" 3>&- &
 	monitor=$!
@@ -87,7 +87,7 @@ for via in vfio-user vfio-pci; do
 	check "$via: detach" gw detach vm1
 	check "$via: the VF is back with its driver" wait_until 10 eval '[[ $(driver_of "$bdf") == igbvf ]]'
 
-	check "$via: attach --prepare again" gw attach vm1 "$pf/vf0" --prepare --via "$via"
+	check "$via: attach --prepare again" gw attach vm1 "$pf/vf0" --standby none --prepare --via "$via"
 	check "$via: no fault, no quarantine" test "$(faults_of vm1 count) $(faults_of vm1 quarantined)" = "0 false"
 	check "$via: detach" gw detach vm1
 done

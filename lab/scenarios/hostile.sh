@@ -18,7 +18,7 @@ good_start() {
 	GUEST_PIN=1 guest_start good
 	gw guest add good --qmp "$(guest_qmp_path good)" || return 1
 	mark=$(guest_mark good)
-	gw attach good "$pf/vf2" --via vfio-user --mac 52:54:00:aa:00:02 || return 1
+	gw attach good "$pf/vf2" --standby none --via vfio-user --mac 52:54:00:aa:00:02 || return 1
 	interface=$(guest_vf_wait good "$mark") && guest_address good "$interface" 10.9.0.11/24 && ping_guest 10.9.0.11
 }
 good_stop() { guest_stop good; wait_until 20 no_lease good && gw guest remove good; }
@@ -140,7 +140,7 @@ for part in "${parts[@]}"; do
 	case $part in
 	vfio)
 		gw guest add bad --qmp /run/lab/bad-qmp
-		socket=$(gw_field .lease.socket attach bad "$pf/vf0" --via vfio-user --prepare)
+		socket=$(gw_field .lease.socket attach bad "$pf/vf0" --standby none --via vfio-user --prepare)
 		hostile vfio "$socket" bad -- "${these[@]}"
 		held "$socket"
 		gw guest remove bad

@@ -232,6 +232,7 @@ void fake_host_start(struct fake_host *h)
 	d->config.guest_timeout_ms = 100;
 	d->config.unplug_deadline_ms = 500;
 	d->config.settle_ms = 20;
+	d->config.standby_auto = false; /* a test says what it wants */
 	d->config.return_delay_ms = 50;
 	snprintf(d->boot_id, sizeof(d->boot_id), "%s", h->boot_id);
 	r = db_open(d->config.state, &d->db, &err);

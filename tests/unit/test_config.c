@@ -60,6 +60,31 @@ Test(config, defaults)
 	cr_assert_eq(config.rate_window, 60);
 	cr_assert_eq(config.unplug_deadline_ms, 30000);
 	cr_assert_eq(config.settle_ms, 2500);
+	cr_assert(config.standby_auto);
+}
+
+Test(config, attach_keys)
+{
+	static const char *const bad[] = { "", "Auto", "bridge:", "bridge", "bridge:a/b", "vhost-user", "macvtap ", "yes" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		cr_assert_eq(config_set(&config, "attach", "standby", bad[i], &err), -EINVAL, "%s", bad[i]);
+		cr_assert_str_eq(err.code, "config.bad-value");
+	}
+	cr_assert_eq(config_set(&config, "attach", "standby", "bridge:br0", &err), 0);
+	cr_assert_not(config.standby_auto);
+	cr_assert_eq(config.standby.kind, EMUL_BRIDGE);
+	cr_assert_str_eq(config.standby.bridge, "br0");
+	cr_assert_eq(config_set(&config, "attach", "standby", "auto", &err), 0);
+	cr_assert(config.standby_auto);
+	cr_assert_eq(config_set(&config, "attach", "standby", "none", &err), 0);
+	cr_assert_not(config.standby_auto);
+	cr_assert_eq(config.standby.kind, EMUL_NONE);
+	cr_assert_eq(config_set(&config, "switch", "standby", "none", &err), -EINVAL);
+	cr_assert_str_eq(err.code, "config.unknown-key");
+	cr_assert_eq(config_set(&config, "attach", "settle_ms", "1", &err), -EINVAL);
+	cr_assert_eq(read_text("[attach]\nstandby = macvtap\n"), 0, "%s", err.msg);
+	cr_assert_eq(config.standby.kind, EMUL_MACVTAP);
 }
 
 /* Each at its ends, past them, and with what is no number. */

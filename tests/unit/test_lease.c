@@ -219,6 +219,8 @@ static json_t *a_record(void)
 	l->owner_gid = 65534;
 	l->device_uid = 4294967294u;
 	l->port = LIMIT_LEASES_PER_GUEST;
+	err_set(&l->no_standby, -ENOSPC, "vmm.no-slot", "lease vm1/nic0: no emulated leg: no port is free");
+	err_hint(&l->no_standby, "one more");
 	j = lease_to_record(l, &undo);
 	cr_assert(j);
 	lease_free(l);
@@ -248,6 +250,9 @@ Test(lease, record_there_and_back)
 	cr_assert_str_eq(l->undo.binding.driver, "igbvf");
 	cr_assert_eq(l->undo.touched, (unsigned)(SYS_VF_MAC | SYS_VF_VLAN));
 	cr_assert_eq(l->undo.group_uid, 107);
+	cr_assert_eq(l->no_standby.num, -ENOSPC);
+	cr_assert_str_eq(l->no_standby.code, "vmm.no-slot");
+	cr_assert_str_eq(l->no_standby.hint, "one more");
 	again = lease_to_record(l, &l->undo);
 	cr_assert(json_equal(j, again));
 	/* a second one of the same name */
@@ -274,6 +279,7 @@ Test(lease, a_record_of_an_older_gangwayd)
 
 	json_object_del(j, "device_uid");
 	json_object_del(j, "port");
+	json_object_del(j, "no_standby");
 	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
 	cr_assert_eq(l->device_uid, 0);
 	cr_assert_eq(l->port, 1, "the first that is free");
@@ -306,8 +312,8 @@ static void damage_each(json_t *good, json_t *object, const char *prefix)
 
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
 		json_object_del(object, key);
-		if (strcmp(key, "device_uid") && strcmp(key, "port") && strcmp(key, "quarantined") &&
-		    strcmp(key, "again")) /* one before this did not write them */
+		if (strcmp(key, "device_uid") && strcmp(key, "port") && strcmp(key, "quarantined") && strcmp(key, "again") &&
+		    strcmp(key, "no_standby")) /* one before this did not write them */
 			must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
 		must_refuse(good, what);
@@ -324,6 +330,9 @@ Test(lease, a_record_with_a_member_missing_or_of_another_type)
 
 	damage_each(j, j, "");
 	damage_each(j, json_object_get(j, "undo"), "undo.");
+	damage_each(j, json_object_get(j, "no_standby"), "no_standby.");
+	json_object_set_new(json_object_get(j, "no_standby"), "errno", json_integer(-28));
+	must_refuse(j, "no_standby.errno");
 	json_decref(j);
 	must_refuse(NULL, "no JSON");
 	j = json_array();

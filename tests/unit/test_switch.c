@@ -604,6 +604,22 @@ Test(switch, a_plug_without_an_answer_may_have_failed)
 	assert_state(&w, "passthrough");
 }
 
+/* And nobody tells: it is late then, and what is not there is unplugged in no time. */
+Test(switch, a_plug_without_an_answer_of_which_nothing_is_heard)
+{
+	world_begin_emulated(&w);
+	world_end(&w, 0);
+	world_end(&w, -ETIMEDOUT);
+	world_run(&w, w.config.drive_ms - 100);
+	assert_leg(&w, LEG_EMULATED, REASON_NONE);
+	cr_assert(w.standby_filter);
+	world_run(&w, 200);
+	assert_trace(&w, "prepare plug steer-both unplug drop-vf announce release");
+	assert_leg(&w, LEG_EMULATED, REASON_GUEST_NO_DRIVER);
+	world_run(&w, 2000);
+	assert_state(&w, "passthrough");
+}
+
 Test(switch, refused_while_it_migrates_unknown_to_us)
 {
 	world_begin_passthrough(&w);
