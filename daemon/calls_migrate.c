@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "guests.h"
 #include "lease.h"
+#include "log.h"
 #include "switcher.h"
 #include "vmm.h"
 #include "vmm_migrate.h"
@@ -27,6 +28,7 @@ struct migrate_job {
 	sd_event_source *timer;
 	uint64_t began_us;
 	bool asking; /* an answer is awaited: the job must stay */
+	bool postcopy; /* is yet to begin */
 	bool over; /* on_migration has told the end; the answer to come is the last one */
 };
 
@@ -147,6 +149,26 @@ void calls_guest_gone(struct guest *g)
 	fail(g->migrate, &err);
 }
 
+static void on_postcopy(void *ctx, int r, const struct err *err)
+{
+	(void)ctx;
+	if (r < 0)
+		log_warn("%s: its memory is copied before it goes, ignoring", err->msg);
+}
+
+/* Once all memory has been copied, what the guest has written meanwhile follows it: it goes no sooner than it has to, and writes as it likes. */
+void calls_guest_event(struct guest *g, const char *event, const json_t *data)
+{
+	struct migrate_job *j = g->migrate;
+	struct err err;
+
+	if (!j || !j->postcopy || strcmp(event, "MIGRATION_PASS") != 0 || json_integer_value(json_object_get(data, "pass")) < 2)
+		return;
+	j->postcopy = false;
+	if (vmm_migrate_postcopy(g->vmm, on_postcopy, NULL, &err) < 0)
+		on_postcopy(NULL, err.num, &err);
+}
+
 static void on_begun(void *ctx, int r, const struct err *err)
 {
 	struct migrate_job *j = ctx;
@@ -239,6 +261,7 @@ static int begin(struct daemon *d, struct ctl_req *req, const char *guest, const
 		return r;
 	}
 	g->migrate = j;
+	j->postcopy = m->postcopy;
 	if (!strncmp(m->uri, "file:", 5) || m->background_snapshot)
 		switcher_snapshot(d, guest, true);
 	return 0;

@@ -3,9 +3,9 @@
 # needs: gangway
 # hosts: 2
 # limit: 400
-# Arguments: packets a second in each direction (200)
+# Arguments: packets a second in each direction (200), how (precopy, begun by QMP; or postcopy, by gangway migrate)
 . /share/lab/lib/all.sh
-rate=${1:-200}
+rate=${1:-200} how=${2:-precopy}
 mac=52:54:00:aa:00:01 addr=10.9.0.11
 export GUEST_MEM=256M # each MiB of it costs the emulated hosts time
 
@@ -37,9 +37,24 @@ check "b: it is to be emulated first, for the migration" test "$(on_b lease_fiel
 
 stream_start vm1 "$addr" "$rate"
 guest_spawn vm1 tcp "iperf3 -c $wire_addr -p 5202 -b 64K -l 128 -t 60 -J"
+if [[ $how == postcopy ]]; then
+	on_b eval 'gangway monitor -j >/run/lab/monitor 2>&1 &'
+	on_b guest_qmp vm1 migrate-set-capabilities '{"capabilities":[{"capability":"postcopy-ram","state":true}]}' >/dev/null
+	# what it writes all the time is never copied before it goes
+	guest_run vm1 'while :; do dd if=/dev/zero of=/run/written bs=1M count=32; done >/dev/null 2>&1 &'
+fi
 check "ready to migrate" migrate_ready vm1
-check "migrate" migrate_start vm1
-check "the migration completes, and the guest runs on b" migrate_end vm1
+case $how in
+precopy)
+	check "migrate" migrate_start vm1
+	check "the migration completes, and the guest runs on b" migrate_end vm1
+	;;
+postcopy)
+	check "gangway migrate" gw migrate vm1 "tcp:$lab_b:4444" --postcopy --bandwidth 32
+	check "the guest went before its memory had" grep -q '"status": "postcopy-active"' "$lab_log/vm1.events"
+	check "b: it had no VF until the last page was there" on_b grep -q '"reason":"postcopy"' /run/lab/monitor
+	;;
+esac
 downtime=$(migrate_told vm1 .downtime) total=$(migrate_told vm1 '."total-time"')
 check "b: it comes to rest on the VF" on_b wait_until 30 leg_is vm1 passthrough
 before=$(on_b moves)
@@ -61,4 +76,4 @@ check "b: detach" on_b gw detach vm1
 on_b guest_stop vm1
 check "b: guest remove" on_b gw guest remove vm1
 check "b: the host is unchanged" on_b host_diff /run/lab/before
-figure "migrate: dark $dark ms, downtime $downtime ms, total $total ms"
+figure "migrate ($how): dark $dark ms, downtime $downtime ms, total $total ms"

@@ -180,7 +180,11 @@ static void migration_rows(struct fake_guest *g, size_t *n)
 {
 	add_row(g, n, "migrate", "\"fd:gangway-replug\"",
 		g->no_replug ? "\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}" : "\"return\": {}");
-	add_row(g, n, "query-migrate-capabilities", NULL, "\"return\": [{\"capability\": \"events\", \"state\": true}]");
+	add_row(g, n, "query-migrate-capabilities", NULL,
+		"\"return\": [{\"capability\": \"events\", \"state\": true}, {\"capability\": \"postcopy-ram\", \"state\": "
+		"false}]");
+	add_row(g, n, "migrate-set-capabilities", NULL, "\"return\": {}");
+	add_row(g, n, "migrate-start-postcopy", NULL, "\"return\": {}");
 	if (!g->migration)
 		return;
 	add_row(g, n, "query-migrate", NULL, g->migration);

@@ -357,3 +357,37 @@ Test(switcher_migration, comes_by_postcopy_across_a_restart)
 {
 	comes_by_postcopy(true);
 }
+
+/* What was asked for begins when all memory has been copied once, and only then. */
+Test(switcher_migration, postcopy)
+{
+	json_int_t id;
+	json_t *a;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	fake_guest_update(vm1);
+	id = fake_host_send(h, "migrate", json_pack("{s:s, s:s, s:b}", "guest", "vm1", "uri", "tcp:127.0.0.1:1", "postcopy", 1));
+	while (!fake_qmp_count(vm1->peer, "migrate"))
+		turn();
+	copies();
+	until_at("emulated");
+	fake_qmp_event(vm1->peer, "MIGRATION_PASS", "{\"pass\": 1}");
+	fake_qmp_event(vm1->peer, "MIGRATION_PASS", "{\"pass\": \"x\"}");
+	fake_host_settle(h);
+	cr_assert_eq(fake_qmp_count(vm1->peer, "migrate-start-postcopy"), 0);
+	fake_qmp_event(vm1->peer, "MIGRATION_PASS", "{\"pass\": 2}");
+	fake_qmp_event(vm1->peer, "MIGRATION_PASS", "{\"pass\": 3}");
+	fake_host_settle(h);
+	cr_assert_eq(fake_qmp_count(vm1->peer, "migrate-start-postcopy"), 1);
+	migration("postcopy-active");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	vm1->migration = "\"return\": {\"status\": \"completed\", \"ram\": {}}";
+	status("postmigrate");
+	migration("completed");
+	a = fake_host_wait(h, id);
+	cr_assert(member(a, "result"), "%s", text_of(a, "error.message"));
+	json_decref(a);
+	vmm_ends();
+}
