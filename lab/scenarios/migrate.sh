@@ -3,17 +3,18 @@
 # needs: gangway
 # hosts: 2
 # limit: 400
-# Arguments: packets a second in each direction (200), how (precopy, begun by QMP; or postcopy, by gangway migrate)
+# Arguments: packets a second in each direction (200), how (precopy, begun by QMP; or postcopy, by gangway migrate),
+# the way (vfio-pci, vfio-user)
 . /share/lab/lib/all.sh
-rate=${1:-200} how=${2:-precopy}
+rate=${1:-200} how=${2:-precopy} via=${3:-vfio-pci}
 mac=52:54:00:aa:00:01 addr=10.9.0.11
 export GUEST_MEM=256M # each MiB of it costs the emulated hosts time
 
 ready() { gangwayd_start && gw pf set "$pf" vfs 2 && pf_ready; }
 known() { gw guest add vm1 --qmp "$(guest_qmp_path vm1)"; }
-attach() { gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac" --timing; }
+attach() { gw attach vm1 "$pf" --via "$via" --standby macvtap --mac "$mac" --timing; }
 moves() { msix_count "$(lease_field vm1 .vf_bdf)"; }
-on_b eval "mac=$mac GUEST_MEM=$GUEST_MEM; $(declare -f ready known attach moves)"
+on_b eval "mac=$mac via=$via GUEST_MEM=$GUEST_MEM; $(declare -f ready known attach moves)"
 
 wire_up
 cable_up
@@ -76,4 +77,4 @@ check "b: detach" on_b gw detach vm1
 on_b guest_stop vm1
 check "b: guest remove" on_b gw guest remove vm1
 check "b: the host is unchanged" on_b host_diff /run/lab/before
-figure "migrate ($how): dark $dark ms, downtime $downtime ms, total $total ms"
+figure "migrate ($how, $via): dark $dark ms, downtime $downtime ms, total $total ms"
