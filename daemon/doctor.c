@@ -96,6 +96,17 @@ static void check_remapping(struct checkup *c)
 	free(text);
 }
 
+static void check_vhost(struct checkup *c)
+{
+	struct stat st;
+
+	if (c->d->sys->ops->stat(c->d->sys, "/dev/vhost-net", &st) == 0)
+		find(c, "vhost", "ok", "", "emulated legs have vhost");
+	else
+		find(c, "vhost", "warn", "modprobe vhost_net; for good: echo vhost_net >/etc/modules-load.d/vhost_net.conf",
+		     "no /dev/vhost-net: emulated legs are slower, and dark while a VF is plugged");
+}
+
 static void check_modules(struct checkup *c)
 {
 	struct sys *sys = c->d->sys;
@@ -211,6 +222,7 @@ static int run(void *arg)
 	check_iommu(c);
 	check_remapping(c);
 	check_modules(c);
+	check_vhost(c);
 	check_pfs(c);
 	check_memory(c);
 	check_install(c);
