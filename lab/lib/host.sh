@@ -72,9 +72,9 @@ snapshot_files() {
 	cut -f1 -d' ' /proc/modules | sed -n 's/^vfio.*/module &/p'
 	grep -H . /proc/sys/vm/nr_hugepages /sys/module/vfio_iommu_type1/parameters/* | sed 's/^/setting /' || true
 }
-# One line per kind of process with how much it has locked. The keepers of guests, and what runs the snapshot, are ours.
+# One line per kind of process with how much it has locked; one that ends meanwhile has none. The keepers of guests, and what runs the snapshot, are ours.
 snapshot_processes() {
-	cat /proc/[0-9]*/status 2>/dev/null | awk '$1 == "Name:" { name = $2 } $1 == "VmLck:" { print "process", name, "locked", $2, $3 }' |
+	{ cat /proc/[0-9]*/status 2>/dev/null || true; } | awk '$1 == "Name:" { name = $2 } $1 == "VmLck:" { print "process", name, "locked", $2, $3 }' |
 		grep -vE '^process (bash|awk|grep|cat|sort|uniq|sed|tee|udevadm|python3|socat|tail|[(]udev-worker[)]) ' | sort | uniq -c | sed 's/^ *//'
 }
 host_snapshot() {
