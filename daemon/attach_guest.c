@@ -202,7 +202,7 @@ int step_ask_guest(void *ctx, struct err *err)
 	op->question->op = op;
 	if (!op->asked_us)
 		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
-	r = vmm_query(g->vmm, on_info, op->question, err);
+	r = vmm_query(g->vmm, op->lease->standby.kind == EMUL_NONE ? 1 : 2, on_info, op->question, err);
 	if (r < 0) {
 		free(op->question);
 		op->question = NULL;
@@ -340,7 +340,7 @@ int step_unplug(void *ctx, struct err *err)
 	r = op_vmm_to_undo(op, step_unplug, &g, err);
 	if (r != 0 || !g)
 		return r;
-	r = op->lease->via == VIA_VFIO_USER ? vmm_query(g->vmm, on_undo_info, op, err) : unplug(op, g, err);
+	r = op->lease->via == VIA_VFIO_USER ? vmm_query(g->vmm, 0, on_undo_info, op, err) : unplug(op, g, err);
 	return r < 0 ? r : STEP_PENDING;
 }
 

@@ -110,7 +110,8 @@ typedef void (*vmm_done_fn)(void *ctx, int r, const struct err *err);
  * errno (filling @err) and never calls back: -ENOTCONN vmm.not-up, -EBUSY vmm.too-many, -EINVAL, -ENOMEM. @err of the callback
  * is NULL when @r is not negative. A connection lost on the way is -ECONNRESET, a VMM that hangs -ETIMEDOUT.
  */
-int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err);
+int vmm_query(struct vmm *vmm, unsigned nr_ports, vmm_info_fn done, void *ctx,
+	      struct err *err); /* @nr_ports: free ones that are of use */
 
 struct vmm_plug {
 	const char *id; /* device id, unique in the guest */

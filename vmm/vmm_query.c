@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 4 /* commands about ports under way: the connection is shared */
+#define WINDOW 4 /* commands under way while its ports are learnt: the connection is shared */
 
 struct query {
 	struct vmm_op op;
@@ -25,6 +25,7 @@ struct query {
 	struct vmm_traits *traits; /* being learnt */
 	unsigned in_flight;
 	unsigned next_port; /* index into the traits' ports */
+	unsigned nr_wanted, nr_asked, nr_free; /* free ports that are asked for; ports under way, and found free */
 	unsigned free[VMM_FREE_PORTS]; /* the same, ascending; PORTS_MAX: none yet */
 };
 
@@ -255,6 +256,8 @@ static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 		if (!name || !strncmp(name, "child[", 6))
 			empty = false;
 	}
+	q->nr_asked--;
+	q->nr_free += empty;
 	if (empty)
 		note_free(q, tag);
 	go_on(q);
@@ -268,21 +271,21 @@ static void on_fact(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 		go_on(q);
 }
 
-/* The ports in their order, some at a time, until enough are free. */
+/* The ports in their order, until enough are free: no more at a time than are still wanted, as each answer takes a busy VMM a while. */
 static int ask_ports(struct query *q, struct err *err)
 {
 	const struct vmm_traits *traits = q->op.vmm->traits;
 	char path[sizeof("/machine/peripheral//") + 2 * VMM_ID_MAX];
 	int r = 0;
 
-	while (r == 0 && q->free[VMM_FREE_PORTS - 1] == VMM_PORTS_MAX && q->in_flight < WINDOW &&
-	       q->next_port < traits->nr_ports) {
+	while (r == 0 && q->nr_free + q->nr_asked < q->nr_wanted && q->next_port < traits->nr_ports) {
 		const char *id = traits->ports[q->next_port];
 
 		/* a root port's bus is its child, and has its name */
 		snprintf(path, sizeof(path), "/machine/peripheral/%s/%s", id, id);
 		r = vmm_op_send(&q->op, "qom-list", json_pack("{s:s}", "path", path), 0, q->next_port, on_port, err);
 		q->in_flight += r == 0;
+		q->nr_asked += r == 0;
 		q->next_port++;
 	}
 	return r;
@@ -411,7 +414,7 @@ int vmm_learn(struct vmm *vmm, struct err *err)
 	return r < 0 ? r : begin(op, err);
 }
 
-int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err)
+int vmm_query(struct vmm *vmm, unsigned nr_ports, vmm_info_fn done, void *ctx, struct err *err)
 {
 	const struct qmp_version *version = &qmp_get_peer(vmm->qmp)->version;
 	struct vmm_op *op;
@@ -424,6 +427,7 @@ int vmm_query(struct vmm *vmm, vmm_info_fn done, void *ctx, struct err *err)
 	q = (struct query *)op;
 	q->done = done;
 	q->ctx = ctx;
+	q->nr_wanted = nr_ports < VMM_FREE_PORTS ? nr_ports : VMM_FREE_PORTS;
 	snprintf(q->info.version, sizeof(q->info.version), "%u.%u.%u", version->major, version->minor, version->micro);
 	q->info.unplug_vfio_user_safe = vmm_version_can(version, VMM_UNPLUG_VFIO_USER, NULL);
 	return begin(op, err);

@@ -95,7 +95,7 @@ static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const str
 	(void)why;
 	if (state != VMM_UP || started)
 		return;
-	started += vmm_query(vmm, on_info, NULL, NULL) == 0;
+	started += vmm_query(vmm, VMM_FREE_PORTS, on_info, NULL, NULL) == 0;
 	started += vmm_unplug(vmm, "n1", 1000, on_done, NULL, NULL) == 0;
 	started += vmm_has_device(vmm, "n1", on_done, NULL, NULL) == 0;
 	started += vmm_plug(vmm, &plug, on_done, NULL, NULL) == 0;

@@ -43,7 +43,7 @@ static void query(const struct fake_qmp_answer *table, struct outcome *o)
 	start(NULL);
 	fake_qmp_table(peer, table);
 	until_state(VMM_UP);
-	cr_assert_eq(vmm_query(vmm, on_info, o, &err), 0);
+	cr_assert_eq(vmm_query(vmm, VMM_FREE_PORTS, on_info, o, &err), 0);
 	cr_assert_eq(o->calls, 0);
 	until_done(o);
 	stop();
@@ -93,6 +93,44 @@ Test(vmm_query, everything)
 	cr_assert_not(o.info.unplug_vfio_user_safe);
 	cr_assert_str_eq(o.info.free_ports[0], "rp2");
 	cr_assert_str_eq(o.info.free_ports[1], "rp10");
+}
+
+/* Each question costs a busy VMM time: no more ports are asked about than are wanted, as far as they are free. */
+Test(vmm_query, no_more_ports_than_wanted)
+{
+	static const struct fake_qmp_answer table[] = {
+		STATUS,
+		MEMORY,
+		SHARED,
+		TYPE("vfio-user-pci"),
+		TYPE("vfio-pci"),
+		{ "qom-list", "/machine/peripheral\"",
+		  "\"return\": [{\"name\": \"rp1\", \"type\": \"child<pcie-root-port>\"}, "
+		  "{\"name\": \"rp2\", \"type\": \"child<pcie-root-port>\"}, "
+		  "{\"name\": \"rp3\", \"type\": \"child<pcie-root-port>\"}, "
+		  "{\"name\": \"rp4\", \"type\": \"child<pcie-root-port>\"}]" },
+		{ "qom-list", "/machine/peripheral/rp1/rp1",
+		  "\"return\": [{\"name\": \"child[0]\", \"type\": \"link<virtio-net-pci>\"}]" },
+		{ "qom-list", "/machine/peripheral/rp", "\"return\": []" },
+		{ "qom-get", "hotplug", "\"return\": true" },
+		END,
+	};
+	static const char *const first[] = { "", "rp2", "rp2" }, *const second[] = { "", "", "rp3" };
+
+	for (unsigned wanted = 0; wanted <= VMM_FREE_PORTS; wanted++) {
+		struct outcome o = { 0 };
+
+		start(NULL);
+		fake_qmp_table(peer, table);
+		until_state(VMM_UP);
+		cr_assert_eq(vmm_query(vmm, wanted, on_info, &o, NULL), 0);
+		until_done(&o);
+		cr_assert_str_eq(o.info.free_ports[0], first[wanted]);
+		cr_assert_str_eq(o.info.free_ports[1], second[wanted]);
+		/* one at connect; rp1 is taken, and told so by an answer like the others */
+		cr_assert_eq(fake_qmp_count(peer, "qom-list"), 1 + wanted + (wanted > 0));
+		stop();
+	}
 }
 
 Test(vmm_query, is_the_guest_here)
@@ -210,7 +248,7 @@ Test(vmm_query, the_vmm_dies)
 
 	start(script);
 	until_state(VMM_UP);
-	cr_assert_eq(vmm_query(vmm, on_info, &o, NULL), 0);
+	cr_assert_eq(vmm_query(vmm, VMM_FREE_PORTS, on_info, &o, NULL), 0);
 	until_done(&o);
 	cr_assert_eq(o.r, -ECONNRESET);
 	until_state(VMM_DOWN);
@@ -247,7 +285,7 @@ Test(vmm_query, states_and_credentials)
 	struct err err;
 
 	start(script);
-	cr_assert_eq(vmm_query(vmm, on_info, &o, &err), -ENOTCONN);
+	cr_assert_eq(vmm_query(vmm, VMM_FREE_PORTS, on_info, &o, &err), -ENOTCONN);
 	cr_assert_str_eq(err.code, "vmm.not-up");
 	cr_assert_eq(vmm_pid(vmm), 0);
 	until_state(VMM_UP);
@@ -263,7 +301,7 @@ Test(vmm_query, states_and_credentials)
 	cr_assert_str_empty(vmm_run_state(vmm));
 	cr_assert_str_eq(states, "up connecting down qmp.no-socket ");
 	cr_assert_eq(vmm_pid(vmm), 0);
-	cr_assert_eq(vmm_query(vmm, on_info, &o, &err), -ENOTCONN);
+	cr_assert_eq(vmm_query(vmm, VMM_FREE_PORTS, on_info, &o, &err), -ENOTCONN);
 	cr_assert(strstr(err.msg, "no QMP socket"), "%s", err.msg);
 	stop();
 	cr_assert_eq(o.calls, 0);
