@@ -41,8 +41,6 @@ void call_migrate_cancel(struct daemon *d, struct ctl_req *req, const json_t *pa
 void calls_migration_changed(struct guest *g, const struct vmm_migration *migration);
 /* @g is being forgotten: nobody waits for its migration any more. */
 void calls_guest_gone(struct guest *g);
-/* An event of its VMM. */
-void calls_guest_event(struct guest *g, const char *event, const json_t *data);
 
 /* doctor.c */
 void call_doctor(struct daemon *d, struct ctl_req *req, const json_t *params);

@@ -29,6 +29,7 @@ struct migrate_job {
 	uint64_t began_us;
 	bool asking; /* an answer is awaited: the job must stay */
 	bool postcopy; /* is yet to begin */
+	uint64_t remaining; /* bytes, when last asked */
 	bool over; /* on_migration has told the end; the answer to come is the last one */
 };
 
@@ -89,6 +90,32 @@ static void finish(struct migrate_job *j, const struct vmm_migrate_info *i)
 	fail(j, &err);
 }
 
+static void on_postcopy(void *ctx, int r, const struct err *err)
+{
+	(void)ctx;
+	if (r < 0)
+		log_warn("%s: its memory is copied before it goes, ignoring", err->msg);
+}
+
+/*
+ * Once most of its memory has been copied, what the guest has written meanwhile follows it: it goes no sooner than it has to, and writes as
+ * it likes. A pass is over when there is more to be copied than a moment ago; QEMU's own count of them begins long before the first one ends.
+ */
+static void consider_postcopy(struct migrate_job *j, struct guest *g, const struct vmm_migrate_info *i)
+{
+	bool over = i->remaining > j->remaining && j->remaining < i->total / 2;
+	struct err err;
+
+	if (!i->total)
+		return;
+	j->remaining = i->remaining;
+	if (!j->postcopy || !over || i->migration.status != VMM_MIG_ACTIVE)
+		return;
+	j->postcopy = false;
+	if (vmm_migrate_postcopy(g->vmm, on_postcopy, NULL, &err) < 0)
+		on_postcopy(NULL, err.num, &err);
+}
+
 static void on_info(void *ctx, int r, const struct vmm_migrate_info *info, const struct err *why)
 {
 	struct migrate_job *j = ctx;
@@ -103,8 +130,11 @@ static void on_info(void *ctx, int r, const struct vmm_migrate_info *info, const
 		finish(j, info);
 		return;
 	}
-	if (r == 0)
-		tell_progress(j, info);
+	if (r < 0)
+		return;
+	tell_progress(j, info);
+	if (g)
+		consider_postcopy(j, g, info);
 }
 
 static void ask(struct migrate_job *j)
@@ -149,26 +179,6 @@ void calls_guest_gone(struct guest *g)
 	fail(g->migrate, &err);
 }
 
-static void on_postcopy(void *ctx, int r, const struct err *err)
-{
-	(void)ctx;
-	if (r < 0)
-		log_warn("%s: its memory is copied before it goes, ignoring", err->msg);
-}
-
-/* Once all memory has been copied, what the guest has written meanwhile follows it: it goes no sooner than it has to, and writes as it likes. */
-void calls_guest_event(struct guest *g, const char *event, const json_t *data)
-{
-	struct migrate_job *j = g->migrate;
-	struct err err;
-
-	if (!j || !j->postcopy || strcmp(event, "MIGRATION_PASS") != 0 || json_integer_value(json_object_get(data, "pass")) < 2)
-		return;
-	j->postcopy = false;
-	if (vmm_migrate_postcopy(g->vmm, on_postcopy, NULL, &err) < 0)
-		on_postcopy(NULL, err.num, &err);
-}
-
 static void on_begun(void *ctx, int r, const struct err *err)
 {
 	struct migrate_job *j = ctx;
@@ -207,6 +217,7 @@ static struct migrate_job *job_new(struct guest *g, struct ctl_req *req, struct 
 	j->d = g->daemon;
 	j->req = req;
 	j->asking = true;
+	j->remaining = UINT64_MAX;
 	sd_event_now(g->daemon->event, CLOCK_MONOTONIC, &j->began_us);
 	snprintf(j->guest, sizeof(j->guest), "%s", g->name);
 	return j;

@@ -127,7 +127,6 @@ static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_
 	(void)vmm;
 	if (strcmp(event, "MIGRATION") != 0) /* comes by on_migration, which knows of it without the event, too */
 		switcher_guest_event(g->daemon, g->name, event, data);
-	calls_guest_event(g, event, data);
 }
 
 static void on_migration(void *ctx, struct vmm *vmm, const struct vmm_migration *migration)

@@ -54,6 +54,7 @@ postcopy)
 	check "gangway migrate" gw migrate vm1 "tcp:$lab_b:4444" --postcopy --bandwidth 32
 	check "the guest went before its memory had" grep -q '"status": "postcopy-active"' "$lab_log/vm1.events"
 	check "b: it had no VF until the last page was there" on_b grep -q '"reason":"postcopy"' /run/lab/monitor
+	on_b pkill -f 'gangway monitor'
 	;;
 esac
 downtime=$(migrate_told vm1 .downtime) total=$(migrate_told vm1 '."total-time"')
