@@ -47,7 +47,7 @@ static const struct cli_opt migrate_opts[] = {
 	{ "abort", NULL, NULL, "cancel the migration under way", 0 },
 	{ "bandwidth", "MBYTES", NULL, "limit, megabytes a second", 0 },
 	{ "downtime", "MS", NULL, "how long the guest may stand still at the end, milliseconds", 0 },
-	{ "postcopy", NULL, NULL, "allow postcopy", 0 },
+	{ "postcopy", NULL, NULL, "once its memory has been copied, let it go; what it wrote meanwhile follows", 0 },
 	{ 0 },
 };
 
@@ -166,10 +166,12 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway switch vm1 nic0 passthrough",
 	  cli_cmd_switch },
 	{ "migrate", "GUEST [URI]", 1, 2, migrate_opts, "migrate a guest to another host, its VFs given up for the time",
-	  "URI is where the destination's QEMU listens: tcp:HOST:PORT or unix:PATH; file:PATH saves the guest there and lets it\n"
-	  "run on. NICs move to their emulated legs before its memory is copied, and to a VF of the destination when it runs there;\n"
-	  "where the migration fails or is aborted, back to their VFs here. The same happens whoever begins the migration. At the\n"
-	  "destination: make the guest known, and attach it while it waits for the migration.",
+	  "URI is where the destination's QEMU listens: tcp:HOST:PORT or unix:PATH. NICs move to their emulated legs before the\n"
+	  "guest's memory is copied, and to a VF of the destination when it runs there; where the migration fails or is aborted,\n"
+	  "back to their VFs here. The same happens whoever begins the migration. At the destination: make the guest known, and\n"
+	  "attach it while it waits for the migration.\n"
+	  "\n"
+	  "file:PATH saves the guest there. It then stands still, until its VMM is told to go on (QMP: cont).",
 	  "gangway migrate vm1 tcp:host2:4444\n"
 	  "gangway migrate vm1 tcp:host2:4444 --bandwidth 1000 --downtime 100\n"
 	  "gangway migrate vm1 --abort",

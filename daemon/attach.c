@@ -41,8 +41,7 @@ static struct op *op_free(struct op *op)
 	steps_free(op->steps);
 	vdev_close(op->vdev);
 	emul_leg_free(op->leg);
-	if (op->tap_fd >= 0)
-		op->d->sys->ops->close(op->d->sys, op->tap_fd);
+	op_close_leg_fds(op);
 	free(op->leased);
 	json_decref(op->warnings);
 	free(op);
@@ -160,7 +159,7 @@ static struct op *op_new(struct lease *l, struct ctl_req *req)
 		return NULL;
 	op->d = l->daemon;
 	op->req = req;
-	op->tap_fd = -1;
+	op->tap_fd = op->vhost_fd = -1;
 	op->warnings = json_array();
 	op->steps = steps_new(l->daemon->sys, l->daemon->pool, attach_table, attach_table_len, &ops, op);
 	if (!op->warnings || !op->steps)

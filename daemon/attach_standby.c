@@ -113,6 +113,18 @@ void after_check(void *ctx)
 	after_standby(op);
 }
 
+/* Without vhost the VMM moves the frames in its main loop, which stands still while it plugs a VF and pins the guest's memory. */
+static int open_vhost(const struct op *op)
+{
+	int fd = op->d->sys->ops->open(op->d->sys, "/dev/vhost-net", O_RDWR);
+
+	if (fd < 0)
+		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe "
+			 "vhost_net)",
+			 op->lease->id, strerror(-fd));
+	return fd;
+}
+
 static int make_standby(struct op *op, struct err *err)
 {
 	struct emul_leg *leg = op->lease->emul;
@@ -124,14 +136,21 @@ static int make_standby(struct op *op, struct err *err)
 	if (r < 0)
 		return r;
 	op->tap_fd = r;
+	op->vhost_fd = open_vhost(op); /* which may have the kernel load a module */
 	return emul_leg_carry(leg, true, err);
 }
 
-static void close_tap(struct op *op)
+static void close_fd(const struct op *op, int *fd)
 {
-	if (op->tap_fd >= 0)
-		op->d->sys->ops->close(op->d->sys, op->tap_fd);
-	op->tap_fd = -1;
+	if (*fd >= 0)
+		op->d->sys->ops->close(op->d->sys, *fd);
+	*fd = -1;
+}
+
+void op_close_leg_fds(struct op *op)
+{
+	close_fd(op, &op->tap_fd);
+	close_fd(op, &op->vhost_fd);
 }
 
 int step_standby(void *ctx, struct err *err)
@@ -142,7 +161,7 @@ int step_standby(void *ctx, struct err *err)
 
 	if (r >= 0 || !op->standby_auto)
 		return r;
-	close_tap(op);
+	op_close_leg_fds(op);
 	if (emul_leg_destroy(op->lease->emul, &why) < 0)
 		return r; /* with what is left of it, this is no host to go on on */
 	return forgive(op, r, err);
@@ -153,18 +172,6 @@ int undo_standby(void *ctx, struct err *err)
 	struct op *op = ctx;
 
 	return op->lease->emul ? emul_leg_destroy(op->lease->emul, err) : 0;
-}
-
-/* Without vhost the VMM moves the frames in its main loop, which stands still while it plugs a VF and pins the guest's memory. */
-static int open_vhost(const struct op *op)
-{
-	int fd = op->d->sys->ops->open(op->d->sys, "/dev/vhost-net", O_RDWR);
-
-	if (fd < 0)
-		log_warn("lease %s: /dev/vhost-net: %s: its emulated leg is slower, and dark while the VF is plugged (modprobe "
-			 "vhost_net)",
-			 op->lease->id, strerror(-fd));
-	return fd;
 }
 
 static void on_done(void *ctx, int r, const struct err *err)
@@ -209,7 +216,7 @@ int step_plug_standby(void *ctx, struct err *err)
 					 .bus = op->standby_bus,
 					 .mac = mac,
 					 .fd = op->tap_fd,
-					 .vhost_fd = open_vhost(op) };
+					 .vhost_fd = op->vhost_fd };
 	struct guest *g;
 	int r;
 
@@ -217,9 +224,7 @@ int step_plug_standby(void *ctx, struct err *err)
 	r = guest_get(op->d, l->guest, &g, err);
 	if (r == 0)
 		r = vmm_plug_standby(g->vmm, &plug, on_standby_plugged, op, err);
-	close_tap(op);
-	if (plug.vhost_fd >= 0)
-		op->d->sys->ops->close(op->d->sys, plug.vhost_fd);
+	op_close_leg_fds(op);
 	return r < 0 ? r : STEP_PENDING;
 }
 
@@ -231,7 +236,7 @@ int step_unplug_standby(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
-	close_tap(op);
+	op_close_leg_fds(op);
 	if (l->left)
 		return 0; /* its NIC goes with it */
 	r = op_vmm_to_undo(op, step_unplug_standby, &g, err);

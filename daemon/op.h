@@ -49,7 +49,7 @@ struct op {
 	bool standby_auto; /* an emulated leg that cannot be had is done without */
 	bool made_mac; /* for its sake */
 	struct err standby_err; /* why it cannot be had; .num 0 */
-	int tap_fd; /* of the emulated leg, for the VMM; -1: none */
+	int tap_fd, vhost_fd; /* of the emulated leg, for the VMM; -1: none */
 	char standby_bus[VMM_ID_MAX]; /* root port the standby NIC goes into */
 	bool incoming; /* the guest is yet to come by migration: the VF is plugged when it runs */
 	bool hidden; /* the VMM keeps the VF from the guest until that has negotiated failover */
@@ -113,6 +113,7 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret);
 int op_check_standby(struct op *op, struct err *err);
 void after_check(void *ctx);
 int step_standby(void *ctx, struct err *err);
+void op_close_leg_fds(struct op *op); /* that the VMM was to have */
 void after_standby(void *ctx);
 bool op_has_refused_standby(const void *ctx);
 int step_drop_standby(void *ctx, struct err *err);

@@ -176,7 +176,7 @@ static void settle_standby(struct op *op)
 	struct err why;
 
 	/* one that is yet to come by migration needs a leg that it can come to */
-	if (l->standby.kind == EMUL_NONE || !op->standby_auto || !strcmp(i->run_state, "inmigrate"))
+	if (l->standby.kind == EMUL_NONE || !op->standby_auto || i->incoming)
 		return;
 	if (i->free_ports[0][0] && !i->free_ports[1][0]) {
 		err_set(&why, -ENOSPC, "vmm.no-slot",

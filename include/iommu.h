@@ -62,8 +62,7 @@ struct iommu_stats {
 	uint64_t nr_maps, nr_unmaps, nr_refused; /* calls since the start */
 	uint64_t bytes_mapped_total; /* how much was ever pinned */
 	uint64_t bytes_populated_total; /* how much was ever faulted in on the way */
-	unsigned
-		nr_areas; /* of this process's address space that are to be given back: their memory is in the IOMMU, or not wanted */
+	unsigned nr_areas; /* of memory in this process that are to be given back: it is in the IOMMU, or not wanted */
 	uint64_t bytes_per_second; /* faulted in, since memory began to be pending; 0: none is */
 	bool degraded;
 };

@@ -109,9 +109,10 @@ typedef void (*vmm_done_fn)(void *ctx, int r, const struct err *err);
  * Each returns 0 and calls back exactly once, later, from the loop (vmm_free() aside, which calls back itself); or a negative
  * errno (filling @err) and never calls back: -ENOTCONN vmm.not-up, -EBUSY vmm.too-many, -EINVAL, -ENOMEM. @err of the callback
  * is NULL when @r is not negative. A connection lost on the way is -ECONNRESET, a VMM that hangs -ETIMEDOUT.
+ *
+ * vmm_query: @nr_ports: how many free ones are of use, at most VMM_FREE_PORTS; each that is looked for costs a question.
  */
-int vmm_query(struct vmm *vmm, unsigned nr_ports, vmm_info_fn done, void *ctx,
-	      struct err *err); /* @nr_ports: free ones that are of use */
+int vmm_query(struct vmm *vmm, unsigned nr_ports, vmm_info_fn done, void *ctx, struct err *err);
 
 struct vmm_plug {
 	const char *id; /* device id, unique in the guest */

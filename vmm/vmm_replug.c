@@ -7,8 +7,8 @@
  *	query-migrate-capabilities (-> migrate-set-capabilities) -> getfd -> migrate fd: -> our end of the pipe is closed -> MIGRATION: failed
  *	-> (set back ->) called back
  *
- * A background-snapshot that its taker has left on would be one more of those, which plugs nothing back. query-migrate tells of this migration
- * from then on.
+ * What somebody has left on is set off for it: a background-snapshot would be one more of those, which plugs nothing back, and into a pipe goes
+ * neither multifd nor mapped-ram. query-migrate tells of this migration from then on.
  *
  * A pipe holds less than the state of any guest. gangwayd's end closes with gangwayd, too: then the migration fails as well.
  */
@@ -22,6 +22,7 @@
 #include "fdutil.h"
 
 #define FD_NAME "gangway-replug"
+#define UNWANTED (VMM_CAP_BACKGROUND_SNAPSHOT | VMM_CAP_MULTIFD | VMM_CAP_MAPPED_RAM)
 
 enum step { CAPABILITIES, SET, GETFD, MIGRATE, CLOSEFD, SET_BACK };
 
@@ -31,7 +32,7 @@ struct replug {
 	void *ctx;
 	int pipe[2];
 	bool begun; /* `migrate` is answered */
-	bool changed; /* background-snapshot is to be set back */
+	unsigned changed; /* capabilities that are to be set back on */
 	struct err why; /* num 0: nothing has failed */
 };
 
@@ -51,13 +52,13 @@ static void cancel(struct vmm_op *op, const struct err *err)
 
 static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err);
 
-static json_t *args_of(enum step step)
+static json_t *args_of(const struct replug *p, enum step step)
 {
 	switch (step) {
 	case SET:
-		return vmm_capabilities_args(VMM_CAP_BACKGROUND_SNAPSHOT, 0);
+		return vmm_capabilities_args(p->changed, 0);
 	case SET_BACK:
-		return vmm_capabilities_args(VMM_CAP_BACKGROUND_SNAPSHOT, VMM_CAP_BACKGROUND_SNAPSHOT);
+		return vmm_capabilities_args(p->changed, p->changed);
 	case MIGRATE:
 		return json_pack("{s:s}", "uri", "fd:" FD_NAME);
 	case GETFD:
@@ -77,7 +78,7 @@ static int send(struct replug *p, enum step step, struct err *err)
 					       [MIGRATE] = "migrate",
 					       [CLOSEFD] = "closefd",
 					       [SET_BACK] = "migrate-set-capabilities" };
-	json_t *args = args_of(step);
+	json_t *args = args_of(p, step);
 
 	if (!args)
 		return err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: %s: no memory", p->op.vmm->name, command[step]);
@@ -87,10 +88,8 @@ static int send(struct replug *p, enum step step, struct err *err)
 /* Whatever has become of it: what was changed is set back. */
 static void end(struct replug *p)
 {
-	bool changed = p->changed;
-
-	p->changed = p->begun = false;
-	if (!changed || send(p, SET_BACK, NULL) < 0)
+	p->begun = false;
+	if (!p->changed || send(p, SET_BACK, NULL) < 0)
 		finish(p, p->why.num, &p->why);
 }
 
@@ -104,9 +103,9 @@ static enum step next_step(struct replug *p, enum step step, const json_t *ret)
 {
 	unsigned known = 0, on = 0;
 
-	if (step == SET)
-		p->changed = true;
-	if (step == CAPABILITIES && vmm_capabilities_take(ret, &known, &on) == 0 && (on & VMM_CAP_BACKGROUND_SNAPSHOT))
+	if (step == CAPABILITIES && vmm_capabilities_take(ret, &known, &on) == 0)
+		p->changed = on & UNWANTED;
+	if (step == CAPABILITIES && p->changed)
 		return SET;
 	return step < GETFD ? GETFD : MIGRATE;
 }
@@ -124,6 +123,8 @@ static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const
 		p->why = *err;
 		vmm_explain(&p->why);
 	}
+	if (r < 0 && step == SET)
+		p->changed = 0; /* refused as a whole */
 	if (r == -ECONNRESET || r == -ETIMEDOUT) {
 		finish(p, p->why.num, &p->why);
 	} else if (step == MIGRATE && r == 0) {

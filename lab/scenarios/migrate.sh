@@ -42,7 +42,7 @@ if [[ $how == postcopy ]]; then
 	on_b eval 'gangway monitor -j >/run/lab/monitor 2>&1 &'
 	on_b guest_qmp vm1 migrate-set-capabilities '{"capabilities":[{"capability":"postcopy-ram","state":true}]}' >/dev/null
 	# what it writes all the time is never copied before it goes
-	guest_run vm1 'while :; do dd if=/dev/zero of=/run/written bs=1M count=32; done >/dev/null 2>&1 &'
+	guest_run vm1 'while :; do yes | head -c 33554432 >/run/written; done >/dev/null 2>&1 &'
 fi
 check "ready to migrate" migrate_ready vm1
 case $how in
@@ -51,7 +51,7 @@ precopy)
 	check "the migration completes, and the guest runs on b" migrate_end vm1
 	;;
 postcopy)
-	check "gangway migrate" gw migrate vm1 "tcp:$lab_b:4444" --postcopy --bandwidth 32
+	check "gangway migrate" gw migrate vm1 "tcp:$lab_b:4444" --postcopy --bandwidth 8
 	check "the guest went before its memory had" grep -q '"status": "postcopy-active"' "$lab_log/vm1.events"
 	check "b: it had no VF until the last page was there" on_b grep -q '"reason":"postcopy"' /run/lab/monitor
 	on_b pkill -f 'gangway monitor'
