@@ -45,6 +45,8 @@ bool causes_is_prompt(enum lease_reason reason);
 void causes_grant(struct causes *c);
 /* An attempt to bring the lease back begins. */
 void causes_started(struct causes *c, uint64_t now_ms);
+/* The attempt under way ends before the guest has had anything to do with it: it does not count as one within rate_window_ms. */
+void causes_cost_nothing(struct causes *c);
 /* It failed; @reason is shown until the next one holds. */
 void causes_failed(struct causes *c, enum lease_reason reason, uint64_t now_ms);
 /* It holds: the lease is on its VF. */

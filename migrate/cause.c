@@ -16,6 +16,7 @@ struct causes {
 	unsigned nr_failures; /* one after another */
 	uint64_t started[CAUSE_RATE_MAX]; /* a ring of the last config.rate_max attempts */
 	uint64_t nr_started; /* ever */
+	uint64_t replaced; /* in the ring, by the last */
 	bool granted; /* the next attempt waits for nothing */
 };
 
@@ -104,8 +105,16 @@ void causes_grant(struct causes *c)
 
 void causes_started(struct causes *c, uint64_t now_ms)
 {
-	c->started[c->nr_started++ % c->config.rate_max] = now_ms;
+	uint64_t *slot = &c->started[c->nr_started++ % c->config.rate_max];
+
+	c->replaced = *slot;
+	*slot = now_ms;
 	c->granted = false;
+}
+
+void causes_cost_nothing(struct causes *c)
+{
+	c->started[--c->nr_started % c->config.rate_max] = c->replaced;
 }
 
 void causes_failed(struct causes *c, enum lease_reason reason, uint64_t now_ms)

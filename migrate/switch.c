@@ -205,15 +205,20 @@ static void failed(struct leg_switch *sw, int r, const struct err *err)
 	else
 		err_set(&e, r, "switch.action-failed", "%s failed", switch_action_to_string(step->action));
 	err_prefix(&e, "lease %s", sw->name);
-	if (sw->nr_failures++ == 0)
+	/* each hint that there may be a VF now may be wrong */
+	if (sw->nr_failures++ == 0 && !(step->action == SWITCH_PREPARE && !strcmp(sw->error.code, e.code)))
 		switch_tell(sw, &e);
 	if (!back) {
 		sw->retry_at = sw->now + pause_after(sw);
 		return;
 	}
-	if (step->action == SWITCH_PREPARE && r == -ENODEV)
+	if (step->action == SWITCH_PREPARE)
+		causes_cost_nothing(sw->causes);
+	if (step->action == SWITCH_PREPARE && r == -ENODEV && !sw->vf_freed)
 		causes_begin(sw->causes, REASON_NO_VF, sw->now);
 	switch_fail(sw, step->reason);
+	if (step->action == SWITCH_PREPARE && r == -ENODEV && sw->vf_freed)
+		causes_retry(sw->causes); /* while it was looked for: it may have been looked at too early */
 }
 
 /* The guest or the VMM was not able to answer: says nothing of them. */
@@ -256,6 +261,8 @@ static void start(struct leg_switch *sw, enum switch_action action)
 	sw->busy = true;
 	sw->pending = action;
 	sw->pending_until = sw->now + ms;
+	if (action == SWITCH_PREPARE)
+		sw->vf_freed = false;
 	switch_book_start(sw, action);
 	r = sw->ops->start(sw->ctx, action, ms, &err);
 	if (r < 0 && sw->busy)

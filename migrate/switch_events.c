@@ -225,8 +225,10 @@ static void take_in(struct leg_switch *sw, enum switch_event event)
 		on_migrating(sw, event == SWITCH_EV_MIGRATING);
 		break;
 	case SWITCH_EV_VF_FREE:
-		causes_end(sw->causes, REASON_NO_VF, sw->now);
-		causes_retry(sw->causes);
+		/* another failure is no reason for haste: what was tried may have freed the VF itself, in vain and again and again */
+		sw->vf_freed = true;
+		if (causes_end(sw->causes, REASON_NO_VF, sw->now))
+			causes_retry(sw->causes);
 		break;
 	case SWITCH_EVENT_NUM_:
 		break;

@@ -34,6 +34,7 @@ struct leg_switch {
 	bool given_up; /* the guest did not let go in time */
 	bool half_revoked; /* f.revoked, and not all of its DMA as far as is known: the action is under way, or failed */
 	bool falling_back; /* the way to passthrough failed */
+	bool vf_freed; /* since a VF was last asked for */
 
 	bool busy; /* @pending is under way */
 	bool stale; /* it belongs to what was before switch_stop(): how it ends says nothing */

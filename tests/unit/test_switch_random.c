@@ -90,6 +90,16 @@ static void lose_vf(enum switch_place to)
 	}
 }
 
+/* No VF was to be had: the guest has had nothing to do with that attempt. */
+static void forget_start(enum switch_action a, int r)
+{
+	struct switch_status status;
+
+	switch_get_status(w->sw, &status);
+	if (a == SWITCH_PREPARE && r != -EAGAIN && status.state == SWITCH_TO_PASSTHROUGH)
+		m.starts[--m.nr_starts % 64] = 0;
+}
+
 static void end_action(void)
 {
 	static const int errors[] = { -EIO, -EAGAIN, -ETIMEDOUT, -EBUSY, -ENODEV, -ECONNRESET };
@@ -115,6 +125,7 @@ static void end_action(void)
 	if (a == SWITCH_PLUG && (r == -ETIMEDOUT || r == -ECONNRESET) && one_in(2))
 		world_apply(w, a);
 	err_set(&err, r, w->code ? w->code : "test.failed", "failed");
+	forget_start(a, r);
 	switch_done(w->sw, r, &err, w->now);
 	if (a == SWITCH_REPLUG && w->f.place == PLACE_HELD && !w->migrating && one_in(2)) {
 		/* its migration has failed as it should, and only that it was over did nobody say in time */
