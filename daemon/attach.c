@@ -30,7 +30,7 @@ void op_warn(struct op *op, const char *fmt, ...)
 	json_array_append_new(op->warnings, json_string(text));
 }
 
-static struct op *op_free(struct op *op)
+struct op *op_free(struct op *op)
 {
 	if (!op)
 		return NULL;
@@ -121,8 +121,7 @@ static void detach_finished(struct op *op, int r, const struct err *err, const s
 		op_answer(op);
 		op_free(op);
 		lease_free(l);
-		switcher_vf_free(d);
-		again_hint(d); /* its VF or its MAC may be what another one waits for */
+		attach_vf_free(d); /* its VF or its MAC may be what another one waits for */
 		return;
 	}
 	op_answer_error(op, err);
@@ -143,7 +142,9 @@ static void on_finished(void *ctx, int r, const struct err *err, const struct st
 {
 	struct op *op = ctx;
 
-	if (op->detach)
+	if (op->vf_only)
+		op_vf_finished(op, r, err, stuck);
+	else if (op->detach)
 		detach_finished(op, r, err, stuck);
 	else
 		attach_finished(op, r, err, stuck);
@@ -151,7 +152,7 @@ static void on_finished(void *ctx, int r, const struct err *err, const struct st
 
 static const struct steps_ops ops = { .progress = on_progress, .finished = on_finished };
 
-static struct op *op_new(struct lease *l, struct ctl_req *req)
+struct op *op_new(struct lease *l, struct ctl_req *req)
 {
 	struct op *op = calloc(1, sizeof(*op));
 
@@ -241,7 +242,8 @@ static int begin(struct daemon *d, const struct attach_params *p, struct lease *
 		/* a second `attach` of the same guest is a slip more often than a wish for two NICs */
 		struct lease *have = lease_find(d, p->guest, NULL);
 
-		err_set(err, -EEXIST, "lease.exists", "guest %s: it has a VF already (%s, %s)", p->guest, have->id, have->vf_bdf);
+		err_set(err, -EEXIST, "lease.exists", "guest %s: it has a lease already (%s, %s)", p->guest, have->id,
+			have->vf_bdf[0] ? have->vf_bdf : "without a VF for now");
 		err_hint(err, "for one more NIC give it a name: --nic %s; to end the first: gangway detach %s %s", nic, p->guest,
 			 have->nic);
 		return -EEXIST;
@@ -304,6 +306,7 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 	begin_standby(op, p);
 	op->via_asked = p->via;
 	op->dry_run = p->dry_run;
+	op->must_come = p->must_come;
 	op->wait_ms = p->wait_ms;
 	op->as_recorded = !p->target;
 	snprintf(op->target, sizeof(op->target), "%s", p->target ? p->target : "");
@@ -356,7 +359,7 @@ int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigne
 {
 	struct op *op;
 
-	if (l->op) {
+	if (attach_has(l)) {
 		err_set(err, -EBUSY, "lease.busy", "lease %s: it is being %s", l->id, l->op->detach ? "detached" : "attached");
 		err_hint(err, "`gangway status` shows when that is over");
 		return -EBUSY;

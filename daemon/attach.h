@@ -20,6 +20,7 @@ struct attach_params {
 	struct emul_words standby;
 	bool standby_auto; /* @standby, or none where that cannot be had */
 	bool prepare, dry_run;
+	bool must_come; /* only for a guest that waits for a migration */
 	const char *user; /* prepare: who will run the VMM; NULL: the owner */
 	uid_t owner_uid;
 	gid_t owner_gid;
@@ -31,6 +32,15 @@ struct attach_params {
 void attach_start(struct daemon *d, struct ctl_req *req, const struct attach_params *params);
 /* Prepare @l, which waits for that (again.h), or is just made of a record of another boot. */
 void attach_again(struct lease *l);
+/*
+ * A VF for @l, which has none or what is left of one, and an emulated leg: as its record says it was to have. On a worker and in its VMM; ends in
+ * switcher_acted(). -ENODEV: none is free. An error says that nothing was begun.
+ */
+int attach_get_vf(struct lease *l, struct err *err);
+/* Is an attach or a detach of it under way? A VF that it is being given meanwhile is the switch's affair. */
+bool attach_has(const struct lease *l);
+/* A VF, or what kept one from being used, has become free somewhere. */
+void attach_vf_free(struct daemon *d);
 /* @nic NULL: the guest's only one. */
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms);
 

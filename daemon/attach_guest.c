@@ -174,6 +174,13 @@ static void on_info(void *ctx, int r, const struct vmm_info *info, const struct 
 	op_step_done(op, r, &err);
 }
 
+static unsigned ports_wanted(const struct op *op)
+{
+	if (op->vf_only) /* chosen when the lease was made */
+		return 0;
+	return op->lease->standby.kind == EMUL_NONE ? 1 : 2;
+}
+
 int step_ask_guest(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -202,7 +209,7 @@ int step_ask_guest(void *ctx, struct err *err)
 	op->question->op = op;
 	if (!op->asked_us)
 		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
-	r = vmm_query(g->vmm, op->lease->standby.kind == EMUL_NONE ? 1 : 2, on_info, op->question, err);
+	r = vmm_query(g->vmm, ports_wanted(op), on_info, op->question, err);
 	if (r < 0) {
 		free(op->question);
 		op->question = NULL;
@@ -453,6 +460,8 @@ void after_publish(void *ctx)
 		return;
 	}
 	host_look_at_link(l);
+	if (op->no_vf.num)
+		op_warn(op, "it has no VF for now and is given one when there is one: %s", op->no_vf.msg);
 	lease_set_state(l, LEASE_ATTACHED, op->incoming ? "ready for the guest to come" : "the guest has the VF");
 	lease_set_leg(l, op->incoming ? LEG_EMULATED : LEG_PASSTHROUGH, op->incoming ? REASON_MIGRATION : l->reason);
 	if (switcher_start(l, !op->incoming, op->incoming, &err) < 0)

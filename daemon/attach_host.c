@@ -69,6 +69,17 @@ static int find_recorded(struct op *op, struct err *err)
 	return r;
 }
 
+/* Any VF of op->pf. */
+static int find_any(struct op *op, struct err *err)
+{
+	int r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
+
+	op->any_vf = true;
+	if (r == -EBUSY && op->vf_only)
+		return -ENODEV; /* to the switch it is the same: it waits for one */
+	return r == -EBUSY || r == -ENODEV ? op_forgo_vf(op, r, err) : r;
+}
+
 int step_find(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
@@ -76,6 +87,12 @@ int step_find(void *ctx, struct err *err)
 	struct err not_vf;
 	int r;
 
+	err_clear(&op->no_vf);
+	op->vf = (struct sriov_vf){ 0 };
+	if (op->vf_only) {
+		r = sriov_pf_by_key(sys, op->lease->pf_key, &op->pf, err);
+		return r < 0 ? r : find_any(op, err);
+	}
 	if (op->as_recorded) {
 		r = find_recorded(op, err);
 		if (r < 0)
@@ -88,9 +105,8 @@ int step_find(void *ctx, struct err *err)
 		*err = not_vf;
 		return r;
 	}
-	op->any_vf = true;
 	r = sriov_pf_get(sys, op->target, &op->pf, err);
-	return r < 0 ? r : sriov_vf_find_free(sys, &op->pf, is_leased, op, &op->vf, err);
+	return r < 0 ? r : find_any(op, err);
 }
 
 /* The MAC asked for may be promised to a lease that has not written it yet: the check of the host's interfaces does not see that. */
@@ -104,7 +120,7 @@ static int check_promised_mac(const struct op *op, struct err *err)
 		return 0;
 	TAILQ_FOREACH(other, &op->d->leases, link)
 	{
-		if (other == l || !other->vf_bdf[0] || !(other->want.fields & SYS_VF_MAC) ||
+		if (other == l || !(other->vf_bdf[0] || other->emul) || !(other->want.fields & SYS_VF_MAC) ||
 		    memcmp(other->want.mac, l->want.mac, SYS_MAC_LEN))
 			continue;
 		mac_format(l->want.mac, mac);
@@ -115,11 +131,26 @@ static int check_promised_mac(const struct op *op, struct err *err)
 	return 0;
 }
 
+static void take_pf(struct op *op)
+{
+	struct lease *l = op->lease;
+
+	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
+	memcpy(l->pf_bdf, op->pf.bdf, sizeof(l->pf_bdf));
+	snprintf(l->pf_name, sizeof(l->pf_name), "%s", op->pf.ifname[0] ? op->pf.ifname : op->pf.bdf);
+	lease_follow_pf(l); /* renamed since a worker looked: the event found no lease yet */
+}
+
 /* The VF found is taken, unless somebody was faster. */
 static int take_vf(struct op *op, struct err *err)
 {
-	struct lease *l = op->lease, *other = lease_of_vf(op->d, op->vf.bdf);
+	struct lease *l = op->lease, *other;
 
+	if (op->no_vf.num) {
+		take_pf(op);
+		return check_promised_mac(op, err);
+	}
+	other = lease_of_vf(op->d, op->vf.bdf);
 	if (!other)
 		other = lease_of_vf_index(op->d, op->pf.key, op->vf.index);
 	if (other && other != l) {
@@ -140,10 +171,7 @@ static int take_vf(struct op *op, struct err *err)
 	}
 	if (check_promised_mac(op, err) < 0)
 		return -EEXIST;
-	snprintf(l->pf_key, sizeof(l->pf_key), "%s", op->pf.key);
-	memcpy(l->pf_bdf, op->pf.bdf, sizeof(l->pf_bdf));
-	snprintf(l->pf_name, sizeof(l->pf_name), "%s", op->pf.ifname[0] ? op->pf.ifname : op->pf.bdf);
-	lease_follow_pf(l); /* renamed since a worker looked: the event found no lease yet */
+	take_pf(op);
 	lease_set_vf(l, op->vf.bdf);
 	l->vf_index = op->vf.index;
 	l->group_id = op->vf.group_id;

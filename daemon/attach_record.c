@@ -11,6 +11,8 @@
 
 /* --- save --- */
 
+enum vf_record { VF_NONE, VF_HALF, VF_WHOLE };
+
 /* @boot_id: of the host that it is a record of. */
 static int save_of(struct op *op, const char *boot_id, enum lease_state as, const struct lease_undo *undo, struct err *err)
 {
@@ -29,6 +31,26 @@ static int save_of(struct op *op, const char *boot_id, enum lease_state as, cons
 static int save(struct op *op, enum lease_state as, const struct lease_undo *undo, struct err *err)
 {
 	return save_of(op, op->lease->boot_id, as, undo, err);
+}
+
+/* Of a lease that is there, with its emulated leg, and is being given a VF or taken it: how far it is with that. */
+static int save_vf(struct op *op, enum vf_record how, const struct lease_undo *undo, struct err *err)
+{
+	json_t *record = lease_to_record(op->lease, undo), *emul = json_object_get(record, "emul");
+	int r;
+
+	if (!emul || json_object_set_new(emul, "half_vf", json_boolean(how == VF_HALF)) < 0) {
+		json_decref(record);
+		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory for its record", op->lease->id);
+	}
+	if (how == VF_NONE) {
+		json_object_set_new(record, "vf_bdf", json_string(""));
+		json_object_set_new(record, "vf_index", json_integer(0));
+		json_object_set_new(record, "group_id", json_integer(-1));
+	}
+	r = db_put_lease(op->d->db, op->lease->id, record, err);
+	json_decref(record);
+	return r;
 }
 
 /*
@@ -54,6 +76,10 @@ int step_save(void *ctx, struct err *err)
 	struct stat st;
 	int r;
 
+	if (!op_has_vf(op)) {
+		*u = (struct lease_undo){ .group_id = -1 };
+		return save(op, LEASE_ATTACHING, u, err);
+	}
 	*u = (struct lease_undo){
 		.valid = true, .policy = op->vf.policy, .touched = op->lease->want.fields | SYS_VF_MAC, .group_id = -1
 	};
@@ -70,7 +96,7 @@ int step_save(void *ctx, struct err *err)
 			u->group_gid = st.st_gid;
 		}
 	}
-	return save(op, LEASE_ATTACHING, u, err);
+	return op->vf_only ? save_vf(op, VF_HALF, u, err) : save(op, LEASE_ATTACHING, u, err);
 }
 
 void after_save(void *ctx)
@@ -78,12 +104,15 @@ void after_save(void *ctx)
 	struct op *op = ctx;
 
 	op->lease->undo = op->undo;
+	op->lease->half_vf = op->vf_only;
 }
 
 int undo_save(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
+	if (op->vf_only)
+		return save_vf(op, VF_NONE, &(struct lease_undo){ .group_id = -1 }, err);
 	/* as it was before: of another boot, with nothing to undo */
 	if (op->lease->again.wanted)
 		return save_of(op, "", LEASE_PREPARED, &(struct lease_undo){ .group_id = -1 }, err);
@@ -101,6 +130,8 @@ int step_record(void *ctx, struct err *err)
 	struct op *op = ctx;
 	struct err why;
 
+	if (op->vf_only)
+		return save_vf(op, VF_WHOLE, &op->lease->undo, err);
 	if (op->lease->prepared)
 		return save(op, LEASE_PREPARED, &op->lease->undo, err);
 	if (save(op, LEASE_ATTACHED, &op->lease->undo, &why) < 0)

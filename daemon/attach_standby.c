@@ -56,10 +56,9 @@ void op_without_standby(struct op *op, const struct err *why)
 	}
 }
 
-/* A MAC that was asked for would be refused with the VF's policy; one that was made is no reason to refuse the VF. */
-static int check_mac_settable(const struct op *op, struct err *err)
+int op_check_mac_settable(const struct op *op, struct err *err)
 {
-	if (!op->made_mac || (op->vf.policy.fields & SYS_VF_MAC))
+	if (op->vf.policy.fields & SYS_VF_MAC)
 		return 0;
 	err_set(err, -EOPNOTSUPP, "policy.no-mac", "VF %s: its PF's driver sets no MACs of VFs, and both legs need the same",
 		op->vf.bdf);
@@ -87,8 +86,9 @@ int op_check_standby(struct op *op, struct err *err)
 	if (l->standby.kind == EMUL_NONE)
 		return 0;
 	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
-	if (op->standby_auto)
-		r = check_mac_settable(op, err);
+	/* a MAC that was asked for is refused with the VF; one that was made is no reason to refuse the VF */
+	if (op->standby_auto && op->made_mac && l->vf_bdf[0])
+		r = op_check_mac_settable(op, err);
 	if (r == 0)
 		r = emul_leg_new(op->d->sys, &want, &op->leg, err);
 	return forgive(op, r, err);
@@ -108,6 +108,10 @@ void after_check(void *ctx)
 {
 	struct op *op = ctx;
 
+	if (op->vf_only)
+		return;
+	if (op->no_vf.num)
+		lease_clear_vf(op->lease);
 	op->lease->emul = op->leg;
 	op->leg = NULL;
 	after_standby(op);

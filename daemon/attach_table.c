@@ -18,40 +18,56 @@ static bool is_hot(const void *ctx)
 	return !op->lease->prepared;
 }
 
+/* Of the lease, not of the VF that it is given or taken. */
+static bool is_whole(const void *ctx)
+{
+	return !((const struct op *)ctx)->vf_only;
+}
+
 /* The guest runs on this host: one that is yet to come by migration gets its VF when it does. */
 static bool is_here(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return is_hot(ctx) && !op->incoming;
+	return is_whole(ctx) && is_hot(ctx) && !op->incoming;
 }
 
 static bool has_standby(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return op->lease->standby.kind != EMUL_NONE;
+	return is_whole(ctx) && op->lease->standby.kind != EMUL_NONE;
+}
+
+static bool has_refused_standby(const void *ctx)
+{
+	return is_whole(ctx) && op_has_refused_standby(ctx);
+}
+
+static bool has_vf(const void *ctx)
+{
+	return op_has_vf(ctx);
 }
 
 static bool is_vfio_user(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return op->lease->via == VIA_VFIO_USER;
+	return has_vf(ctx) && op->lease->via == VIA_VFIO_USER;
 }
 
 static bool has_policy(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return op->lease->want.fields != 0;
+	return has_vf(ctx) && op->lease->want.fields != 0;
 }
 
 static bool needs_grant(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return op->lease->via == VIA_VFIO_PCI && op->lease->owner_uid != 0;
+	return has_vf(ctx) && op->lease->via == VIA_VFIO_PCI && op->lease->owner_uid != 0;
 }
 
 /* --- words for --dry-run and progress --- */
@@ -60,10 +76,10 @@ static void what_find(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	if (!op->as_recorded)
-		snprintf(buf, size, "find %s", op->target);
-	else
+	if (op->as_recorded)
 		snprintf(buf, size, "find the VF it had");
+	else
+		snprintf(buf, size, "find %s", op->vf_only ? op->lease->pf_name : op->target);
 }
 
 static void what_reserve(const void *ctx, char *buf, size_t size)
@@ -73,7 +89,7 @@ static void what_reserve(const void *ctx, char *buf, size_t size)
 	if (op->lease->vf_bdf[0])
 		snprintf(buf, size, "take %s/vf%u (%s)", op->lease->pf_name, op->lease->vf_index, op->lease->vf_bdf);
 	else
-		snprintf(buf, size, "take a free VF");
+		snprintf(buf, size, op->no_vf.num ? "go without a VF for now" : "take a free VF");
 }
 
 static void what_ask(const void *ctx, char *buf, size_t size)
@@ -106,7 +122,10 @@ static void what_save(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	snprintf(buf, size, "record driver and policy of %s for the way back", op->lease->vf_bdf);
+	if (has_vf(ctx))
+		snprintf(buf, size, "record driver and policy of %s for the way back", op->lease->vf_bdf);
+	else
+		snprintf(buf, size, "record the lease");
 }
 
 static void what_bind(const void *ctx, char *buf, size_t size)
@@ -208,7 +227,12 @@ const struct step attach_table[] = {
 	  .applies = is_hot,
 	  .what = what_answer,
 	  .run = step_answer },
-	{ .name = "check-memory", .worker = true, .preflight = true, .what = what_check_memory, .run = step_check_memory },
+	{ .name = "check-memory",
+	  .worker = true,
+	  .preflight = true,
+	  .applies = has_vf,
+	  .what = what_check_memory,
+	  .run = step_check_memory },
 	{ .name = "save",
 	  .worker = true,
 	  .what = what_save,
@@ -219,6 +243,7 @@ const struct step attach_table[] = {
 	{ .name = "bind",
 	  .waits = STEP_WAITS_KERNEL,
 	  .worker = true,
+	  .applies = has_vf,
 	  .what = what_bind,
 	  .undo_what = "put the VF's policy and driver back",
 	  .run = step_bind,
@@ -263,18 +288,19 @@ const struct step attach_table[] = {
 	  .undo = step_unplug_standby },
 	{ .name = "drop-standby",
 	  .worker = true,
-	  .applies = op_has_refused_standby,
+	  .applies = has_refused_standby,
 	  .what = what_drop_standby,
 	  .run = step_drop_standby,
 	  .after = after_standby },
 	{ .name = "plug",
 	  .waits = STEP_WAITS_VMM,
+	  .applies = is_whole,
 	  .what = what_plug,
 	  .undo_what = "have the guest let the VF go",
 	  .run = step_plug,
 	  .undo = step_unplug },
 	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_here, .what = what_drive, .run = step_drive },
 	{ .name = "record", .worker = true, .what = what_record, .run = step_record },
-	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
+	{ .name = "publish", .applies = is_whole, .what = what_publish, .run = step_publish, .after = after_publish },
 };
 const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);

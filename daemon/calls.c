@@ -99,6 +99,26 @@ static int take_standby(const struct config *c, struct attach_params *p, const c
 	return -EOPNOTSUPP;
 }
 
+/* It comes by its emulated leg, whether or not there is a VF for it: so it is to have one. */
+static int check_incoming(struct attach_params *p, struct err *err)
+{
+	if (!p->must_come)
+		return 0;
+	if (p->prepare) {
+		err_set(err, -EINVAL, "attach.bad-incoming", "incoming: not together with prepare");
+		err_hint(err, "a guest that waits for a migration has a VMM already, --prepare is for one without");
+		return -EINVAL;
+	}
+	if (p->standby.kind == EMUL_NONE) {
+		err_set(err, -EINVAL, "attach.bad-standby",
+			"standby none: a guest that comes by migration comes by its emulated leg");
+		err_hint(err, "--standby macvtap or --standby bridge:BR");
+		return -EINVAL;
+	}
+	p->standby_auto = false;
+	return 0;
+}
+
 /* The parameters that need more than the right type. False: answered. */
 static bool check_attach(struct ctl_req *req, const struct config *c, struct attach_params *p, const char *via,
 			 const json_t *policy, const char *standby, json_int_t wait_ms)
@@ -109,7 +129,7 @@ static bool check_attach(struct ctl_req *req, const struct config *c, struct att
 	if (r == 0 && via && lease_via_from_string(via, &p->via) < 0) {
 		r = err_set(&err, -EINVAL, "attach.bad-via", "via \"%.40s\": there is no such way", via);
 		err_hint(&err, "auto, vfio-user or vfio-pci");
-	} else if (r == 0 && take_standby(c, p, standby, &err) < 0) {
+	} else if (r == 0 && (take_standby(c, p, standby, &err) < 0 || check_incoming(p, &err) < 0)) {
 		r = err.num;
 	} else if (r == 0 && (wait_ms < 0 || wait_ms > WAIT_MS_MAX)) {
 		r = err_set(&err, -EINVAL, "attach.bad-wait", "wait: %lld ms is out of range", (long long)wait_ms);
@@ -128,15 +148,16 @@ static void call_attach(struct daemon *d, struct ctl_req *req, const json_t *par
 {
 	struct attach_params p = { 0 };
 	const char *via = NULL, *standby = NULL;
-	int prepare = 0, dry_run = 0;
+	int prepare = 0, dry_run = 0, incoming = 0;
 	json_int_t wait_ms = 0;
 	json_t *policy = NULL;
 
-	if (!call_params(req, params, "{s:s, s:s, s?:s, s?:s, s?:o, s?:s, s?:b, s?:s, s?:b, s?:I !}", "guest", &p.guest, "target",
-			 &p.target, "via", &via, "nic", &p.nic, "policy", &policy, "standby", &standby, "prepare", &prepare,
-			 "user", &p.user, "dry_run", &dry_run, "wait_ms", &wait_ms))
+	if (!call_params(req, params, "{s:s, s:s, s?:s, s?:s, s?:o, s?:s, s?:b, s?:s, s?:b, s?:b, s?:I !}", "guest", &p.guest,
+			 "target", &p.target, "via", &via, "nic", &p.nic, "policy", &policy, "standby", &standby, "prepare",
+			 &prepare, "user", &p.user, "dry_run", &dry_run, "incoming", &incoming, "wait_ms", &wait_ms))
 		return;
 	p.prepare = prepare;
+	p.must_come = incoming;
 	p.dry_run = dry_run;
 	if (check_attach(req, &d->config, &p, via, policy, standby, wait_ms))
 		attach_start(d, req, &p);

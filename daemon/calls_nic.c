@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "again.h"
+#include "attach.h"
 #include "calls.h"
 #include "calls_nic.h"
 #include "objects.h"
@@ -42,7 +42,7 @@ void nic_job_done(int r, void *job)
 		j->d->nr_changes++;
 	}
 	if (j->counts || j->holds)
-		again_hint(j->d);
+		attach_vf_free(j->d);
 	if (r < 0)
 		ctl_fail(j->req, &j->err);
 	else

@@ -88,7 +88,7 @@ static int claim_pf(struct nic_job *j)
 	size_t n = 0;
 
 	TAILQ_FOREACH(l, &j->d->leases, link)
-	if (!again_is_waiting(l) && !strcmp(l->pf_key, j->pfs->key) && n < sizeof(held))
+	if (l->vf_bdf[0] && !again_is_waiting(l) && !strcmp(l->pf_key, j->pfs->key) && n < sizeof(held))
 		n += (size_t)snprintf(held + n, sizeof(held) - n, "%s%s", n ? ", " : "", l->id);
 	if (n) {
 		err_set(&j->err, -EBUSY, "sriov.vfs-leased", "PF %s: its VFs are held by leases: %s", j->name, held);

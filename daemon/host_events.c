@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "again.h"
+#include "attach.h"
 #include "ctl.h"
 #include "daemon.h"
 #include "lease.h"
@@ -105,7 +105,7 @@ static void on_change(void *ctx, const struct sriov_change *change)
 		json_object_set_new(more, "up", json_boolean(change->up));
 		json_object_set_new(more, "carrier", json_boolean(change->carrier));
 	}
-	again_hint(d);
+	attach_vf_free(d);
 	ctl_event(d->ctl, "host", change->kind == SRIOV_CHANGE_LINK ? change->ifname : change->bdf, more);
 	if (change->kind == SRIOV_CHANGE_LINK)
 		link_changed(d, change);
@@ -116,7 +116,7 @@ static void on_resync(void *ctx)
 	struct daemon *d = ctx;
 	struct lease *l, *next;
 
-	again_hint(d);
+	attach_vf_free(d);
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		lease_follow_pf(l);

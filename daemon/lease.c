@@ -244,12 +244,28 @@ void lease_set_vf(struct lease *l, const char *vf_bdf)
 	faults_expect(l);
 }
 
+bool lease_lacks_vf(const struct lease *l)
+{
+	return !l->vf_bdf[0] || l->half_vf;
+}
+
+void lease_clear_vf(struct lease *l)
+{
+	l->vf_bdf[0] = l->file_id[0] = '\0';
+	l->vf_index = 0;
+	l->group_id = -1;
+	l->half_vf = false;
+	l->undo = (struct lease_undo){ .group_id = -1 };
+}
+
 /* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */
 bool lease_vf_is_driven(struct lease *l)
 {
 	uint8_t config[PCI_STD_HEADER_SIZEOF];
 	char path[96];
 
+	if (!l->vf_bdf[0])
+		return false;
 	if (l->via == VIA_VFIO_USER) {
 		const struct devproc_status *s = l->dev ? devproc_get_status(l->dev) : NULL;
 
@@ -289,7 +305,7 @@ struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf)
 	struct lease *l;
 
 	TAILQ_FOREACH(l, &d->leases, link)
-	if (!strcmp(l->vf_bdf, vf_bdf))
+	if (vf_bdf[0] && !strcmp(l->vf_bdf, vf_bdf))
 		return l;
 	return NULL;
 }
@@ -299,7 +315,7 @@ struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned v
 	struct lease *l;
 
 	TAILQ_FOREACH(l, &d->leases, link)
-	if (l->vf_index == vf_index && l->pf_key[0] && !strcmp(l->pf_key, pf_key))
+	if (l->vf_bdf[0] && l->vf_index == vf_index && !strcmp(l->pf_key, pf_key))
 		return l;
 	return NULL;
 }

@@ -69,7 +69,8 @@ struct lease {
 	char pf_bdf[BDF_LEN]; /* "": not known, of a record whose VF is not there */
 	bool pf_down; /* it has no link */
 	char pf_name[IF_NAMESIZE > BDF_LEN ? IF_NAMESIZE : BDF_LEN]; /* what its interface is called now */
-	char vf_bdf[BDF_LEN];
+	char vf_bdf[BDF_LEN]; /* "": it has none for now, and is on its emulated leg */
+	bool half_vf; /* it has been begun to be given that one, or to be taken it: that is to be undone before it is given any */
 	int group_id;
 	enum lease_via via;
 	bool prepared; /* cold: for a guest that is not started yet; stays when the guest ends */
@@ -131,6 +132,10 @@ bool lease_vf_is_driven(struct lease *l);
 
 /* The VF it is for; settles the file id too. */
 void lease_set_vf(struct lease *l, const char *vf_bdf);
+/* It has none that could be plugged. */
+bool lease_lacks_vf(const struct lease *l);
+/* It has none any more: of its PF, and of what is to be undone with it, all else is put back. */
+void lease_clear_vf(struct lease *l);
 
 /* For the control protocol. */
 json_t *lease_to_json(const struct lease *l);

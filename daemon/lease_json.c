@@ -86,8 +86,8 @@ static json_t *emul_to_record(const struct lease *l)
 	char words[EMUL_WORDS_MAX];
 
 	emul_words_print(&l->standby, words);
-	return json_pack("{s:s, s:i, s:s, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
-			 l->stay_emulated, "leg", emul_leg_to_json(l->emul));
+	return json_pack("{s:s, s:i, s:s, s:b, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
+			 l->stay_emulated, "half_vf", l->half_vf, "leg", emul_leg_to_json(l->emul));
 }
 
 static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
@@ -95,15 +95,16 @@ static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
 	const char *words, *bus;
 	json_error_t je;
 	json_t *leg;
-	int stay, nr;
+	int stay, nr, half_vf = 0;
 
-	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
-			   &stay, "leg", &leg) < 0)
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s?b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
+			   &stay, "half_vf", &half_vf, "leg", &leg) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: emul: %s", je.text);
 	if (nr < 0 || nr > (int)EMUL_NR_MAX || take(l->bus, sizeof(l->bus), bus) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: a field of emul is out of range", l->id);
 	l->leg_nr = (unsigned)nr;
 	l->stay_emulated = stay;
+	l->half_vf = half_vf;
 	if (emul_words_parse(words, &l->standby, err) < 0)
 		return -EINVAL;
 	return emul_leg_from_json(l->daemon->sys, leg, &l->emul, err);
@@ -166,6 +167,13 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 	return 0;
 }
 
+/* A lease with an emulated leg may have none for now. */
+static int take_vf(const struct record *r, char bdf[static BDF_LEN])
+{
+	bdf[0] = '\0';
+	return !r->vf_bdf[0] && r->emul && !r->prepared && !r->valid ? 0 : bdf_parse(r->vf_bdf, bdf);
+}
+
 static int fill(struct lease *l, const struct record *r, struct err *err)
 {
 	char bdf[BDF_LEN];
@@ -174,7 +182,7 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	    take(l->pf_name, sizeof(l->pf_name), r->pf_name) < 0 ||
 	    take(l->undo.binding.driver, DRIVER_NAME_MAX, r->driver) < 0 ||
 	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || strchr(r->driver, '/') ||
-	    strchr(r->override, '/') || bdf_parse(r->vf_bdf, bdf) < 0 || lease_via_from_string(r->via, &l->via) < 0 ||
+	    strchr(r->override, '/') || take_vf(r, bdf) < 0 || lease_via_from_string(r->via, &l->via) < 0 ||
 	    lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 || r->vf_index >= SYS_VF_MAX || r->port < 0 ||
 	    r->port > LIMIT_LEASES_PER_GUEST ||
 	    (r->device_uid && (r->device_uid < DEVICE_UID_MIN || r->device_uid > DEVICE_UID_MAX)))
@@ -184,9 +192,11 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	if ((r->emul && emul_from_record(l, r->emul, err) < 0) ||
 	    (r->no_standby && no_standby_from_record(l, r->no_standby, err) < 0))
 		return -EINVAL;
-	lease_set_vf(l, bdf);
-	l->vf_index = (unsigned)r->vf_index;
-	l->group_id = r->group_id;
+	if (bdf[0]) {
+		lease_set_vf(l, bdf);
+		l->vf_index = (unsigned)r->vf_index;
+		l->group_id = r->group_id;
+	}
 	l->prepared = r->prepared;
 	if (r->port) /* a record of an older gangwayd has none: lease_new() gave one */
 		l->port = (unsigned)r->port;
@@ -216,9 +226,11 @@ static void take_state(struct lease *l, enum lease_state state)
 		lease_set_state(l, state, why);
 	else
 		snprintf(l->why, sizeof(l->why), "%s", why);
-	if (l->state == LEASE_ATTACHED)
-		lease_set_leg(l, l->stay_emulated ? LEG_EMULATED : LEG_PASSTHROUGH,
-			      l->stay_emulated ? REASON_OPERATOR : REASON_NONE);
+	if (l->state == LEASE_ATTACHED && l->stay_emulated)
+		lease_set_leg(l, LEG_EMULATED, REASON_OPERATOR);
+	else if (l->state == LEASE_ATTACHED)
+		lease_set_leg(l, lease_lacks_vf(l) ? LEG_EMULATED : LEG_PASSTHROUGH,
+			      lease_lacks_vf(l) ? REASON_NO_VF : REASON_NONE);
 	l->confirmed = false;
 }
 

@@ -19,6 +19,10 @@ struct op {
 	struct steps *steps;
 	struct ctl_req *req; /* NULL: nobody waits for the answer */
 	bool detach, dry_run;
+	bool beginning, over; /* vf_only: attach_get_vf() is to see how it ended, and so it did */
+	int over_r;
+	struct err over_err;
+	bool vf_only; /* attach_vf.c: a VF for a lease that has none; the steps of the VF alone, and their undo */
 	char why[128]; /* detach: what for */
 	bool had_switcher, had_vf; /* detach: the lease had one, and the guest the VF */
 	unsigned wait_ms; /* for the guest: driver start, or unplug */
@@ -30,6 +34,7 @@ struct op {
 	struct sriov_pf pf;
 	struct sriov_vf vf;
 	bool any_vf; /* the target is a PF */
+	struct err no_vf; /* why none of it can be had; a guest that is yet to come does without for now. .num 0: one was found */
 	char (*leased)[BDF_LEN]; /* VFs with a lease or held by a call, as of when the worker was started */
 	size_t nr_leased;
 	unsigned nr_changes; /* of the daemon, as of then */
@@ -51,6 +56,7 @@ struct op {
 	struct err standby_err; /* why it cannot be had; .num 0 */
 	int tap_fd, vhost_fd; /* of the emulated leg, for the VMM; -1: none */
 	char standby_bus[VMM_ID_MAX]; /* root port the standby NIC goes into */
+	bool must_come; /* the guest has to be one that is yet to come by migration */
 	bool incoming; /* the guest is yet to come by migration: the VF is plugged when it runs */
 	bool hidden; /* the VMM keeps the VF from the guest until that has negotiated failover */
 	bool awaiting_guest; /* the "drive" step is under way */
@@ -82,6 +88,14 @@ int step_open(void *ctx, struct err *err);
 void after_open(void *ctx);
 int undo_open(void *ctx, struct err *err);
 
+/* attach_vf.c: a lease and its VF */
+/* The lease ends up with a VF, as far as is known. */
+bool op_has_vf(const struct op *op);
+/* On a worker, of a step about the VF that is to be taken: an error that a lease with an emulated leg may do without a VF for is kept. */
+int op_forgo_vf(struct op *op, int r, struct err *err);
+/* It is over: as struct steps_ops has it. */
+void op_vf_finished(struct op *op, int r, const struct err *err, const struct step *stuck);
+
 /* attach_record.c: the lease's record */
 int step_save(void *ctx, struct err *err);
 void after_save(void *ctx);
@@ -111,6 +125,8 @@ void op_plug_of(const struct op *op, struct vmm_plug *ret);
 
 /* attach_standby.c: the emulated leg */
 int op_check_standby(struct op *op, struct err *err);
+/* Both legs need the same MAC: can the VF be given one? */
+int op_check_mac_settable(const struct op *op, struct err *err);
 void after_check(void *ctx);
 int step_standby(void *ctx, struct err *err);
 void op_close_leg_fds(struct op *op); /* that the VMM was to have */
@@ -137,6 +153,8 @@ void op_step_words(const struct op *op, const struct step *step, char *buf, size
 
 /* The step under way, which was pending, has ended. */
 void op_step_done(struct op *op, int r, const struct err *err);
+struct op *op_new(struct lease *l, struct ctl_req *req); /* NULL: no memory */
+struct op *op_free(struct op *op); /* NULL is fine; returns NULL */
 /* Before step_find, in the loop: which VFs have a lease or are held. */
 int op_copy_leased(struct op *op, struct err *err);
 void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

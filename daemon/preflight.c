@@ -103,23 +103,34 @@ static int check_ram(const struct op *op, struct err *err)
 	return -ENOMEM;
 }
 
+/* Of the VF: whatever is wrong with it, the guest may do without. */
+static int check_vf(struct op *op, struct err *err)
+{
+	int group, r = vdev_check_group(op->d->sys, op->vf.bdf, &group, err);
+
+	if (r == 0)
+		r = check_vfio(op, err);
+	/* an emulated leg that nobody insists on is what is done without, where it was only for its sake that a MAC was made */
+	if (r < 0 || op->lease->standby.kind == EMUL_NONE || (op->standby_auto && op->made_mac))
+		return r;
+	return op_check_mac_settable(op, err);
+}
+
 int preflight_host(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	int group, r;
+	int r;
 
 	r = check_pf(op, err);
-	if (r == 0)
-		r = vdev_check_group(op->d->sys, op->vf.bdf, &group, err);
-	if (r == 0)
-		r = check_vfio(op, err);
 	if (r == 0)
 		r = read_host_ram(op, err);
 	if (r == 0)
 		r = policy_check(&l->want, err);
 	if (r == 0 && (l->want.fields & SYS_VF_MAC))
-		r = policy_check_mac(op->d->sys, &op->pf, l->vf_index, l->want.mac, err);
-	return r < 0 ? r : op_check_standby(op, err);
+		r = policy_check_mac(op->d->sys, &op->pf, l->vf_bdf[0] ? l->vf_index : SYS_VF_MAX, l->want.mac, err);
+	if (r == 0 && l->vf_bdf[0])
+		r = op_forgo_vf(op, check_vf(op, err), err);
+	return r < 0 || op->vf_only ? r : op_check_standby(op, err);
 }
 
 int preflight_memory(struct op *op, struct err *err)
@@ -193,12 +204,47 @@ static void settle_standby(struct op *op)
 	}
 }
 
+static bool is_migrating(const struct op *op)
+{
+	const char *state = op->info.run_state;
+
+	return !strcmp(state, "postmigrate") || !strcmp(state, "finish-migrate") ||
+	       (!strcmp(state, "inmigrate") && !op->incoming);
+}
+
+static int check_migrating(const struct op *op, struct err *err)
+{
+	if (!is_migrating(op))
+		return 0;
+	err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", op->lease->guest, op->info.run_state);
+	err_hint(err, "attach it when that is over, on the host where it runs then");
+	return -EBUSY;
+}
+
+/* What a lease that is told to be for a guest that is yet to come, or that has to do without a VF for now, is for. */
+static int check_incoming(const struct op *op, struct err *err)
+{
+	if (op->must_come && !op->incoming) {
+		err_set(err, -EINVAL, "guest.not-incoming", "guest %s: it does not wait for a migration, it is %s",
+			op->lease->guest, op->info.run_state);
+		err_hint(err, "start its QEMU with -incoming; for a guest that runs: gangway attach");
+		return -EINVAL;
+	}
+	if (op->no_vf.num && !op->incoming) {
+		*err = op->no_vf;
+		return op->no_vf.num;
+	}
+	return 0;
+}
+
 int preflight_guest(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
 	unsigned vf; /* the first port is the standby's: so at source and destination alike */
 	int r;
 
+	if (op->vf_only) /* all else was settled when the lease was made */
+		return check_migrating(op, err);
 	r = settle_via(op, err);
 	if (r < 0)
 		return r;
@@ -213,12 +259,11 @@ int preflight_guest(struct op *op, struct err *err)
 		return -ENOSPC;
 	}
 	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
-	if ((!strcmp(op->info.run_state, "inmigrate") && !op->incoming) || !strcmp(op->info.run_state, "postmigrate") ||
-	    !strcmp(op->info.run_state, "finish-migrate")) {
-		err_set(err, -EBUSY, "vmm.migrating", "guest %s: it is being migrated (%s)", l->guest, op->info.run_state);
-		err_hint(err, "attach it when that is over, on the host where it runs then");
-		return -EBUSY;
-	}
+	r = check_migrating(op, err);
+	if (r == 0)
+		r = check_incoming(op, err);
+	if (r < 0)
+		return r;
 	if (l->via == VIA_VFIO_USER && !op->info.unplug_vfio_user_safe)
 		op_warn(op,
 			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "

@@ -46,7 +46,7 @@ static void back_to_prepared(struct lease *l, const char *why)
 
 static void guest_gone_lease(struct lease *l)
 {
-	if (l->op) {
+	if (attach_has(l)) {
 		op_guest_lost(l->op, "it ended");
 		return;
 	}
@@ -108,6 +108,7 @@ static void guest_has_vf(struct lease *l, const struct question *q)
 {
 	const char *why = l->prepared ? "the guest started with the VF" : "the guest has the VF";
 
+	l->half_vf = false; /* it came through, but for its record */
 	switch (l->state) {
 	case LEASE_PREPARED:
 	case LEASE_ATTACHING:
@@ -149,7 +150,7 @@ static struct lease *asked_about(struct question *q, int r, const struct err *er
 
 	if (l)
 		l->looking = false;
-	if (l && (l->op || again_is_waiting(l)))
+	if (l && (attach_has(l) || again_is_waiting(l)))
 		l = NULL;
 	if (l && r < 0) {
 		log_warn("lease %s: whether the guest still has the VF is not known: %s, ignoring", l->id, err ? err->msg : "?");
@@ -208,7 +209,7 @@ static void guest_up_lease(struct guest *g, struct lease *l)
 	struct question *q;
 	struct err err;
 
-	if (l->op || again_is_waiting(l))
+	if (attach_has(l) || again_is_waiting(l))
 		return;
 	l->look_again = l->looking; /* one question at a time, however many events a VMM sends */
 	if (l->looking)
@@ -262,13 +263,13 @@ void attach_device_deleted(struct daemon *d, const char *guest, const char *devi
 		next = TAILQ_NEXT(l, link);
 		if (strcmp(l->guest, guest) || again_is_waiting(l))
 			continue;
-		if (l->emul && !l->op && !strcmp(l->standby_id, device_id))
+		if (l->emul && !attach_has(l) && !strcmp(l->standby_id, device_id))
 			standby_deleted(l);
 		if (strcmp(l->device_id, device_id))
 			continue;
 		if (switcher_device_deleted(l))
 			continue;
-		if (l->op)
+		if (attach_has(l))
 			op_guest_lost(l->op, "it gave the VF back");
 		else if (l->state == LEASE_ATTACHED || l->state == LEASE_FAILED)
 			end_lease(l, "the guest let the VF go");
@@ -339,6 +340,15 @@ static void not_adopted(struct lease *l, const struct err *err)
 static void find_pf(struct lease *l)
 {
 	char path[96], name[BDF_LEN];
+	struct sriov_pf pf;
+
+	if (!l->vf_bdf[0]) {
+		if (sriov_pf_by_key(l->daemon->sys, l->pf_key, &pf, NULL) == 0) {
+			memcpy(l->pf_bdf, pf.bdf, sizeof(l->pf_bdf));
+			lease_follow_pf(l);
+		}
+		return;
+	}
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/physfn", l->vf_bdf);
 	if (sys_link_name(l->daemon->sys, path, name, sizeof(name)) == 0 && bdf_parse(name, l->pf_bdf) == 0)
@@ -352,7 +362,8 @@ static void same_boot(struct recovery *rec, struct lease *l)
 
 	find_pf(l);
 	host_look_at_link(l);
-	if (l->via == VIA_VFIO_USER && adopt(rec, l, &err) < 0)
+	/* of half a VF there may be no process yet, or none any more */
+	if (l->via == VIA_VFIO_USER && l->vf_bdf[0] && adopt(rec, l, &err) < 0 && !(l->half_vf && is_gone(&err)))
 		not_adopted(l, &err);
 	/* in the state recorded; the guest is asked whether it has the device once its VMM is connected to */
 	if (!g) {

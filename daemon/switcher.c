@@ -242,7 +242,7 @@ void switcher_begin_causes(struct switcher *s)
 	switch_cause(s->sw, REASON_OPERATOR, l->stay_emulated, now);
 	switch_cause(s->sw, REASON_PF_DOWN, host_is_standby_better_off(l), now);
 	switch_cause(s->sw, REASON_VF_FAULT, l->faults.quarantined, now);
-	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev, now);
+	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev && !lease_lacks_vf(l), now);
 }
 
 /* Which side of a migration it is on, if there is one: that of before gangwayd, too. */
@@ -265,9 +265,10 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	struct lease *l = s->lease;
 	struct guest *g = guest_find(l->daemon, l->guest);
 	bool running = g && !strcmp(vmm_run_state(g->vmm), "running");
-	struct switch_facts facts = {
-		.prepared = true, .place = in ? PLACE_IN : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
-	};
+	struct switch_facts facts = { .prepared = !lease_lacks_vf(l),
+				      .place = in ? PLACE_IN : PLACE_OUT,
+				      .vf = l->vf_bdf[0] ? FILTER_MAYBE : FILTER_NO,
+				      .standby = FILTER_MAYBE };
 	struct vmm_migration m = { 0 };
 
 	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {

@@ -31,6 +31,7 @@ struct job {
 	struct sys_vf want, saved;
 	char bdf[BDF_LEN];
 	struct vdev *vdev; /* vfio-user */
+	bool has_vf;
 	bool to_vf; /* SWITCH_ANNOUNCE: from the VF's side */
 	struct err err;
 };
@@ -41,7 +42,7 @@ static int steer_both(struct job *j, const struct sriov_pf *pf)
 {
 	int r = emul_leg_carry(j->leg, true, &j->err);
 
-	return r < 0 ? r : sriov_steer_to_vf(j->sys, pf, j->vf_index, j->want.mac, &j->err);
+	return r < 0 || !j->has_vf ? r : sriov_steer_to_vf(j->sys, pf, j->vf_index, j->want.mac, &j->err);
 }
 
 /* The network learns the guest's MAC by a frame that has it as its source: out of the leg that carries. */
@@ -84,7 +85,7 @@ static int job_run(void *arg)
 	case SWITCH_STEER_BOTH:
 		return steer_both(j, &pf);
 	case SWITCH_DROP_VF:
-		return sriov_steer_off_vf(j->sys, &pf, j->vf_index, j->want.mac, &j->saved, &j->err);
+		return !j->has_vf ? 0 : sriov_steer_off_vf(j->sys, &pf, j->vf_index, j->want.mac, &j->saved, &j->err);
 	case SWITCH_PREPARE:
 		/* the VF was kept: bound, open, reserved. Its policy is the lease's again, the MAC among it */
 		return policy_apply(j->sys, &pf, j->vf_index, &j->want, &j->err);
@@ -134,6 +135,7 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 				   .want = l->want,
 				   .saved = l->undo.policy,
 				   .vdev = l->vdev,
+				   .has_vf = l->vf_bdf[0] != '\0',
 				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH };
 		memcpy(j->bdf, l->vf_bdf, sizeof(j->bdf));
 		memcpy(j->pf_key, l->pf_key, sizeof(j->pf_key));
@@ -227,9 +229,10 @@ static int replug(struct switcher *s, struct err *err)
 static int begin(struct switcher *s, enum switch_action action, unsigned deadline_ms, struct err *err)
 {
 	switch (action) {
+	case SWITCH_PREPARE:
+		return lease_lacks_vf(s->lease) ? attach_get_vf(s->lease, err) : on_host(s, action, err);
 	case SWITCH_STEER_BOTH:
 	case SWITCH_DROP_VF:
-	case SWITCH_PREPARE:
 	case SWITCH_DROP_STANDBY:
 	case SWITCH_ANNOUNCE:
 	case SWITCH_REVOKE_DMA:
@@ -247,6 +250,11 @@ static int begin(struct switcher *s, enum switch_action action, unsigned deadlin
 		break;
 	}
 	return 1;
+}
+
+void switcher_got_vf(struct switcher *s, int r, const struct err *err)
+{
+	switcher_acted(s, r, err);
 }
 
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err)

@@ -115,9 +115,9 @@ static int cannot_now(const struct lease *l, struct err *err)
 {
 	const char *what = lease_state_to_string(l->state);
 
-	if (!l->op && l->left)
+	if (!attach_has(l) && l->left)
 		what = "left behind by its guest, which has migrated";
-	else if (!l->op && l->state == LEASE_ATTACHED)
+	else if (!attach_has(l) && l->state == LEASE_ATTACHED)
 		what = l->confirmed ? "without a standby in the guest" : "not confirmed by its guest's VMM yet";
 	err_set(err, -EBUSY, "lease.busy", "lease %s: it is %s, nothing to switch now", l->id, what);
 	err_hint(err, "`gangway status %s` shows when that is over", l->guest);
@@ -166,7 +166,7 @@ static int find(struct daemon *d, const char *guest, const char *nic, struct lea
 		err_hint(err, "gangway detach %s %s, then attach it with --standby macvtap", l->guest, l->nic);
 		return -EOPNOTSUPP;
 	}
-	if (!l->sw || l->op || l->sw->left)
+	if (!l->sw || attach_has(l) || l->sw->left)
 		return cannot_now(l, err);
 	forget_abandoned(l->sw);
 	if (l->sw->req || (l->busy && l->sw->action == SWITCH_ACTION_NUM_))

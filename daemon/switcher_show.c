@@ -90,9 +90,10 @@ json_t *switcher_to_json(const struct lease *l)
 		since = json_integer((json_int_t)(time(NULL) - (time_t)((now - st.since_ms) / 1000)));
 	if (st.deadline_ms != CAUSE_NEVER)
 		left = json_integer((json_int_t)(st.deadline_ms > now ? st.deadline_ms - now : 0));
-	j = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s, s:b, s:o?, s:o?}", "state", switch_state_to_string(st.state), "why",
+	j = json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s, s:b, s:o?, s:o?, s:o}", "state", switch_state_to_string(st.state), "why",
 		      st.why, "step", st.step < SWITCH_ACTION_NUM_ ? switch_action_to_string(st.step) : NULL, "what",
 		      what[0] ? what : NULL, "hold", st.hold, "waits_for", cause_wait_to_string(st.wait), "migrating",
-		      migration_role(s->migration) != MIGRATION_NONE, "since", since, "deadline_ms", left);
+		      migration_role(s->migration) != MIGRATION_NONE, "since", since, "deadline_ms", left, "error",
+		      err_to_json(st.error));
 	return j;
 }

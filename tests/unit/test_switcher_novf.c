@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A guest that comes by migration to a host where no VF is to be had: its lease is there without one, on its emulated leg, and is given one when
+ * there is one. gangwayd is killed, the guest ends, or a call to the kernel fails, at every point of that.
+ */
+#include <criterion/criterion.h>
+
+#include "attach.h"
+#include "switcher_internal.h"
+#include "switcher_test.h"
+
+static struct fake_guest *vm2;
+
+static json_t *of_vm2(void)
+{
+	return json_pack("{s:s}", "guest", "vm2");
+}
+
+/* The one VF is vm2's; vm1 waits for a migration. The host is to be without either in the end. */
+static void begin_without_vf(void)
+{
+	h = fake_host_new(1);
+	fake_vmm_takes_taps(h->fake);
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	vm1->status = "inmigrate";
+	fake_guest_run(vm1);
+	vm2 = fake_guest_add(h, "vm2", true);
+	before_again();
+	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm2", "target", "eth0", "standby", "none")));
+}
+
+static json_t *comes(void)
+{
+	json_t *params = pair_params("macvtap");
+
+	json_object_set_new(params, "incoming", json_true());
+	return params;
+}
+
+static void runs_here(void)
+{
+	vm1->status = "running";
+	fake_guest_update(vm1);
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+}
+
+static bool has_no_vf(void *arg)
+{
+	struct lease *l = lease();
+
+	(void)arg;
+	return is_at("emulated") && l->reason == REASON_NO_VF;
+}
+
+static void until_no_vf(void)
+{
+	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000), "leg %s, reason %s, switch %s", text_now("leg"), text_now("reason"),
+		  text_now("switch.state"));
+	cr_assert_str_eq(vm1->device, "");
+	cr_assert(to_standby());
+}
+
+static json_t *vm1_now(const char *path)
+{
+	json_t *a = fake_host_call(h, "status", of_vm1());
+	json_t *v = json_incref(member(json_array_get(member(a, "result.leases"), 0), path));
+
+	json_decref(a);
+	return v;
+}
+
+/* Its lease is there, and it runs on its emulated leg. */
+static void come_without_vf(void)
+{
+	json_t *a = attach(comes()), *vf;
+
+	cr_assert_str_eq(text_of(a, "lease.leg"), "emulated");
+	cr_assert_str_eq(text_of(a, "lease.reason"), "migration");
+	cr_assert(json_is_null(member(a, "lease.vf")));
+	cr_assert_gt(json_array_size(member(a, "warnings")), 0);
+	json_decref(a);
+	runs_here();
+	until_no_vf();
+	vf = vm1_now("vf_bdf");
+	cr_assert(json_is_null(vf));
+	json_decref(vf);
+}
+
+static void gets_one(void)
+{
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_novf, is_brought_up_when_one_frees)
+{
+	begin_without_vf();
+	come_without_vf();
+	succeed("detach", of_vm2());
+	gets_one();
+}
+
+Test(switcher_novf, of_what_was_made)
+{
+	h = fake_host_new(0);
+	fake_vmm_takes_taps(h->fake);
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	vm1->status = "inmigrate";
+	fake_guest_run(vm1);
+	json_decref(attach(comes()));
+	runs_here();
+	until_no_vf();
+	succeed("pf.set", json_pack("{s:s, s:i}", "pf", "eth0", "vfs", 2));
+	until_at("passthrough");
+	on_vf();
+	succeed("detach", of_vm1());
+	cr_assert_eq(records(), 0);
+	end();
+}
+
+/* The next gangwayd knows as much. */
+Test(switcher_novf, across_a_restart)
+{
+	begin_without_vf();
+	json_decref(attach(comes()));
+	fake_host_stop(h);
+	fake_host_start(h);
+	until_at("emulated");
+	runs_here();
+	until_no_vf();
+	fake_host_stop(h);
+	fake_host_start(h);
+	cr_assert_eq(lease()->leg, LEG_EMULATED, "as recorded, before the guest was asked");
+	cr_assert_eq(lease()->reason, REASON_NO_VF);
+	until_no_vf();
+	succeed("detach", of_vm2());
+	gets_one();
+}
+
+/* The VF of another one is not its to give. */
+Test(switcher_novf, ends_without)
+{
+	begin_without_vf();
+	come_without_vf();
+	succeed("detach", of_vm1());
+	cr_assert_str_eq(vm1->standby, "");
+	cr_assert_eq(records(), 1);
+	succeed("detach", of_vm2());
+	unchanged();
+	end();
+}
+
+Test(switcher_novf, the_guest_ends_without)
+{
+	begin_without_vf();
+	come_without_vf();
+	fake_guest_die(vm1);
+	until_leases(1);
+	cr_assert_eq(records(), 1);
+	succeed("detach", of_vm2());
+	end();
+}
+
+/* What frees is not what it needs: it is looked for each time, and that costs the guest nothing, so it is not what the rate limit counts. */
+Test(switcher_novf, is_not_kept_waiting_for_hints)
+{
+	begin_without_vf();
+	come_without_vf();
+	h->d.config.rate_limit = 2;
+	for (unsigned i = 0; i < 10; i++) {
+		attach_vf_free(&h->d);
+		fake_host_settle(h);
+		until_no_vf();
+	}
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 1, "the standby alone");
+	succeed("detach", of_vm2());
+	gets_one();
+}
+
+/* The one that is there frees while it is looked for, a moment too late for that look. */
+Test(switcher_novf, frees_while_it_is_looked_for)
+{
+	bool there = false;
+
+	for (unsigned n = 0; !there; n++) {
+		begin_without_vf();
+		come_without_vf();
+		h->d.config.rate_limit = 32;
+		fake_host_send(h, "detach", of_vm2());
+		for (unsigned i = 0; i < n; i++)
+			turn();
+		there = !lease_find(&h->d, "vm2", NULL);
+		attach_vf_free(&h->d);
+		until_at("passthrough");
+		on_vf();
+		detach_pair();
+		end();
+	}
+}
+
+/* A VF that cannot be had otherwise is tried again after a pause, though trying makes events that look as if one were free. */
+Test(switcher_novf, is_not_tried_in_haste)
+{
+	unsigned calls;
+
+	begin_without_vf();
+	come_without_vf();
+	succeed("detach", of_vm2());
+	fake_set_iommu(h->fake, false);
+	while (!lease()->sw->action)
+		turn();
+	fake_host_settle(h);
+	calls = fake_calls(h->fake);
+	for (unsigned i = 0; i < 20; i++) {
+		attach_vf_free(&h->d);
+		fake_host_settle(h);
+	}
+	cr_assert_lt(fake_calls(h->fake) - calls, 20, "%u calls", fake_calls(h->fake) - calls);
+	fake_set_iommu(h->fake, true);
+	until_at("passthrough");
+	on_vf();
+	end();
+}
+
+Test(switcher_novf, is_for_who_comes_alone)
+{
+	begin_without_vf();
+	vm1->status = "running";
+	fake_guest_update(vm1);
+	fake_guest_die(vm1);
+	fake_guest_run(vm1);
+	fake_host_settle(h);
+	fail("sriov.no-free-vf", EBUSY, "attach", pair_params("macvtap"));
+	fail("guest.not-incoming", EINVAL, "attach", comes());
+	succeed("detach", of_vm2());
+	fail("guest.not-incoming", EINVAL, "attach", comes());
+	end();
+}
+
+Test(switcher_novf, refused)
+{
+	json_t *params;
+
+	begin_without_vf();
+	/* that one, and no other */
+	params = comes();
+	json_object_set_new(params, "target", json_string("eth0/vf0"));
+	fail("lease.vf-taken", EBUSY, "attach", params);
+	params = comes();
+	json_object_set_new(params, "standby", json_string("none"));
+	fail("attach.bad-standby", EINVAL, "attach", params);
+	params = comes();
+	json_object_set_new(params, "prepare", json_true());
+	json_object_set_new(params, "standby", json_string("auto"));
+	fail("attach.bad-incoming", EINVAL, "attach", params);
+	cr_assert_eq(h->d.nr_leases, 1);
+	cr_assert_str_eq(vm1->standby, "");
+	end();
+}
+
+/* A NIC whose VFs cannot be given the guest's MAC is no use to a pair: its emulated leg is. */
+Test(switcher_novf, no_vf_can_have_its_mac)
+{
+	h = fake_host_new(1);
+	fake_vmm_takes_taps(h->fake);
+	fake_vf(h->fake, "eth0", 0)->fields &= ~(unsigned)SYS_VF_MAC;
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	vm1->status = "inmigrate";
+	fake_guest_run(vm1);
+	before_again();
+	come_without_vf();
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	cr_assert_str_eq(text_now("switch.error.code"), "policy.no-mac");
+	detach_pair();
+	end();
+}
+
+/* --- at every point of being given one --- */
+
+static bool decided_with_vf(void *arg)
+{
+	struct lease *l = lease();
+
+	(void)arg;
+	return l && !l->op && !l->busy && l->confirmed && l->sw && is_at("passthrough");
+}
+
+/* As it is just before: vm1 runs without a VF, and the one there is, is free. */
+static void begin_freed(void)
+{
+	begin_without_vf();
+	come_without_vf();
+	succeed("detach", of_vm2());
+}
+
+static void whole(const char *when)
+{
+	cr_assert(fake_host_until(h, decided_with_vf, NULL, 10000), "%s: leg %s, switch %s, step %s, %s", when, text_now("leg"),
+		  text_now("switch.state"), text_now("switch.step"), text_now("switch.error.message"));
+	on_vf();
+	detach_pair();
+}
+
+Test(switcher_novf, killed_while_it_is_given_one)
+{
+	bool there = false;
+	unsigned n, nr = 0;
+
+	for (n = 0; !there; n++, nr++) {
+		char when[40];
+
+		begin_freed();
+		for (unsigned i = 0; i < n; i++)
+			turn();
+		there = decided_with_vf(NULL);
+		fake_host_stop(h);
+		fake_host_start(h);
+		snprintf(when, sizeof(when), "turn %u", n);
+		whole(when);
+		end();
+	}
+	printf("# killed at %u points\n", nr);
+	cr_assert_gt(nr, 6);
+}
+
+Test(switcher_novf, the_guest_ends_while_it_is_given_one)
+{
+	bool there = false;
+
+	for (unsigned n = 0; !there; n++) {
+		begin_freed();
+		for (unsigned i = 0; i < n; i++)
+			turn();
+		there = decided_with_vf(NULL);
+		fake_guest_die(vm1);
+		until_leases(0);
+		fake_host_settle(h);
+		cr_assert_eq(records(), 0, "turn %u", n);
+		cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf", "turn %u", n);
+		cr_assert(!to_vf() && !to_standby(), "turn %u", n);
+		end();
+	}
+}
+
+/* Not each of them, but with GANGWAY_EVERY_TURN in the environment. */
+static unsigned next(unsigned n)
+{
+	return n + 1 + (getenv("GANGWAY_EVERY_TURN") ? 0 : n / 8);
+}
+
+/* What failed is undone, the emulated leg carries, and the next try succeeds. */
+static void given_one_while(int num)
+{
+	bool hit = true;
+	unsigned n, nr = 0;
+
+	for (n = 1; hit; n = next(n), nr++) {
+		char when[40];
+
+		begin_without_vf();
+		come_without_vf();
+		h->d.config.rate_limit = 32;
+		fake_host_send(h, "detach", of_vm2());
+		while (lease_find(&h->d, "vm2", NULL))
+			turn();
+		fake_fail_at(h->fake, n, num);
+		for (unsigned i = 0; i < 400 && !decided_with_vf(NULL) && !fake_failed(h->fake); i++)
+			turn();
+		hit = fake_failed(h->fake);
+		fake_host_settle(h);
+		fake_fail_at(h->fake, 0, 0);
+		cr_assert(lease() && lease()->state == LEASE_ATTACHED, "call %u", n);
+		attach_vf_free(&h->d);
+		snprintf(when, sizeof(when), "call %u, %d", n, num);
+		whole(when);
+		end();
+	}
+	printf("# %d at %u of %u calls\n", num, nr, n);
+	cr_assert_gt(nr, 10);
+}
+
+Test(switcher_novf, given_one_while_calls_fail)
+{
+	given_one_while(-EIO);
+}
+
+Test(switcher_novf, given_one_while_calls_are_refused)
+{
+	given_one_while(-EBUSY);
+}
