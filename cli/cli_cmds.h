@@ -3,11 +3,19 @@
 #ifndef GANGWAY_CLI_CMDS_H
 #define GANGWAY_CLI_CMDS_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct cli;
 struct cli_args;
 struct cli_verb;
+
+struct cli_request;
+
+/* `guest add --incoming`: @add, then its NIC as the options say; both or neither. */
+int cli_add_incoming(struct cli *cli, const struct cli_args *args, const struct cli_request *add);
+/* Is there an option that says what a NIC is to be? */
+bool cli_says_nic(const struct cli_args *args);
 
 int cli_cmd_attach(struct cli *cli, const struct cli_args *args);
 int cli_cmd_migrate(struct cli *cli, const struct cli_args *args);

@@ -41,6 +41,26 @@ static json_t *policy(const struct cli_args *args)
 	return NULL;
 }
 
+static const char *const nic_opts[] = { "nic", "via", "standby" };
+
+bool cli_says_nic(const struct cli_args *args)
+{
+	for (size_t i = 0; i < CLI_NR(policy_opts); i++)
+		if (cli_args_has(args, policy_opts[i].opt))
+			return true;
+	for (size_t i = 0; i < CLI_NR(nic_opts); i++)
+		if (cli_args_has(args, nic_opts[i]))
+			return true;
+	return false;
+}
+
+/* What to attach to whom, as the daemon wants it. */
+static json_t *nic_params(const struct cli_args *args, const char *guest, const char *target)
+{
+	return json_pack("{s:s,s:s,s:s*,s:s*,s:o*,s:s*}", "guest", guest, "target", target, "nic", cli_args_get(args, "nic"),
+			 "via", cli_args_get(args, "via"), "policy", policy(args), "standby", cli_args_get(args, "standby"));
+}
+
 static json_t *flag(const struct cli_args *args, const char *name)
 {
 	return cli_args_has(args, name) ? json_true() : NULL;
@@ -131,7 +151,7 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 	struct cli_request req = { .method = "attach", .shape = "lease{ steps[", .slow = true };
 	bool dry_run = cli_args_has(args, "dry-run"), prepare = cli_args_has(args, "prepare");
 	struct err err = { 0 };
-	json_t *result;
+	json_t *result, *more;
 	int code;
 
 	if (cli_args_has(args, "user") && !prepare) {
@@ -143,10 +163,11 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 		req.shape = "steps[";
 	else if (prepare)
 		req.shape = "lease{ steps[ qemu_args\"";
-	req.params = json_pack("{s:s,s:s,s:s*,s:s*,s:o*,s:s*,s:o*,s:s*,s:o*}", "guest", args->pos[0], "target", args->pos[1],
-			       "nic", cli_args_get(args, "nic"), "via", cli_args_get(args, "via"), "policy", policy(args),
-			       "standby", cli_args_get(args, "standby"), "prepare", flag(args, "prepare"), "user",
-			       cli_args_get(args, "user"), "dry_run", flag(args, "dry-run"));
+	more = json_pack("{s:o*,s:s*,s:o*}", "prepare", flag(args, "prepare"), "user", cli_args_get(args, "user"), "dry_run",
+			 flag(args, "dry-run"));
+	req.params = nic_params(args, args->pos[0], args->pos[1]);
+	json_object_update(req.params, more);
+	json_decref(more);
 	code = take_wait(cli, args, req.params, &req.wait_ms);
 	if (code) {
 		json_decref(req.params);
@@ -164,6 +185,42 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 	if (!cli->json && !dry_run && !prepare)
 		cli_view_attached(cli->out, result);
 	show_warnings(cli, result);
+	json_decref(result);
+	return code;
+}
+
+/* @name is not to stay known: what was asked for could not be had. */
+static void forget_guest(const struct cli *cli, const char *name)
+{
+	const struct cli_request req = { .method = "guest.remove", .params = json_pack("{s:s}", "name", name) };
+	json_t *result;
+
+	if (cli_request(cli, &req, &result) == EXIT_OK)
+		json_decref(result);
+}
+
+int cli_add_incoming(struct cli *cli, const struct cli_args *args, const struct cli_request *add)
+{
+	struct cli_request req = { .method = "attach", .shape = "lease{ steps[", .slow = true };
+	json_t *added, *result;
+	int code = cli_request(cli, add, &added);
+
+	if (code != EXIT_OK)
+		return code;
+	req.params = nic_params(args, args->pos[0], cli_args_get(args, "incoming"));
+	json_object_set_new(req.params, "incoming", json_true());
+	code = cli_request(cli, &req, &result);
+	if (code != EXIT_OK) {
+		forget_guest(cli, args->pos[0]);
+		json_decref(added);
+		return code;
+	}
+	json_object_update(result, added);
+	cli_show(cli, result, cli_view_guest_added);
+	if (!cli->json)
+		cli_view_attached(cli->out, result);
+	show_warnings(cli, result);
+	json_decref(added);
 	json_decref(result);
 	return code;
 }

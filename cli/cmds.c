@@ -139,11 +139,17 @@ int cli_cmd_guest_add(struct cli *cli, const struct cli_args *args)
 		return bad_form(
 			cli, "guest add: --qmp PATH is missing",
 			"usage: gangway guest add NAME --qmp PATH; QEMU makes the socket with -qmp unix:PATH,server=on,wait=off");
+	if (!cli_args_has(args, "incoming") && cli_says_nic(args))
+		return bad_form(
+			cli, "guest add: an option that says what its NIC is to be, without --incoming",
+			"of a guest that runs here: `gangway guest add NAME --qmp PATH`, then `gangway attach NAME PF ...`");
 	path = absolute(qmp);
 	req.params = json_pack("{s:s,s:s}", "name", args->pos[0], "qmp", path);
 	free(path);
 	if (!req.params)
 		return bad_form(cli, "guest add: the path of the current directory is not UTF-8", "give an absolute PATH");
+	if (cli_args_has(args, "incoming"))
+		return cli_add_incoming(cli, args, &req);
 	return cli_simple(cli, &req, cli_view_guest_added);
 }
 

@@ -17,18 +17,23 @@ const struct cli_opt cli_global_opts[] = {
 	{ 0 },
 };
 
+/* What a NIC is to be, whether its guest is here or yet to come. */
+#define NIC_OPTS                                                                                                                 \
+	{ "nic", "NAME", NULL, "name of the guest's NIC, for `detach` and `status` (nic0, nic1, ...)", 0 },                      \
+		{ "via", "HOW", "auto|vfio-user|vfio-pci", "who opens the VF: gangway (vfio-user) or the VMM (vfio-pci)", 0 },   \
+		{ "mac", "MAC", NULL, "MAC address of the VF", 0 },                                                              \
+		{ "vlan", "VLAN", NULL, "VLAN the VF is put into, invisible to the guest", 0 },                                  \
+		{ "qos", "QOS", NULL, "VLAN priority, 0 to 7", 0 }, { "proto", "PROTO", "802.1Q|802.1ad", "VLAN protocol", 0 },  \
+		{ "spoofchk", "on|off", ON_OFF, "drop what the guest sends with another MAC", 0 },                               \
+		{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },                       \
+		{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },                                                   \
+		{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 }, {                                         \
+		"standby", "KIND", "auto|macvtap|bridge:|none",                                                                  \
+			"the emulated NIC that stands by: macvtap, bridge:BR, none; auto: macvtap if it can be had", 0           \
+	}
+
 static const struct cli_opt attach_opts[] = {
-	{ "nic", "NAME", NULL, "name of the guest's NIC, for `detach` and `status` (nic0, nic1, ...)", 0 },
-	{ "via", "HOW", "auto|vfio-user|vfio-pci", "who opens the VF: gangway (vfio-user) or the VMM (vfio-pci)", 0 },
-	{ "mac", "MAC", NULL, "MAC address of the VF", 0 },
-	{ "vlan", "VLAN", NULL, "VLAN the VF is put into, invisible to the guest", 0 },
-	{ "qos", "QOS", NULL, "VLAN priority, 0 to 7", 0 },
-	{ "proto", "PROTO", "802.1Q|802.1ad", "VLAN protocol", 0 },
-	{ "spoofchk", "on|off", ON_OFF, "drop what the guest sends with another MAC", 0 },
-	{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },
-	{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },
-	{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 },
-	{ "standby", "KIND", "auto|macvtap|bridge:|none", "the emulated NIC that stands by: macvtap, bridge:BR, none; auto: macvtap if it can be had", 0 },
+	NIC_OPTS,
 	{ "prepare", NULL, NULL, "for a guest not started yet: print the QEMU arguments to start it with", 0 },
 	{ "user", "NAME", NULL, "with --prepare: the user that QEMU will run as", 0 },
 	{ "dry-run", NULL, NULL, "print the steps and change nothing", 0 },
@@ -63,6 +68,8 @@ static const struct cli_opt vf_show_opts[] = {
 
 static const struct cli_opt guest_add_opts[] = {
 	{ "qmp", "PATH", NULL, "the guest's QMP socket (QEMU: -qmp unix:PATH,server=on,wait=off)", 0 },
+	{ "incoming", "PF", NULL, "it comes by migration: make its NIC ready, with a VF of this PF as soon as there is one", 0 },
+	NIC_OPTS,
 	{ 0 },
 };
 
@@ -117,10 +124,15 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway vf set eth0/vf3 mac 52:54:00:12:34:56\n"
 	  "gangway vf set eth0/vf3 vlan 100 qos 3 spoofchk on",
 	  cli_cmd_vf_set },
-	{ "guest add", "NAME --qmp PATH", 1, 1, guest_add_opts, "make a QEMU guest known, by its QMP socket",
+	{ "guest add", "NAME --qmp PATH", 1, 1, guest_add_opts, "make a QEMU guest known, by its QMP socket; or one that is to come",
 	  "gangway keeps one connection to the socket: give it one of its own, beside the one libvirt or others use. It connects\n"
-	  "again when the guest is restarted. A relative PATH is taken from the current directory.",
-	  "gangway guest add vm1 --qmp /run/vm1.qmp",
+	  "again when the guest is restarted. A relative PATH is taken from the current directory.\n"
+	  "\n"
+	  "With `--incoming` the guest is one that is yet to come by migration, its QEMU started with -incoming: its NIC is made\n"
+	  "ready as by `attach`, with the same name and MAC as at the source. A VF is reserved and plugged when the guest runs\n"
+	  "here; where none is free it stays on its emulated leg (`no-vf`) until one is. Where that cannot be, nothing is added.",
+	  "gangway guest add vm1 --qmp /run/vm1.qmp\n"
+	  "gangway guest add vm1 --qmp /run/vm1.qmp --incoming eth0 --mac 52:54:00:12:34:56",
 	  cli_cmd_guest_add },
 	{ "guest list", "", 0, 0, NULL, "the guests gangway knows",
 	  "STATE is up, connecting, down, or denied if gangway may not use the socket; a line below the table says why.",
@@ -168,8 +180,8 @@ const struct cli_verb cli_verbs[] = {
 	{ "migrate", "GUEST [URI]", 1, 2, migrate_opts, "migrate a guest to another host, its VFs given up for the time",
 	  "URI is where the destination's QEMU listens: tcp:HOST:PORT or unix:PATH. NICs move to their emulated legs before the\n"
 	  "guest's memory is copied, and to a VF of the destination when it runs there; where the migration fails or is aborted,\n"
-	  "back to their VFs here. The same happens whoever begins the migration. At the destination: make the guest known, and\n"
-	  "attach it while it waits for the migration.\n"
+	  "back to their VFs here. The same happens whoever begins the migration. At the destination: `gangway guest\n"
+	  "add --incoming`, once its QEMU waits for the migration.\n"
 	  "\n"
 	  "file:PATH saves the guest there. It then stands still, until its VMM is told to go on (QMP: cont).",
 	  "gangway migrate vm1 tcp:host2:4444\n"

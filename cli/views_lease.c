@@ -238,8 +238,11 @@ static void outcome(FILE *out, json_t *result, const char *what)
 	char *id = cli_cell(lease, "id"), *vf = lease_vf_long(lease, "vf"), *via = cli_cell(lease, "via");
 	char *total = cli_fmt_ms(result, "total_ms"), *own = cli_fmt_ms(result, "own_ms");
 
-	fprintf(out, "%s: %s %s", id, what, vf);
-	if (strcmp(via, "-") != 0)
+	if (strcmp(vf, "-") == 0)
+		fprintf(out, "%s: %s without a VF", id, what);
+	else
+		fprintf(out, "%s: %s %s", id, what, vf);
+	if (strcmp(vf, "-") != 0 && strcmp(via, "-") != 0)
 		fprintf(out, " via %s", via);
 	fprintf(out, ", %s ms (own %s ms)\n", total, own);
 	free(id);

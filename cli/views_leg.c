@@ -114,17 +114,21 @@ static void explain_reason(FILE *out, json_t *lease, json_t *sw)
 {
 	const char *reason = cli_str(lease, "reason"), *why;
 	char *id = cli_cell(lease, "id"), *leg = cli_cell(lease, "leg"), *word = cli_cell(lease, "reason");
+	char *error = cli_cell(json_object_get(sw, "error"), "message");
 	size_t i = 0;
 
 	while (reason && i < CLI_NR(reasons) && strcmp(reasons[i].reason, reason) != 0)
 		i++;
 	why = reason && i < CLI_NR(reasons) ? reasons[i].why : word;
 	fprintf(out, "%s: on its %s leg: %s%s\n", id, leg, reason ? why : "it has just begun", waits(sw));
+	if (strcmp(error, "-") != 0)
+		fprintf(out, "  the last try: %s\n", error);
 	if (reason && i < CLI_NR(reasons))
 		hint_by_reason(out, lease, reasons[i].hint, reasons[i].names);
 	free(id);
 	free(leg);
 	free(word);
+	free(error);
 }
 
 bool cli_explain_leg(FILE *out, json_t *lease)
