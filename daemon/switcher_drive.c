@@ -9,6 +9,9 @@
  *
  * A VF may interrupt and nobody but the guest hear of it: where the IOMMU posts interrupts to the vCPU, and on kernels that do not count
  * them in sysfs. There the second is waited for no longer than half the time that a guest's driver has, or not at all.
+ *
+ * A guest may also drive its VF and not use it: net_failover takes no primary with another MAC, nor one that is itself a virtio NIC. What tells is
+ * a VF that was never heard and a standby that goes on sending, to the deadline: then the standby keeps carrying.
  */
 #include <errno.h>
 
@@ -52,6 +55,7 @@ static bool is_up(struct switcher *s, const struct switch_status *status, uint64
 	r = irq_has_interrupted(l->daemon->sys, l->vf_bdf);
 	if (r == 0 && !over)
 		return false;
+	s->unheard = r == 0;
 	if (r == 0)
 		log_info("lease %s: VF %s: no interrupt of it was counted in the %llu ms since its driver started: taken for up",
 			 l->id, l->vf_bdf, (unsigned long long)(now - s->driving_since));
@@ -68,15 +72,18 @@ static void take_sent(struct switcher *s, uint64_t now)
 	s->sent = sent;
 }
 
-/* A VF that is up is never given up at the deadline because its guest sends by the standby. */
+/* A VF that was heard is never given up at the deadline because its guest sends by the standby. */
 static bool has_settled(const struct switcher *s, const struct switch_status *status, uint64_t now)
 {
 	unsigned settle = s->lease->daemon->config.settle_ms;
-	bool late = status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms;
+	bool late = status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms, quiet;
 
 	if (now < s->up_since + settle)
 		return false;
-	return late || now >= s->quiet_since + settle / 5 || now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX;
+	quiet = now >= s->quiet_since + settle / 5;
+	if (s->unheard)
+		return quiet;
+	return late || quiet || now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX;
 }
 
 static bool uses_its_vf(struct switcher *s)
@@ -103,6 +110,7 @@ void switcher_forget_driver(struct switcher *s)
 	s->driving_since = 0;
 	s->up_since = 0;
 	s->irqs_at = 0;
+	s->unheard = false;
 	s->settled = false;
 }
 

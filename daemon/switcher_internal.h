@@ -23,6 +23,7 @@ struct switcher {
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t up_since; /* and the VF has interrupted, or need not; 0: not yet */
 	uint64_t irqs_at; /* when its interrupts are to be looked at again */
+	bool unheard; /* up_since: not because it has interrupted */
 	bool settled; /* and it is used since then */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */

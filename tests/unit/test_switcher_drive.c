@@ -49,6 +49,17 @@ static json_int_t back_to_the_vf(void)
 	return id;
 }
 
+/* One frame more by its standby. */
+static void sends_by_its_standby(void)
+{
+	static unsigned n;
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u\n", ++n);
+	fake_put(h->fake, text, "/sys/class/net/gwt0/statistics/tx_packets");
+	cr_assert_geq(sd_event_run(h->event, 5000), 0);
+}
+
 static void arrives(json_int_t id)
 {
 	json_t *a = fake_host_wait(h, id);
@@ -153,20 +164,38 @@ Test(switcher_drive, after_a_reboot_it_is_waited_for_anew)
 Test(switcher_drive, a_guest_that_goes_on_sending_by_its_standby)
 {
 	json_int_t id;
-	unsigned n = 0;
 
 	begin_silent(false);
 	h->d.config.settle_ms = 300;
 	fake_mkdir(h->fake, "/sys/class/net/gwt0/statistics");
 	id = back_to_the_vf();
 	while (!is_at("passthrough")) {
-		char text[16];
-
-		snprintf(text, sizeof(text), "%u\n", ++n);
-		fake_put(h->fake, text, "/sys/class/net/gwt0/statistics/tx_packets");
-		cr_assert_geq(sd_event_run(h->event, 5000), 0);
+		sends_by_its_standby();
 		cr_assert_str_neq(text_now("switch.state"), "to-emulated");
 	}
 	fake_remove(h->fake, "/sys/class/net/gwt0");
 	arrives(id);
+}
+
+/* A VF whose driver is there and which the guest does not pair: it is never heard, and the guest goes on by its standby. That is left to carry. */
+Test(switcher_drive, a_vf_that_is_driven_and_not_used)
+{
+	json_t *a;
+	json_int_t id;
+
+	begin_silent(true);
+	h->d.config.settle_ms = 100;
+	fake_mkdir(h->fake, "/sys/class/net/gwt0/statistics");
+	id = back_to_the_vf();
+	while (!is_at("emulated")) {
+		sends_by_its_standby();
+		cr_assert_str_neq(text_now("switch.state"), "passthrough");
+	}
+	a = fake_host_wait(h, id);
+	cr_assert_str_eq(text_of(a, "error.data.code"), "switch.no-driver");
+	json_decref(a);
+	on_standby("guest-no-driver");
+	fake_remove(h->fake, "/sys/class/net/gwt0");
+	detach_pair();
+	end();
 }
