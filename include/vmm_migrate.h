@@ -74,7 +74,7 @@ struct vmm_migrate {
 };
 
 /*
- * Begin a migration: capabilities, parameters, then `migrate`. Called back when QEMU has begun it; the rest is told by on_migration, why it
+ * Begin a migration: capabilities (return-path where the URI is a socket's), parameters, then `migrate`. Called back when QEMU has begun it; the rest is told by on_migration, why it
  * failed by vmm_query_migrate(). Capabilities that were changed for it (not `events`) are set back when it is over or refused; parameters
  * stay. -EOPNOTSUPP vmm.no-capability before anything is changed, vmm.migrating, vmm.postmigrate, vmm.incoming, vmm.migration-blocked.
  */

@@ -131,7 +131,7 @@ static int take_capabilities(struct start *s, const json_t *ret, struct err *err
 	if (vmm_capabilities_take(ret, &known, &on) < 0)
 		return err_set(err, -EPROTO, "vmm.bad-answer", "guest %s: query-migrate-capabilities: not the answer of a QEMU",
 			       guest);
-	if (s->wanted & ~(unsigned)VMM_CAP_EVENTS & ~known)
+	if (s->wanted & ~(unsigned)(VMM_CAP_EVENTS | VMM_CAP_RETURN_PATH) & ~known)
 		return err_set(err, -EOPNOTSUPP, "vmm.no-capability", "guest %s: this QEMU has no %s", guest,
 			       s->wanted & VMM_CAP_POSTCOPY_RAM & ~known ? "postcopy-ram" : "background-snapshot");
 	s->before = on;
@@ -233,6 +233,15 @@ static int check(const struct vmm *vmm, const struct vmm_migrate *m, struct err 
 	return 0;
 }
 
+/*
+ * With a way back the migration is complete when the destination has said that it has it all. Without, a destination that fails at the end takes
+ * the guest with it: the source believes it gone. Files and commands have none.
+ */
+static unsigned return_path(const char *uri)
+{
+	return !strncmp(uri, "tcp:", 4) || !strncmp(uri, "unix:", 5) ? VMM_CAP_RETURN_PATH : 0;
+}
+
 int vmm_migrate_start(struct vmm *vmm, const struct vmm_migrate *migrate, vmm_done_fn done, void *ctx, struct err *err)
 {
 	struct vmm_op *op = NULL;
@@ -248,7 +257,7 @@ int vmm_migrate_start(struct vmm *vmm, const struct vmm_migrate *migrate, vmm_do
 	s->ctx = ctx;
 	s->bandwidth = migrate->bandwidth;
 	s->downtime_ms = migrate->downtime_ms;
-	s->wanted = VMM_CAP_EVENTS | (migrate->postcopy ? VMM_CAP_POSTCOPY_RAM : 0) |
+	s->wanted = VMM_CAP_EVENTS | return_path(migrate->uri) | (migrate->postcopy ? VMM_CAP_POSTCOPY_RAM : 0) |
 		    (migrate->background_snapshot ? VMM_CAP_BACKGROUND_SNAPSHOT : 0);
 	s->unwanted = migrate->background_snapshot ? VMM_CAP_POSTCOPY_RAM : VMM_CAP_BACKGROUND_SNAPSHOT;
 	s->uri = strdup(migrate->uri);

@@ -9,12 +9,14 @@
 													 "false") "]"
 #define SNAPSHOT_ON "{\"capabilities\": [{\"capability\": \"background-snapshot\", \"state\": true}]}"
 #define SNAPSHOT_OFF "{\"capabilities\": [{\"capability\": \"background-snapshot\", \"state\": false}]}"
+#define RETURN_PATH(state) "{\"capabilities\": [{\"capability\": \"return-path\", \"state\": " state "}]}"
 #define MIG(word) fq_event("MIGRATION", "{\"status\": \"" word "\"}")
 #define RUNNING fq_expect("query-status"), fq_return("{\"status\": \"running\"}")
 #define ERR(text) fq_error("GenericError", text)
 #define STEPS_MAX 48
 
 static const struct vmm_migrate plain = { .uri = "tcp:[2001:db8::1]:4444" };
+static const struct vmm_migrate saved = { .uri = "file:/run/m.saved", .allow = VMM_MIGRATE_FILE };
 static const struct vmm_migrate full = {
 	.uri = "unix:/run/m.sock", .bandwidth = 125000000, .downtime_ms = 100, .background_snapshot = true
 };
@@ -33,6 +35,20 @@ static const struct row rows[] = {
 	  { fq_hello_vmm, fq_expect("query-migrate-capabilities"), fq_return(CAPS),
 	    fq_expect_with("migrate", "{\"uri\": \"tcp:[2001:db8::1]:4444\"}"), MIG("setup"), fq_return("{}"), MIG("active"),
 	    MIG("completed"), RUNNING, fq_end },
+	  0,
+	  "" },
+	{ "by a socket, of a VMM that can be answered by it: on for it, and off again",
+	  &plain,
+	  { fq_hello_vmm, fq_expect("query-migrate-capabilities"), fq_return("[" CAP("return-path", "false") "]"),
+	    fq_expect_with("migrate-set-capabilities", RETURN_PATH("true")), fq_return("{}"), fq_expect("migrate"), MIG("setup"),
+	    fq_return("{}"), MIG("completed"), RUNNING, fq_expect_with("migrate-set-capabilities", RETURN_PATH("false")),
+	    fq_return("{}"), fq_end },
+	  0,
+	  "" },
+	{ "into a file: nobody answers from there",
+	  &saved,
+	  { fq_hello_vmm, fq_expect("query-migrate-capabilities"), fq_return("[" CAP("return-path", "false") "]"),
+	    fq_expect("migrate"), MIG("setup"), fq_return("{}"), MIG("completed"), RUNNING, fq_end },
 	  0,
 	  "" },
 	{ "plain, where a snapshot was left on: off for it, and on again",
