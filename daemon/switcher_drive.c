@@ -5,7 +5,8 @@
  * A driver switches bus mastering and vectors on early in its probe, long before it can receive; and a guest goes on sending by its standby
  * until that driver has seen a link (igbvf looks for it every 2 s). Nothing tells us when. So it takes three things, one after the other:
  * bus mastering and vectors are on; the VF has interrupted, which a driver that has brought its interface up lets it do for the link; and
- * settle_ms have passed, the last of them without a frame from the guest by its standby. Until then both legs carry.
+ * settle_ms have passed, the last of them without a frame from the guest by its standby. Until then both legs carry. A guest that was busy
+ * sending by its standby and has fallen silent there is seen to have gone over: that ends the third before its time.
  *
  * A VF may interrupt and nobody but the guest hear of it: where the IOMMU posts interrupts to the vCPU, and on kernels that do not count
  * them in sysfs. There the second is waited for no longer than half the time that a guest's driver has, or not at all.
@@ -27,6 +28,10 @@
 
 /* A guest that goes on sending by its standby has a VF without a link; it is on it all the same after so many times settle_ms. */
 #define SETTLE_TIMES_MAX 6
+
+/* So many frames at least make a guest a busy one; silence that is so many times as long as their distance is no pause. */
+#define BUSY_FRAMES 10
+#define BUSY_TIMES 8
 
 /* Until when the VF's first interrupt is waited for: so that there is time left to settle in before the deadline. */
 static uint64_t silent_until(const struct switcher *s, const struct switch_status *status)
@@ -67,23 +72,37 @@ static void take_sent(struct switcher *s, uint64_t now)
 {
 	uint64_t sent = emul_leg_frames_from_guest(s->lease->emul);
 
+	if (!s->driving_since)
+		s->sent_before = sent;
 	if (!s->driving_since || sent != s->sent)
 		s->quiet_since = now;
 	s->sent = sent;
+}
+
+static bool is_quiet(const struct switcher *s, uint64_t now)
+{
+	return now >= s->quiet_since + s->lease->daemon->config.settle_ms / 5;
+}
+
+static bool has_gone_over(const struct switcher *s, uint64_t now)
+{
+	uint64_t nr = s->sent - s->sent_before;
+
+	return nr >= BUSY_FRAMES && is_quiet(s, now) &&
+	       now - s->quiet_since >= BUSY_TIMES * (s->quiet_since - s->driving_since) / nr;
 }
 
 /* A VF that was heard is never given up at the deadline because its guest sends by the standby. */
 static bool has_settled(const struct switcher *s, const struct switch_status *status, uint64_t now)
 {
 	unsigned settle = s->lease->daemon->config.settle_ms;
-	bool late = status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms, quiet;
+	bool late = status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms;
 
 	if (now < s->up_since + settle)
-		return false;
-	quiet = now >= s->quiet_since + settle / 5;
+		return has_gone_over(s, now);
 	if (s->unheard)
-		return quiet;
-	return late || quiet || now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX;
+		return is_quiet(s, now);
+	return late || is_quiet(s, now) || now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX;
 }
 
 static bool uses_its_vf(struct switcher *s)

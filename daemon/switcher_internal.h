@@ -26,6 +26,7 @@ struct switcher {
 	bool unheard; /* up_since: not because it has interrupted */
 	bool settled; /* and it is used since then */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */
+	uint64_t sent_before; /* until it started the VF */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool had_vf; /* its VMM had the VF still when it left */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */

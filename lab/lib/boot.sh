@@ -47,9 +47,9 @@ lab_prepare() {
 	cp "$lab_image/udpstream" "$lab_image/guest.initrd" "$lab_image/tree/vmlinuz" "$lab_share/"
 }
 
-# lab_extra WORD...: QEMU arguments of what a scenario's "# host:" line asks for
+# lab_extra HOST WORD...: QEMU arguments of what a scenario's "# host:" line asks for
 lab_extra() {
-	local word
+	local host=$1 word i; shift
 	for word; do
 		case $word in
 		no-iommu) ;;
@@ -57,6 +57,14 @@ lab_extra() {
 		no-acs) printf '%s\n' -device pcie-root-port,id=up,chassis=9,slot=9 -device x3130-upstream,id=switch,bus=up \
 			-device xio3130-downstream,id=noacs,bus=switch,chassis=10,slot=10 \
 			-netdev hubport,id=h2,hubid=1 -device igb,bus=noacs,netdev=h2,mac=52:54:00:00:00:30 ;;
+		# on b, a PF of another make, with two VFs; each function is a port of the switch. The VFs come before their PF.
+		virtio-pf)
+			[[ $host == b ]] || continue
+			printf '%s\n' -device pcie-root-port,id=other,chassis=8,slot=8
+			for i in 2 1 0; do
+				printf '%s\n' -netdev "stream,server=off,addr.type=unix,addr.path=$lab_share/switch,id=o$i" \
+					-device "virtio-net-pci,bus=other,addr=0.$i,netdev=o$i,mac=52:54:00:00:00:4$i,iommu_platform=on,$([[ $i == 0 ]] && echo id=other0 || echo sriov-pf=other0)"
+			done ;;
 		*) die "unknown word in a '# host:' line: $word" ;;
 		esac
 	done
@@ -89,7 +97,7 @@ lab_qemu() {
 	local host=$1 root=$lab_image/tree/root console=() append iommu extra net log=$lab_log cpus=2 mem=4G; shift
 	while [[ $1 != -- ]]; do console+=("$1"); shift; done
 	shift
-	mapfile -t extra < <(lab_extra "$@"; lab_peer "$host")
+	mapfile -t extra < <(lab_extra "$host" "$@"; lab_peer "$host")
 	mapfile -t net < <(lab_net "$host")
 	[[ $lab_hosts -eq 1 ]] || log=$lab_log/$host mem=3G
 	# huge pages for the guests' memory: see guest_args

@@ -6,7 +6,7 @@
 # One shell on b does it all, one after the other: what a call sets (gangwayd_start, exec {fd}<>...) is there in the next. What is to go on
 # beside others is put into the background there. Tests are counted on a: check "..." on_b COMMAND..., not on_b check.
 # migrate_* move a guest from a to b by bare QMP, without gangway:
-#   migrate_ready NAME              MIGRATION events on both sides; b listens
+#   migrate_ready NAME              MIGRATION events on both sides, and a way back; b listens
 #   migrate_start NAME [KEY=VALUE...]    begin, with these parameters
 #   migrate_end NAME [STATUS [SECONDS]]  wait until the source's status is STATUS (completed) and, if it is that, the guest runs on b
 #   migrate_told NAME FILTER        a field of query-migrate at the source
@@ -62,7 +62,8 @@ cable_up() {
 
 migrate_ready() {
 	local events='{"capabilities":[{"capability":"events","state":true}]}'
-	guest_qmp "$1" migrate-set-capabilities "$events" >/dev/null &&
+	# as libvirt does: the migration is complete, and QEMU's downtime over, when b has said that it has it all
+	guest_qmp "$1" migrate-set-capabilities "${events/]/,{\"capability\":\"return-path\",\"state\":true\}]}" >/dev/null &&
 		on_b guest_qmp "$1" migrate-set-capabilities "$events" >/dev/null &&
 		on_b guest_qmp "$1" migrate-incoming uri="tcp:$lab_b:4444" >/dev/null
 }

@@ -65,6 +65,25 @@ for ((i = 1; i <= rounds; i++)); do
 	back+=("$(stream_dark "$rate")")
 done
 
+# How long it is on its emulated leg beyond what it takes the guest to have a VF with a link: what comes before it is plugged, and what after. Under
+# traffic, as most guests are.
+since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%d", (b - a) * 1000 }'; }
+has_link='until for c in /sys/bus/pci/drivers/igbvf/*/net/*/carrier; do read -r up <"$c"; done 2>/dev/null && [ "$up" = 1 ]; do usleep 50000; done'
+beyond=()
+for ((i = 1; i <= (rounds + 2) / 3; i++)); do
+	stream_start vm1 "$addr"
+	check "beyond, $i: to emulated" gw switch vm1 emulated --wait 60
+	began=$EPOCHREALTIME
+	gw switch vm1 passthrough --wait 60 >/dev/null &
+	order=$!
+	check "beyond, $i: the guest's VF has a link" guest_run vm1 "$has_link" 60
+	link=$(since "$began") linked=$EPOCHREALTIME
+	check "beyond, $i: back to the VF" wait "$order"
+	beyond+=("$(since "$linked")")
+	stream_stop vm1
+	diag "beyond, $i: link after $link ms, on the VF ${beyond[-1]} ms later"
+done
+
 # who reaches it, on either leg
 guest_start vm2
 check "guest add" gw guest add vm2 --qmp "$(guest_qmp_path vm2)"
@@ -131,4 +150,5 @@ bind_back "$(vf_bdf 0)" igbvf
 diag "dark milliseconds to emulated: ${out[*]}; back: ${back[*]}"
 diag "QEMU alone: dark for ${plain[*]} ms of ${plain_back[*]} ms without the VF"
 figure "failover: $rounds rounds, $rate packets/s: dark ms to emulated median $(median "${out[@]}") worst $(worst "${out[@]}"), back median $(median "${back[@]}") worst $(worst "${back[@]}") (100);" \
+	"on its VF ${beyond[*]} ms after that has a link (1000);" \
 	"QEMU alone median $(median "${plain[@]}") worst $(worst "${plain[@]}")"

@@ -199,3 +199,26 @@ Test(switcher_drive, a_vf_that_is_driven_and_not_used)
 	detach_pair();
 	end();
 }
+
+/* A guest that was busy on its standby and has fallen silent there has gone over: that it settles is waited for no longer. */
+Test(switcher_drive, a_busy_guest_that_has_gone_over)
+{
+	json_int_t id;
+	uint64_t from;
+
+	begin_silent(true);
+	vm1->silent = false;
+	h->d.config.settle_ms = 3000;
+	h->d.config.guest_timeout_ms = 600000;
+	fake_mkdir(h->fake, "/sys/class/net/gwt0/statistics");
+	sends_by_its_standby();
+	id = back_to_the_vf();
+	for (from = now_ms(); now_ms() < from + 300;)
+		sends_by_its_standby();
+	from = now_ms();
+	until_at("passthrough");
+	cr_assert_geq(now_ms() + 10, from + h->d.config.settle_ms / 5);
+	cr_assert_lt(now_ms(), from + h->d.config.settle_ms / 2);
+	fake_remove(h->fake, "/sys/class/net/gwt0");
+	arrives(id);
+}
