@@ -63,6 +63,8 @@ static void qemu_gives_up(const char *word)
 	if (w.f.place == PLACE_HELD)
 		w.f.place = PLACE_IN;
 	status(word);
+	if (w.f.place == PLACE_IN)
+		world_event(&w, w.f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
 }
 
 static void emulated_by_migration(void)
@@ -336,6 +338,24 @@ Test(migration, without_the_events_capability)
 	cr_assert_eq(migration_role(w.mig), MIGRATION_SOURCE);
 	world_run(&w, 100);
 	assert_trace(&w, "ready-standby steer-both");
+}
+
+/* Nobody was connected when the guest was asked: the VMM waits for nothing else. */
+Test(migration, asked_for_unheard)
+{
+	world_begin_passthrough(&w);
+	w.migrating = true;
+	status("wait-unplug");
+	world_run(&w, 100);
+	assert_trace(&w, "ready-standby steer-both");
+	guest_lets_go();
+	status("active");
+	world_run(&w, 100);
+	assert_trace(&w, FOLLOWED);
+	assert_leg(&w, LEG_EMULATED, REASON_MIGRATION);
+	qemu_gives_up("failed");
+	world_run(&w, 1000);
+	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);
 }
 
 Test(migration, met_half_way_by_a_daemon_that_has_just_started)

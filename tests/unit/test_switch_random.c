@@ -201,6 +201,8 @@ static void migration_fails(void)
 	w->migrating = m.copies = m.asked = m.keeps = false;
 	w->f.place = replugs ? PLACE_IN : w->f.place;
 	world_qmp(w, "MIGRATION", one_in(2) ? "cancelled" : "failed");
+	if (w->f.place == PLACE_IN)
+		world_event(w, w->f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
 }
 
 static void migration_completes(void)
