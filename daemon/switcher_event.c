@@ -75,6 +75,10 @@ void switcher_found(struct lease *l, bool in)
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
 	found(s, in);
 	look_at_driver(s, false);
+	if (s->negotiated) {
+		s->negotiated = false;
+		migration_event(s->migration, "FAILOVER_NEGOTIATED", l->standby_id, switcher_now_ms(s));
+	}
 	switcher_settle(s);
 }
 
@@ -98,6 +102,22 @@ static bool is_snapshot(const struct switcher *s, const char *event, const char 
 
 	return !strcmp(event, "MIGRATION") && word && !strcmp(word, "completed") &&
 	       migration_role(s->migration) == MIGRATION_SOURCE && g && !strcmp(vmm_run_state(g->vmm), "running");
+}
+
+/*
+ * The guest has taken failover, and its VMM may just have plugged the VF that it had before, see vmm_standby.h: nobody plugs it once more
+ * before that is known.
+ */
+static bool is_to_be_looked_at(struct switcher *s, const char *event, const char *word)
+{
+	struct switch_facts facts;
+
+	switch_get_facts(s->sw, &facts);
+	if (facts.place != PLACE_OUT || strcmp(event, "FAILOVER_NEGOTIATED") != 0)
+		return false;
+	s->negotiated = s->negotiated || (word && !strcmp(word, s->lease->standby_id));
+	attach_look_again(s->lease);
+	return true;
 }
 
 /* The guest may have been asked for its VF while nobody listened: it has let it go then before the first that is heard of the migration. */
@@ -132,12 +152,16 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	const char *member = migration_word_of(event);
 	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
 	bool migrated = migration_role(s->migration) == MIGRATION_SOURCE;
-	struct switch_facts before, after;
+	struct switch_facts before;
 
 	if (!strcmp(event, "RESUME"))
 		switcher_comes_back(s);
 	if (is_snapshot(s, event, word))
 		migration_set_snapshot(s->migration, true, switcher_now_ms(s));
+	if (is_to_be_looked_at(s, event, word)) {
+		switcher_settle(s);
+		return;
+	}
 	if (!strcmp(event, "MIGRATION"))
 		look_for_unheard(s);
 	switch_get_facts(s->sw, &before);
@@ -145,9 +169,6 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	/* or it reboots: does it drive it? */
 	if (is_back(s, &before, migrated) || !strcmp(event, "RESET"))
 		look_at_driver(s, true);
-	switch_get_facts(s->sw, &after);
-	if (after.place == PLACE_OUT && !strcmp(event, "FAILOVER_NEGOTIATED"))
-		attach_look_again(s->lease); /* the VMM may just have plugged the VF that it had before, see vmm_standby.h */
 	switcher_settle(s);
 }
 

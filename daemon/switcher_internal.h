@@ -28,6 +28,7 @@ struct switcher {
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool had_vf; /* its VMM had the VF still when it left */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
+	bool negotiated; /* failover, and what the VMM has is being asked: the switch hears of it then */
 	bool told; /* the lease's error is the switch's */
 	bool look_due; /* what the VMM has was not told, or came at a bad time: it is to be asked when nothing is under way */
 
