@@ -135,9 +135,6 @@ static const struct vmm_ops ops = {
 	.on_event = on_event,
 	.on_migration = on_migration,
 	.on_device_deleted = on_id,
-	.on_unplug_refused = on_id,
-	.on_unplug_primary = on_id,
-	.on_failover_negotiated = on_id,
 };
 
 /* One connection: feeds up to its end. Returns the bytes used. */
