@@ -261,20 +261,6 @@ void migration_set_snapshot(struct migration *m, bool snapshot, uint64_t now)
 	switch_cause(m->sw, before, false, now);
 }
 
-void migration_lost(struct migration *m, uint64_t now)
-{
-	enum lease_reason cause = cause_of(m);
-
-	m->replug = false;
-	if (m->role == MIGRATION_NONE)
-		return;
-	forget(m);
-	/* the switch is still to be stopped: that it may not send anything meanwhile is what SWITCH_EV_MIGRATING is for */
-	switch_event(m->sw, SWITCH_EV_MIGRATING, now);
-	switch_cause(m->sw, cause, false, now);
-	switch_cause(m->sw, REASON_POSTCOPY, false, now);
-}
-
 static void on_migration(struct migration *m, const char *status, uint64_t now)
 {
 	enum phase phase = phase_of(status);

@@ -468,21 +468,6 @@ Test(migration, a_paused_guest_cannot_let_go)
 	assert_trace(&w, FOLLOWED);
 }
 
-Test(migration, the_vmm_dies_under_way)
-{
-	emulated_by_migration();
-	migration_lost(w.mig, w.now);
-	switch_stop(w.sw, "the guest has ended", w.now);
-	world_run(&w, 1000);
-	assert_trace(&w, "");
-	assert_state(&w, "off");
-	w.f = (struct switch_facts){ .standby = FILTER_YES };
-	w.migrating = false;
-	world_begin(&w);
-	world_run(&w, 1000);
-	assert_state(&w, "passthrough");
-}
-
 /* What the VMM keeps when a snapshot is complete it plugs back itself, when it is made to. */
 Test(migration, the_vmm_keeps_it)
 {
