@@ -87,23 +87,36 @@ static void whole(const char *when)
 	unchanged();
 }
 
-static void killed_during(const struct verb *v)
+/* @v begun anew for each turn of the loop, at which @happens. How many. */
+static unsigned at_each_turn(const struct verb *v, unsigned (*next)(unsigned n), void (*happens)(const char *when))
 {
 	bool answered = false;
-	unsigned n, nr = 0;
+	unsigned nr = 0;
 
-	for (n = 1; !answered; n = next_turn(n), nr++) {
+	for (unsigned n = 1; !answered; n = next(n), nr++) {
 		char when[80];
 
 		begin_for(v);
-		answered = some_turns(v, n);
-		fake_host_stop(h);
-		fake_host_start(h);
-		h->d.config.rate_limit = 32;
 		snprintf(when, sizeof(when), "%s, turn %u", v->name, n);
-		whole(when);
+		answered = some_turns(v, n);
+		happens(when);
 		end();
 	}
+	return nr;
+}
+
+static void is_killed(const char *when)
+{
+	fake_host_stop(h);
+	fake_host_start(h);
+	h->d.config.rate_limit = 32;
+	whole(when);
+}
+
+static void killed_during(const struct verb *v)
+{
+	unsigned nr = at_each_turn(v, next_turn, is_killed);
+
 	printf("# %s: killed at %u points\n", v->name, nr);
 	cr_assert_gt(nr, 6);
 }
@@ -159,23 +172,18 @@ static void same_host_without_guest(const char *when)
 }
 
 /* The VMM ends, and all that the lease is on the host with it. */
+static void guest_dies(const char *when)
+{
+	fake_guest_die(vm1);
+	fake_host_settle(h);
+	until_leases(0);
+	cr_assert_eq(records(), 0, "%s", when);
+	same_host_without_guest(when);
+}
+
 static void guest_dies_during(const struct verb *v)
 {
-	bool answered = false;
-
-	for (unsigned n = 1; !answered; n = next_turn(n)) {
-		char when[80];
-
-		begin_for(v);
-		snprintf(when, sizeof(when), "%s, turn %u", v->name, n);
-		answered = some_turns(v, n);
-		fake_guest_die(vm1);
-		fake_host_settle(h);
-		until_leases(0);
-		cr_assert_eq(records(), 0, "%s", when);
-		same_host_without_guest(when);
-		end();
-	}
+	at_each_turn(v, next_turn, guest_dies);
 }
 
 Test(switcher_crash, the_guest_dies_during_attach)
@@ -198,25 +206,24 @@ Test(switcher_crash, the_guest_dies_during_detach)
 	guest_dies_during(&verbs[3]);
 }
 
+static void guest_ejects(const char *when)
+{
+	if (vm1->device[0])
+		fake_guest_eject(vm1);
+	fake_host_settle(h);
+	whole(when);
+}
+
+static unsigned sixth_turn(unsigned n)
+{
+	return n + 6;
+}
+
 /* It lets the VF go by itself, at any moment: the lease is whole all the same. Not at each turn: the way back waits a second each time. */
 Test(switcher_crash, the_guest_ejects_at_any_turn)
 {
-	for (size_t i = 1; i < 3; i++) {
-		bool answered = false;
-
-		for (unsigned n = 1; !answered; n += 6) {
-			char when[80];
-
-			begin_for(&verbs[i]);
-			snprintf(when, sizeof(when), "%s, turn %u", verbs[i].name, n);
-			answered = some_turns(&verbs[i], n);
-			if (vm1->device[0])
-				fake_guest_eject(vm1);
-			fake_host_settle(h);
-			whole(when);
-			end();
-		}
-	}
+	at_each_turn(&verbs[1], sixth_turn, guest_ejects);
+	at_each_turn(&verbs[2], sixth_turn, guest_ejects);
 }
 
 /* --- the n-th call fails --- */
