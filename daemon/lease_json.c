@@ -86,8 +86,8 @@ static json_t *emul_to_record(const struct lease *l)
 	char words[EMUL_WORDS_MAX];
 
 	emul_words_print(&l->standby, words);
-	return json_pack("{s:s, s:i, s:s, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
-			 l->stay_emulated, "leg", emul_leg_to_json(l->emul));
+	return json_pack("{s:s, s:i, s:s, s:b, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
+			 l->stay_emulated, "revoked", l->revoked, "leg", emul_leg_to_json(l->emul));
 }
 
 static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
@@ -95,15 +95,16 @@ static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
 	const char *words, *bus;
 	json_error_t je;
 	json_t *leg;
-	int stay, nr;
+	int stay, nr, revoked = 0;
 
-	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
-			   &stay, "leg", &leg) < 0)
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s?b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
+			   &stay, "revoked", &revoked, "leg", &leg) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: emul: %s", je.text);
 	if (nr < 0 || nr > (int)EMUL_NR_MAX || take(l->bus, sizeof(l->bus), bus) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: a field of emul is out of range", l->id);
 	l->leg_nr = (unsigned)nr;
 	l->stay_emulated = stay;
+	l->revoked = revoked;
 	if (emul_words_parse(words, &l->standby, err) < 0)
 		return -EINVAL;
 	return emul_leg_from_json(l->daemon->sys, leg, &l->emul, err);
@@ -217,7 +218,7 @@ static void take_state(struct lease *l, enum lease_state state)
 	else
 		snprintf(l->why, sizeof(l->why), "%s", why);
 	if (l->state == LEASE_ATTACHED)
-		lease_set_leg(l, l->stay_emulated ? LEG_EMULATED : LEG_PASSTHROUGH,
+		lease_set_leg(l, l->stay_emulated || l->revoked ? LEG_EMULATED : LEG_PASSTHROUGH,
 			      l->stay_emulated ? REASON_OPERATOR : REASON_NONE);
 	l->confirmed = false;
 }

@@ -18,6 +18,7 @@ struct switcher {
 	struct migration *migration;
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
+	unsigned act_ms; /* its time */
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
@@ -55,6 +56,8 @@ void switcher_look_at_driver(struct switcher *s, bool always);
 void switcher_forget_driver(struct switcher *s);
 /* The begin of an action: as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
+/* The same, with what the record is to know of before. switcher_record.c */
+int switcher_act_recorded(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
 
@@ -73,6 +76,9 @@ void switcher_show(struct switcher *s, const struct switch_status *status);
 /* To who waits, if anybody does; @err NULL: it is there. */
 void switcher_answer(struct switcher *s, const struct err *err);
 
+/* switcher_record.c: write the lease's record; the lease is @busy with that until @done is called. -ENOMEM: it is not, nor was it before. */
+typedef void (*switcher_recorded_fn)(struct switcher *s, int r, const struct err *err);
+int switcher_record(struct switcher *s, const char *busy, switcher_recorded_fn done);
 /* switcher_choose.c: record the choice that is due; nothing is under way, and the lease is busy until then. */
 void switcher_record_choice(struct switcher *s);
 

@@ -54,7 +54,7 @@ void switch_begin(struct leg_switch *sw, const struct switch_facts *facts, bool 
 	sw->awaited = !running && facts->place == PLACE_OUT;
 	sw->stopped_at = now_ms;
 	sw->given_up = facts->place == PLACE_IN && facts->revoked;
-	sw->half_revoked = false;
+	sw->half_revoked = sw->given_up; /* noted before it is done: once more */
 	sw->was_driven = facts->place == PLACE_IN && facts->driven;
 	/* where nothing is to be moved there is nothing to announce, but that a guest has come */
 	sw->announced = facts->place == PLACE_IN ? LEG_PASSTHROUGH : sw->awaited ? LEG_NONE : LEG_EMULATED;

@@ -169,7 +169,7 @@ static const struct adopted {
 	  { true, PLACE_IN, true, true, FILTER_NO, FILTER_YES },
 	  false,
 	  "to-emulated",
-	  "announce unplug release " TO_PASSTHROUGH,
+	  "revoke-dma announce unplug release " TO_PASSTHROUGH,
 	  "passthrough" },
 };
 
