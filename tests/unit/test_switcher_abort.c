@@ -205,6 +205,23 @@ Test(switcher_abort, unheard)
 	unheard(false, false, "cancelled");
 }
 
+/* Cancelled already when gangwayd starts, and the guest never lets go: it may have, so the standby carries until it is over. */
+Test(switcher_abort, across_a_restart_while_cancelling)
+{
+	begin_attached();
+	asked_says("\"return\": {\"status\": \"cancelling\", \"ram\": {}}");
+	misses_it(true);
+	until_at("emulated");
+	cr_assert(to_standby());
+	asked_says(NULL);
+	migration("cancelled");
+	until_at("passthrough");
+	on_vf();
+	nothing_sent("cancelled");
+	detach_pair();
+	end();
+}
+
 /* Nor was it heard of before the memory was copied: the VF that the guest does not drive is out of it. */
 Test(switcher_abort, unheard_until_active)
 {
