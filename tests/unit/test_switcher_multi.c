@@ -45,14 +45,19 @@ static void both_on_their_vfs(void)
 	}
 }
 
-static void both_on_their_standbys(enum lease_reason reason)
+static void both_on_their_standbys_for(enum lease_reason first, enum lease_reason second)
 {
 	cr_assert(fake_host_until(h, both_are_at, "emulated", 5000));
 	for (unsigned i = 0; i < 2; i++) {
 		cr_assert_eq(nic(i)->leg, LEG_EMULATED, "NIC %u", i);
-		cr_assert_eq(nic(i)->reason, reason, "NIC %u", i);
+		cr_assert_eq(nic(i)->reason, i ? second : first, "NIC %u: %s", i, lease_reason_to_string(nic(i)->reason));
 		cr_assert(nic_leads(i, false, true), "NIC %u", i);
 	}
+}
+
+static void both_on_their_standbys(enum lease_reason reason)
+{
+	both_on_their_standbys_for(reason, reason);
 }
 
 static void attach_two(void)
@@ -125,6 +130,33 @@ Test(switcher_multi, abort)
 	fake_guest_drives(vm1, true);
 	both_on_their_vfs();
 	nothing_sent("cancelled");
+	detach_two();
+}
+
+/* One is on its standby by the operator's word, and stays there: the other's migration is nothing to it, though QEMU waits for that. */
+Test(switcher_multi, one_is_off_by_order)
+{
+	begin_two();
+	succeed("switch", json_pack("{s:s, s:s, s:s}", "guest", "vm1", "nic", "nic1", "leg", "emulated"));
+	from_now_on();
+	migration("setup");
+	asks_to_unplug("gangway-nic0");
+	migration("wait-unplug");
+	cr_assert_eq(nic(0)->leg, LEG_PASSTHROUGH);
+	fake_guest_drives(vm1, false);
+	migration("active");
+	both_on_their_standbys_for(REASON_MIGRATION, REASON_OPERATOR);
+	migration("cancelling");
+	migration("cancelled");
+	fake_guest_drives(vm1, true);
+	while (nic(0)->leg != LEG_PASSTHROUGH || nic(0)->busy)
+		turn();
+	cr_assert_eq(nic(1)->leg, LEG_EMULATED);
+	cr_assert_eq(nic(1)->reason, REASON_OPERATOR);
+	cr_assert(nic_leads(1, false, true));
+	nothing_sent("cancelled");
+	succeed("switch", json_pack("{s:s, s:s, s:s}", "guest", "vm1", "nic", "nic1", "leg", "passthrough"));
+	both_on_their_vfs();
 	detach_two();
 }
 
