@@ -43,6 +43,5 @@ void cli_render_fields(FILE *out, const struct cli_col *cols, size_t nr, json_t 
 char *cli_fmt_time(json_t *obj, const char *key); /* seconds since the epoch -> local time */
 char *cli_fmt_ms(json_t *obj, const char *key); /* "3.1", "412" */
 char *cli_fmt_list(json_t *obj, const char *key); /* array of scalars: "a, b" */
-char *cli_fmt_words(json_t *obj, const char *key); /* object of scalars: "vlan 5, trust on" */
 
 #endif

@@ -202,23 +202,3 @@ char *cli_fmt_list(json_t *obj, const char *key)
 	free(text);
 	return cli_text("-");
 }
-
-char *cli_fmt_words(json_t *obj, const char *key)
-{
-	char *text = cli_text("%s", "");
-	const char *word;
-	json_t *v;
-
-	json_object_foreach (json_object_get(obj, key), word, v) {
-		char *name = cli_safe(word), *value = scalar(v);
-
-		if (!json_is_null(v))
-			append(&text, cli_text("%s %s", name, value));
-		free(name);
-		free(value);
-	}
-	if (*text)
-		return text;
-	free(text);
-	return cli_text("-");
-}

@@ -6,24 +6,21 @@
 #include "cli_render.h"
 #include "cli_views.h"
 
-/* What to do, or to wait for, by reason. `%s %s`: guest and NIC. */
-static const struct {
-	const char *reason, *why, *hint;
-	bool names;
+/* What to do, or to wait for, by reason: @hint, and where there is @more, guest and NIC and that. */
+static const struct reason {
+	const char *reason, *why, *hint, *more;
 } reasons[] = {
-	{ "operator", "the operator sent it there", "gangway switch %s %s passthrough", true },
-	{ "migration", "its guest migrates", "it goes back to a VF by itself when that is over", false },
-	{ "postcopy", "its guest's memory is still to come", "it goes back to a VF by itself when that is over", false },
-	{ "snapshot", "its guest is being saved", "it goes back to its VF by itself when that is over", false },
-	{ "vf-fault", "its VF faults without end", "`gangway detach %s %s`, then attach again; the host's log has the faults",
-	  true },
-	{ "device-process-lost", "its gangway-device process is no more", "`gangway detach %s %s`, then attach again", true },
-	{ "pf-down", "its PF has no link", "it goes back to its VF by itself when the PF has one", false },
-	{ "no-vf", "it has no VF", "it is given one by itself as soon as that can be", false },
-	{ "guest-no-driver", "its guest has not started the VF", "is the VF's driver in the guest, and the interface up?",
-	  false },
+	{ "operator", "the operator sent it there", "gangway switch ", " passthrough" },
+	{ "migration", "its guest migrates", "it goes back to a VF by itself when that is over", NULL },
+	{ "postcopy", "its guest's memory is still to come", "it goes back to a VF by itself when that is over", NULL },
+	{ "snapshot", "its guest is being saved", "it goes back to its VF by itself when that is over", NULL },
+	{ "vf-fault", "its VF faults without end", "`gangway detach ", "`, then attach again; the host's log has the faults" },
+	{ "device-process-lost", "its gangway-device process is no more", "`gangway detach ", "`, then attach again" },
+	{ "pf-down", "its PF has no link", "it goes back to its VF by itself when the PF has one", NULL },
+	{ "no-vf", "it has no VF", "it is given one by itself as soon as that can be", NULL },
+	{ "guest-no-driver", "its guest has not started the VF", "is the VF's driver in the guest, and the interface up?", NULL },
 	{ "vmm-unplug-unsafe", "its VMM cannot unplug the VF safely", "attach it with --via vfio-pci to be able to switch it",
-	  false },
+	  NULL },
 };
 
 char *cli_fmt_standby(json_t *obj, const char *key)
@@ -83,30 +80,16 @@ static const char *waits(json_t *sw)
 	return "";
 }
 
-static void hint_by_reason(FILE *out, json_t *lease, const char *hint, bool names)
+static void hint_by_reason(FILE *out, json_t *lease, const struct reason *r)
 {
-	char *guest, *nic;
+	char *guest = cli_cell(lease, "guest"), *nic = cli_cell(lease, "nic");
 
-	fputs("  hint: ", out);
-	if (names) {
-		guest = cli_cell(lease, "guest");
-		nic = cli_cell(lease, "nic");
-		for (const char *p = hint; *p; p++)
-			if (p[0] == '%' && p[1] == 's') {
-				fputs(guest, out);
-				free(guest);
-				guest = nic;
-				nic = NULL;
-				p++;
-			} else {
-				fputc(*p, out);
-			}
-		free(guest);
-		free(nic);
-	} else {
-		fputs(hint, out);
-	}
-	fputc('\n', out);
+	if (r->more)
+		fprintf(out, "  hint: %s%s %s%s\n", r->hint, guest, nic, r->more);
+	else
+		fprintf(out, "  hint: %s\n", r->hint);
+	free(guest);
+	free(nic);
 }
 
 /* "vm1/nic0: on its emulated leg: the operator sent it there", and what to do about it */
@@ -124,7 +107,7 @@ static void explain_reason(FILE *out, json_t *lease, json_t *sw)
 	if (strcmp(error, "-") != 0)
 		fprintf(out, "  the last try: %s\n", error);
 	if (reason && i < CLI_NR(reasons))
-		hint_by_reason(out, lease, reasons[i].hint, reasons[i].names);
+		hint_by_reason(out, lease, &reasons[i]);
 	free(id);
 	free(leg);
 	free(word);

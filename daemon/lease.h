@@ -92,6 +92,7 @@ struct lease {
 	char netdev_id[LIMIT_NAME + 24];
 	char bus[LEASE_BUS_MAX]; /* root port that the VF is plugged into */
 	bool stay_emulated; /* the operator's choice */
+	bool revoked; /* as recorded: its guest keeps the VF past the deadline, whose DMA is taken away */
 	bool left; /* its guest runs elsewhere: what its VMM still has, nobody uses */
 	struct switcher *sw; /* moves it between its legs; NULL: nobody does */
 

@@ -86,8 +86,8 @@ static json_t *emul_to_record(const struct lease *l)
 	char words[EMUL_WORDS_MAX];
 
 	emul_words_print(&l->standby, words);
-	return json_pack("{s:s, s:i, s:s, s:b, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
-			 l->stay_emulated, "half_vf", l->half_vf, "leg", emul_leg_to_json(l->emul));
+	return json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
+			 l->stay_emulated, "half_vf", l->half_vf, "revoked", l->revoked, "leg", emul_leg_to_json(l->emul));
 }
 
 static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
@@ -95,16 +95,17 @@ static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
 	const char *words, *bus;
 	json_error_t je;
 	json_t *leg;
-	int stay, nr, half_vf = 0;
+	int stay, nr, half_vf = 0, revoked = 0;
 
-	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s?b, s:o}", "words", &words, "nr", &nr, "bus", &bus, "stay",
-			   &stay, "half_vf", &half_vf, "leg", &leg) < 0)
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s?b, s?b, s:o}", "words", &words, "nr", &nr, "bus", &bus,
+			   "stay", &stay, "half_vf", &half_vf, "revoked", &revoked, "leg", &leg) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: emul: %s", je.text);
 	if (nr < 0 || nr > (int)EMUL_NR_MAX || take(l->bus, sizeof(l->bus), bus) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: a field of emul is out of range", l->id);
 	l->leg_nr = (unsigned)nr;
 	l->stay_emulated = stay;
 	l->half_vf = half_vf;
+	l->revoked = revoked;
 	if (emul_words_parse(words, &l->standby, err) < 0)
 		return -EINVAL;
 	return emul_leg_from_json(l->daemon->sys, leg, &l->emul, err);
@@ -228,9 +229,10 @@ static void take_state(struct lease *l, enum lease_state state)
 		snprintf(l->why, sizeof(l->why), "%s", why);
 	if (l->state == LEASE_ATTACHED && l->stay_emulated)
 		lease_set_leg(l, LEG_EMULATED, REASON_OPERATOR);
+	else if (l->state == LEASE_ATTACHED && lease_lacks_vf(l))
+		lease_set_leg(l, LEG_EMULATED, REASON_NO_VF);
 	else if (l->state == LEASE_ATTACHED)
-		lease_set_leg(l, lease_lacks_vf(l) ? LEG_EMULATED : LEG_PASSTHROUGH,
-			      lease_lacks_vf(l) ? REASON_NO_VF : REASON_NONE);
+		lease_set_leg(l, l->revoked ? LEG_EMULATED : LEG_PASSTHROUGH, REASON_NONE);
 	l->confirmed = false;
 }
 

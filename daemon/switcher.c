@@ -63,7 +63,7 @@ static void on_told(void *ctx, const struct err *err)
 	switcher_answer(s, err);
 }
 
-static const struct switch_ops ops = { .start = switcher_act, .moved = on_moved, .told = on_told };
+static const struct switch_ops ops = { .start = switcher_act_recorded, .moved = on_moved, .told = on_told };
 
 /* --- time --- */
 
@@ -279,6 +279,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	}
 	if (g)
 		vmm_get_migration(g->vmm, &m);
+	facts.revoked = in && l->revoked;
 	if (in && is_held(&m))
 		facts.place = PLACE_HELD;
 	facts.driven = facts.place == PLACE_IN && lease_vf_is_driven(l);

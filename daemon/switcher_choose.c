@@ -5,36 +5,18 @@
  * switch itself would.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "attach.h"
 #include "ctl.h"
 #include "daemon.h"
-#include "db.h"
 #include "guests.h"
 #include "lease.h"
 #include "log.h"
 #include "switcher_internal.h"
 #include "sys.h"
-#include "work.h"
 
 /* --- recorded --- */
-
-struct job {
-	struct switcher *s; /* its lease is marked busy: so it stays */
-	struct db *db;
-	char id[LEASE_ID_MAX];
-	json_t *record;
-	struct err err;
-};
-
-static int job_run(void *arg)
-{
-	struct job *j = arg;
-
-	return db_put_lease(j->db, j->id, j->record, &j->err);
-}
 
 static void choose(struct switcher *s, int r, const struct err *why)
 {
@@ -73,38 +55,13 @@ static void recorded(struct switcher *s, int r, const struct err *err)
 	switcher_settle(s);
 }
 
-static void job_done(int r, void *arg)
-{
-	struct job *j = arg;
-	struct switcher *s = j->s;
-	struct err err = j->err;
-
-	json_decref(j->record);
-	s->record = NULL;
-	s->job = NULL;
-	free(j);
-	recorded(s, r, &err);
-}
-
 void switcher_record_choice(struct switcher *s)
 {
-	struct job *j = calloc(1, sizeof(*j));
 	struct lease *l = s->lease;
 	struct err err;
 
-	l->busy = "the choice of its leg is being recorded";
-	if (j) {
-		*j = (struct job){ .s = s, .db = l->daemon->db, .record = lease_to_record(l, &l->undo) };
-		memcpy(j->id, l->id, sizeof(j->id));
-	}
-	if (j && j->record && work_submit(l->daemon->pool, job_run, job_done, j) == 0) {
-		s->job = j;
-		s->record = j->record;
+	if (switcher_record(s, "the choice of its leg is being recorded", recorded) == 0)
 		return;
-	}
-	if (j)
-		json_decref(j->record);
-	free(j);
 	err_set(&err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to record the choice of its leg", l->id);
 	recorded(s, -ENOMEM, &err);
 }

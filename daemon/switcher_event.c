@@ -9,6 +9,7 @@
 #include "log.h"
 #include "switcher_internal.h"
 #include "vmm.h"
+#include "vmm_migrate.h"
 
 /*
  * A VMM plugs the VF of a pair by itself when its guest negotiates failover anew, and what left it while nobody listened is not told later.
@@ -39,6 +40,19 @@ static void found(struct switcher *s, bool in)
 	switch_begin(s->sw, &facts, g && !strcmp(vmm_run_state(g->vmm), "running"), switcher_now_ms(s));
 }
 
+/* @anew: it comes back, or may: that its driver has it again, if so, is yet to settle. Else only what went unheard is noticed. */
+static void look_at_driver(struct switcher *s, bool anew)
+{
+	struct switch_facts facts;
+
+	switch_get_facts(s->sw, &facts);
+	if (facts.place != PLACE_IN)
+		return;
+	if (anew)
+		switcher_forget_driver(s);
+	switcher_look_at_driver(s, anew);
+}
+
 void switcher_found(struct lease *l, bool in)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
@@ -60,6 +74,11 @@ void switcher_found(struct lease *l, bool in)
 	/* while the connection was lost, it may have been paused or have gone on */
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
 	found(s, in);
+	look_at_driver(s, false);
+	if (s->negotiated) {
+		s->negotiated = false;
+		migration_event(s->migration, "FAILOVER_NEGOTIATED", l->standby_id, switcher_now_ms(s));
+	}
 	switcher_settle(s);
 }
 
@@ -85,26 +104,71 @@ static bool is_snapshot(const struct switcher *s, const char *event, const char 
 	       migration_role(s->migration) == MIGRATION_SOURCE && g && !strcmp(vmm_run_state(g->vmm), "running");
 }
 
+/*
+ * The guest has taken failover, and its VMM may just have plugged the VF that it had before, see vmm_standby.h: nobody plugs it once more
+ * before that is known.
+ */
+static bool is_to_be_looked_at(struct switcher *s, const char *event, const char *word)
+{
+	struct switch_facts facts;
+
+	switch_get_facts(s->sw, &facts);
+	if (facts.place != PLACE_OUT || strcmp(event, "FAILOVER_NEGOTIATED") != 0)
+		return false;
+	s->negotiated = s->negotiated || (word && !strcmp(word, s->lease->standby_id));
+	attach_look_again(s->lease);
+	return true;
+}
+
+/* The guest may have been asked for its VF while nobody listened: it has let it go then before the first that is heard of the migration. */
+static void look_for_unheard(struct switcher *s)
+{
+	const struct guest *g = guest_find(s->lease->daemon, s->lease->guest);
+	struct switch_facts before, after;
+	struct vmm_migration m;
+
+	switch_get_facts(s->sw, &before);
+	look_at_driver(s, false);
+	switch_get_facts(s->sw, &after);
+	if (!g || !before.driven || after.driven || migration_role(s->migration) != MIGRATION_NONE)
+		return;
+	vmm_get_migration(g->vmm, &m);
+	if (vmm_mig_is_under_way(m.status))
+		migration_event(s->migration, "UNPLUG_PRIMARY", s->lease->device_id, switcher_now_ms(s));
+}
+
+/* The VF is in the guest again without our doing. */
+static bool is_back(const struct switcher *s, const struct switch_facts *before, bool migrated)
+{
+	struct switch_facts after;
+
+	switch_get_facts(s->sw, &after);
+	return after.place == PLACE_IN &&
+	       (before->place != PLACE_IN || (migrated && !after.driven && migration_role(s->migration) == MIGRATION_NONE));
+}
+
 static void tell(struct switcher *s, const char *event, const json_t *data)
 {
 	const char *member = migration_word_of(event);
 	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
-	struct switch_facts before, after;
+	bool migrated = migration_role(s->migration) == MIGRATION_SOURCE;
+	struct switch_facts before;
 
 	if (!strcmp(event, "RESUME"))
 		switcher_comes_back(s);
 	if (is_snapshot(s, event, word))
 		migration_set_snapshot(s->migration, true, switcher_now_ms(s));
+	if (is_to_be_looked_at(s, event, word)) {
+		switcher_settle(s);
+		return;
+	}
+	if (!strcmp(event, "MIGRATION"))
+		look_for_unheard(s);
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
-	switch_get_facts(s->sw, &after);
-	/* the guest reboots, or has the VF again without our doing: does it drive it? */
-	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET"))) {
-		switcher_forget_driver(s); /* that it has again, if it has, is yet to settle */
-		switcher_look_at_driver(s, true);
-	}
-	if (after.place == PLACE_OUT && !strcmp(event, "FAILOVER_NEGOTIATED"))
-		attach_look_again(s->lease); /* the VMM may just have plugged the VF that it had before, see vmm_standby.h */
+	/* or it reboots: does it drive it? */
+	if (is_back(s, &before, migrated) || !strcmp(event, "RESET"))
+		look_at_driver(s, true);
 	switcher_settle(s);
 }
 
@@ -146,14 +210,9 @@ bool switcher_device_deleted(struct lease *l)
 
 void switcher_driver_changed(struct lease *l)
 {
-	struct switch_facts facts;
-
 	if (!l->sw)
 		return;
-	switch_get_facts(l->sw->sw, &facts);
-	if (facts.place != PLACE_IN)
-		return;
-	switcher_look_at_driver(l->sw, false);
+	look_at_driver(l->sw, false);
 	switcher_settle(l->sw);
 }
 

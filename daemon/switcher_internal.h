@@ -18,6 +18,7 @@ struct switcher {
 	struct migration *migration;
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
+	unsigned act_ms; /* its time */
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
@@ -30,6 +31,7 @@ struct switcher {
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool had_vf; /* its VMM had the VF still when it left */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
+	bool negotiated; /* failover, and what the VMM has is being asked: the switch hears of it then */
 	bool told; /* the lease's error is the switch's */
 	bool look_due; /* what the VMM has was not told, or came at a bad time: it is to be asked when nothing is under way */
 
@@ -56,6 +58,8 @@ void switcher_look_at_driver(struct switcher *s, bool always);
 void switcher_forget_driver(struct switcher *s);
 /* The begin of an action: as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
+/* The same, with what the record is to know of before. switcher_record.c */
+int switcher_act_recorded(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* It has ended. */
 void switcher_acted(struct switcher *s, int r, const struct err *err);
 
@@ -74,6 +78,9 @@ void switcher_show(struct switcher *s, const struct switch_status *status);
 /* To who waits, if anybody does; @err NULL: it is there. */
 void switcher_answer(struct switcher *s, const struct err *err);
 
+/* switcher_record.c: write the lease's record; the lease is @busy with that until @done is called. -ENOMEM: it is not, nor was it before. */
+typedef void (*switcher_recorded_fn)(struct switcher *s, int r, const struct err *err);
+int switcher_record(struct switcher *s, const char *busy, switcher_recorded_fn done);
 /* switcher_choose.c: record the choice that is due; nothing is under way, and the lease is busy until then. */
 void switcher_record_choice(struct switcher *s);
 

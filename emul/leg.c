@@ -244,11 +244,6 @@ const char *emul_leg_ifname(const struct emul_leg *leg)
 	return leg->ifname;
 }
 
-bool emul_leg_carries(const struct emul_leg *leg)
-{
-	return leg->carries;
-}
-
 int emul_leg_create(struct emul_leg *leg, struct err *err)
 {
 	int r = check(leg, err);

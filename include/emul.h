@@ -62,8 +62,6 @@ void emul_leg_free(struct emul_leg *leg);
 const char *emul_leg_ifname(const struct emul_leg *leg);
 /* Frames that the guest has sent by it since it was made, as the kernel counts them; 0 where it does not tell. Does not block. */
 uint64_t emul_leg_frames_from_guest(const struct emul_leg *leg);
-/* Was emul_leg_carry(true) the last? Part of the record. */
-bool emul_leg_carries(const struct emul_leg *leg);
 
 /*
  * Make it, with its policy; it carries nothing yet. The record (emul_leg_to_json()) is to be on disk before. On failure all is undone.

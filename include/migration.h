@@ -40,8 +40,6 @@ void migration_set_snapshot(struct migration *m, bool snapshot, uint64_t now_ms)
 /* vmm_replug() begins: the migration that follows is no migration, and it fails. Before it begins, for each lease of the guest. Or it has not
  * begun: the next one is one like any. */
 void migration_expect_replug(struct migration *m, bool on);
-/* The VMM is gone, and its migration with it. Before switch_stop(). */
-void migration_lost(struct migration *m, uint64_t now_ms);
 
 /* The member of the event's data that migration_event() wants as @word; NULL: none, or the event does not matter. */
 const char *migration_word_of(const char *event);

@@ -73,6 +73,5 @@ enum switch_event {
 	SWITCH_EV_VF_FREE, /* a VF that fits has become free */
 	SWITCH_EVENT_NUM_,
 };
-const char *switch_event_to_string(enum switch_event event);
 
 #endif

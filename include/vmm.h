@@ -35,17 +35,10 @@ struct vmm_ops {
 	void (*on_state)(void *ctx, struct vmm *vmm, enum vmm_state state, const struct err *why);
 	/* A device has left the guest for good (DEVICE_DELETED), by its id. */
 	void (*on_device_deleted)(void *ctx, struct vmm *vmm, const char *id);
-	/* The guest refuses to let device @id go (DEVICE_UNPLUG_GUEST_ERROR). vmm_unplug() asks it again once. */
-	void (*on_unplug_refused)(void *ctx, struct vmm *vmm, const char *id);
 	/* A migration begins, goes on or ends, on either side (vmm_migrate.h); after VMM_UP what it was before, if anything. */
 	void (*on_migration)(void *ctx, struct vmm *vmm, const struct vmm_migration *migration);
-	/* A migration has asked the guest to let go the VF @id of a pair (UNPLUG_PRIMARY): no DEVICE_DELETED follows, vmm_standby.h. */
-	void (*on_unplug_primary)(void *ctx, struct vmm *vmm, const char *id);
-	/* The guest's driver has taken failover for standby @id: a hidden VF is plugged now, or an earlier one again, vmm_standby.h. */
-	void (*on_failover_negotiated)(void *ctx, struct vmm *vmm, const char *id);
-	/* The guest reboots: what was pending of an unplug is done. */
-	void (*on_reset)(void *ctx, struct vmm *vmm, bool by_guest);
-	/* Any QMP event, the above included, as it came. @data: an object, borrowed, not checked. */
+	/* Any QMP event, those of the above included, as it came: what they say of a pair is in vmm_standby.h. @data: an object, borrowed, not
+	 * checked. */
 	void (*on_event)(void *ctx, struct vmm *vmm, const char *event, struct json_t *data);
 };
 

@@ -33,7 +33,6 @@ enum vmm_mig_status { /* QEMU's MigrationStatus, word by word */
 		      VMM_MIG_NUM_STATUSES,
 };
 
-const char *vmm_mig_status_to_string(enum vmm_mig_status status);
 bool vmm_mig_is_under_way(enum vmm_mig_status status); /* begun and not over: no hotplug, no second migration */
 
 enum vmm_mig_role { VMM_MIG_NO_ROLE, VMM_MIG_SOURCE, VMM_MIG_DESTINATION };
@@ -87,8 +86,6 @@ int vmm_migrate_cancel(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err 
  * takes a migration that fails, of which all hear as of any. Called back when that is over; whether the VF is in the guest, its driver tells.
  */
 int vmm_replug(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err *err);
-/* Have the guest announce its address, 5 times within a second: by its device @id, or all of them (NULL). */
-int vmm_announce(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err);
 
 struct vmm_migrate_info { /* numbers that QEMU does not tell (in this status) are 0 */
 	struct vmm_migration migration;
@@ -101,19 +98,5 @@ struct vmm_migrate_info { /* numbers that QEMU does not tell (in this status) ar
 
 typedef void (*vmm_migrate_info_fn)(void *ctx, int r, const struct vmm_migrate_info *info, const struct err *err);
 int vmm_query_migrate(struct vmm *vmm, vmm_migrate_info_fn done, void *ctx, struct err *err);
-
-enum vmm_capability { /* bits */
-		      VMM_CAP_EVENTS = 1,
-		      VMM_CAP_POSTCOPY_RAM = 2,
-		      VMM_CAP_BACKGROUND_SNAPSHOT = 4,
-		      VMM_CAP_RETURN_PATH = 8,
-		      VMM_CAP_PAUSE_BEFORE_SWITCHOVER = 16,
-		      VMM_CAP_MULTIFD = 32,
-		      VMM_CAP_MAPPED_RAM = 64,
-};
-
-/* @known: the VMM has it, which does not say that the host's kernel does; @on: a part of @known. */
-typedef void (*vmm_capabilities_fn)(void *ctx, int r, unsigned known, unsigned on, const struct err *err);
-int vmm_get_capabilities(struct vmm *vmm, vmm_capabilities_fn done, void *ctx, struct err *err);
 
 #endif

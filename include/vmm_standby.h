@@ -10,7 +10,7 @@
  * - A standby remembers the arguments of the first VF it was given until it is unplugged itself. Another id is refused
  *   (vmm.other-primary), so a lease must use one device id for all its plugs. And when the guest resets and negotiates again while the
  *   VF is out, QEMU plugs the remembered one by itself, with the arguments of that first time: look for the device after each
- *   on_failover_negotiated() and unplug what should not be there.
+ *   FAILOVER_NEGOTIATED and unplug what should not be there.
  * - The unplug at the beginning of a migration (UNPLUG_PRIMARY, then status wait-unplug) is partial: no DEVICE_DELETED, and the device
  *   stays in QEMU's tree; it is out of the guest when the status goes on. A vmm_unplug() meanwhile waits for an event that never comes.
  *   QEMU plugs it again when the migration fails or is cancelled.

@@ -23,7 +23,7 @@ struct migration {
 
 /* --- words of QMP --- */
 
-enum phase { PHASE_IDLE, PHASE_BEGUN, PHASE_COPY, PHASE_POSTCOPY, PHASE_COMPLETED, PHASE_FAILED, PHASE_UNKNOWN };
+enum phase { PHASE_IDLE, PHASE_BEGUN, PHASE_WAIT, PHASE_COPY, PHASE_POSTCOPY, PHASE_COMPLETED, PHASE_FAILED, PHASE_UNKNOWN };
 
 static const struct {
 	const char *status;
@@ -31,7 +31,7 @@ static const struct {
 } phases[] = {
 	{ "none", PHASE_IDLE },
 	{ "setup", PHASE_BEGUN },
-	{ "wait-unplug", PHASE_BEGUN },
+	{ "wait-unplug", PHASE_WAIT },
 	/* ending badly, but the VMM still takes no device_add, and may still wait for the guest to let go (30 s at most) */
 	{ "cancelling", PHASE_BEGUN },
 	{ "failing", PHASE_BEGUN },
@@ -111,6 +111,12 @@ static void forget(struct migration *m)
 	m->replug = false;
 }
 
+static void source_asks(struct migration *m, uint64_t now)
+{
+	m->asked = true;
+	switch_event(m->sw, SWITCH_EV_ASKED, now);
+}
+
 /* The VMM copies: it has waited until the guest let go of what it had asked for. */
 static void source_copies(struct migration *m, uint64_t now)
 {
@@ -130,14 +136,16 @@ static bool is_replugged(const struct migration *m)
 }
 
 /*
- * The cause ends first: the VF that comes back must not find it active, else it would be unplugged at once. And device_del and device_add
- * are allowed last, when it is clear what is plugged.
+ * The cause ends first: the VF that comes back must not find it active, else it would be unplugged at once; until then it counts as asked
+ * for, also where that was before the switch began. And device_del and device_add are allowed last, when it is clear what is plugged.
  */
 static void source_stays(struct migration *m, bool replugged, uint64_t now)
 {
 	enum lease_reason cause = cause_of(m);
 
 	forget(m);
+	if (replugged)
+		switch_event(m->sw, SWITCH_EV_ASKED, now);
 	switch_cause(m->sw, cause, false, now);
 	if (replugged)
 		switch_event(m->sw, SWITCH_EV_REPLUGGED, now);
@@ -179,6 +187,10 @@ static void source_phase(struct migration *m, enum phase phase, uint64_t now)
 	switch (phase) {
 	case PHASE_BEGUN:
 		source_begin(m, now);
+		break;
+	case PHASE_WAIT: /* it has asked for each VF of a pair, whether that was heard or not */
+		source_begin(m, now);
+		source_asks(m, now);
 		break;
 	case PHASE_COPY:
 	case PHASE_POSTCOPY:
@@ -249,20 +261,6 @@ void migration_set_snapshot(struct migration *m, bool snapshot, uint64_t now)
 	switch_cause(m->sw, before, false, now);
 }
 
-void migration_lost(struct migration *m, uint64_t now)
-{
-	enum lease_reason cause = cause_of(m);
-
-	m->replug = false;
-	if (m->role == MIGRATION_NONE)
-		return;
-	forget(m);
-	/* the switch is still to be stopped: that it may not send anything meanwhile is what SWITCH_EV_MIGRATING is for */
-	switch_event(m->sw, SWITCH_EV_MIGRATING, now);
-	switch_cause(m->sw, cause, false, now);
-	switch_cause(m->sw, REASON_POSTCOPY, false, now);
-}
-
 static void on_migration(struct migration *m, const char *status, uint64_t now)
 {
 	enum phase phase = phase_of(status);
@@ -280,10 +278,8 @@ static void on_unplug_primary(struct migration *m, const char *id, uint64_t now)
 {
 	m->replug = false; /* another VF was plugged: then it is one like any */
 	source_begin(m, now);
-	if (strcmp(id, m->vf_id))
-		return;
-	m->asked = true;
-	switch_event(m->sw, SWITCH_EV_ASKED, now);
+	if (!strcmp(id, m->vf_id))
+		source_asks(m, now);
 }
 
 static void on_device_deleted(struct migration *m, const char *id, uint64_t now)

@@ -54,7 +54,7 @@ void switch_begin(struct leg_switch *sw, const struct switch_facts *facts, bool 
 	sw->awaited = !running && facts->place == PLACE_OUT;
 	sw->stopped_at = now_ms;
 	sw->given_up = facts->place == PLACE_IN && facts->revoked;
-	sw->half_revoked = false;
+	sw->half_revoked = sw->given_up; /* noted before it is done: once more */
 	sw->was_driven = facts->place == PLACE_IN && facts->driven;
 	/* where nothing is to be moved there is nothing to announce, but that a guest has come */
 	sw->announced = facts->place == PLACE_IN ? LEG_PASSTHROUGH : sw->awaited ? LEG_NONE : LEG_EMULATED;
@@ -215,6 +215,7 @@ static void take_in(struct leg_switch *sw, enum switch_event event)
 		on_gone(sw, PLACE_HELD);
 		break;
 	case SWITCH_EV_REPLUGGED:
+		sw->f.driven = false; /* of one that was asked for nobody says whether it was out in between */
 		switch_book_replugged(sw);
 		break;
 	case SWITCH_EV_REFUSED:

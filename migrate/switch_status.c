@@ -41,14 +41,6 @@ static const char *const action_names[SWITCH_ACTION_NUM_] = {
 	[SWITCH_DROP_STANDBY] = "drop-standby",
 };
 
-static const char *const event_names[SWITCH_EVENT_NUM_] = {
-	[SWITCH_EV_RUNNING] = "running",       [SWITCH_EV_STOPPED] = "stopped", [SWITCH_EV_RESET] = "reset",
-	[SWITCH_EV_NEGOTIATED] = "negotiated", [SWITCH_EV_DRIVEN] = "driven",	[SWITCH_EV_UNDRIVEN] = "undriven",
-	[SWITCH_EV_DELETED] = "deleted",       [SWITCH_EV_ASKED] = "asked",	[SWITCH_EV_LET_GO] = "let-go",
-	[SWITCH_EV_REPLUGGED] = "replugged",   [SWITCH_EV_REFUSED] = "refused", [SWITCH_EV_MIGRATING] = "migrating",
-	[SWITCH_EV_MIGRATED] = "migrated",     [SWITCH_EV_VF_FREE] = "vf-free",
-};
-
 const char *switch_state_to_string(enum switch_state state)
 {
 	return state < SWITCH_STATE_NUM_ ? state_names[state] : "?";
@@ -57,11 +49,6 @@ const char *switch_state_to_string(enum switch_state state)
 const char *switch_action_to_string(enum switch_action action)
 {
 	return action < SWITCH_ACTION_NUM_ ? action_names[action] : "?";
-}
-
-const char *switch_event_to_string(enum switch_event event)
-{
-	return event < SWITCH_EVENT_NUM_ ? event_names[event] : "?";
 }
 
 uint64_t switch_wake_ms(const struct leg_switch *sw)

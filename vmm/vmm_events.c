@@ -50,85 +50,21 @@ void vmm_event_first(struct vmm *vmm, const char *event, json_t *data)
 
 /* Typed callbacks ------------------------------------------------------------------------------------------------------ */
 
-/* Of @data's member @key; one that cannot be a device of ours is none. */
-static const char *id_of(json_t *data, const char *key)
-{
-	const char *id = json_string_value(json_object_get(data, key));
-
-	return id && vmm_id_check(id, NULL) == 0 ? id : NULL;
-}
-
-/* A device without an id has a path alone. */
-static const char *device_of(json_t *data)
-{
-	static const char tree[] = "/machine/peripheral/";
-	const char *id = id_of(data, "device"), *path = json_string_value(json_object_get(data, "path"));
-
-	if (!id && path && !strncmp(path, tree, sizeof(tree) - 1) && vmm_id_check(path + sizeof(tree) - 1, NULL) == 0)
-		id = path + sizeof(tree) - 1;
-	return id;
-}
-
-/* A virtio device announces its inner device too, without an id. */
+/* A virtio device announces its inner device too, without an id; and an id that cannot be of a device of ours is none. */
 static void device_deleted(struct vmm *vmm, json_t *data)
 {
-	const char *id = id_of(data, "device");
+	const char *id = json_string_value(json_object_get(data, "device"));
 
-	if (id && vmm->ops->on_device_deleted)
+	if (id && vmm_id_check(id, NULL) == 0 && vmm->ops->on_device_deleted)
 		vmm->ops->on_device_deleted(vmm->ctx, vmm, id);
 }
 
-static void unplug_refused(struct vmm *vmm, json_t *data)
-{
-	const char *id = device_of(data);
-
-	if (id && vmm->ops->on_unplug_refused)
-		vmm->ops->on_unplug_refused(vmm->ctx, vmm, id);
-}
-
-static void unplug_primary(struct vmm *vmm, json_t *data)
-{
-	const char *id = id_of(data, "device-id");
-
-	if (id && vmm->ops->on_unplug_primary)
-		vmm->ops->on_unplug_primary(vmm->ctx, vmm, id);
-}
-
-static void failover_negotiated(struct vmm *vmm, json_t *data)
-{
-	const char *id = id_of(data, "device-id");
-
-	if (id && vmm->ops->on_failover_negotiated)
-		vmm->ops->on_failover_negotiated(vmm->ctx, vmm, id);
-}
-
-static void reset(struct vmm *vmm, json_t *data)
-{
-	if (vmm->ops->on_reset)
-		vmm->ops->on_reset(vmm->ctx, vmm, json_is_true(json_object_get(data, "guest")));
-}
-
-static void migration(struct vmm *vmm, json_t *data)
-{
-	(void)data;
-	vmm_watch_tell(vmm);
-}
-
-static const struct {
-	const char *event;
-	void (*tell)(struct vmm *vmm, json_t *data);
-} typed[] = {
-	{ "DEVICE_DELETED", device_deleted },
-	{ "DEVICE_UNPLUG_GUEST_ERROR", unplug_refused },
-	{ "UNPLUG_PRIMARY", unplug_primary },
-	{ "FAILOVER_NEGOTIATED", failover_negotiated },
-	{ "RESET", reset },
-	{ "MIGRATION", migration },
-};
-
 void vmm_event_tell(struct vmm *vmm, const char *event, json_t *data)
 {
-	for (size_t i = 0; i < sizeof(typed) / sizeof(typed[0]) && !vmm->closing; i++)
-		if (!strcmp(event, typed[i].event))
-			typed[i].tell(vmm, data);
+	if (vmm->closing)
+		return;
+	if (!strcmp(event, "DEVICE_DELETED"))
+		device_deleted(vmm, data);
+	else if (!strcmp(event, "MIGRATION"))
+		vmm_watch_tell(vmm);
 }

@@ -286,19 +286,3 @@ int vmm_migrate_cancel(struct vmm *vmm, vmm_done_fn done, void *ctx, struct err 
 {
 	return simple(vmm, "migrate_cancel", json_object(), done, ctx, err);
 }
-
-int vmm_announce(struct vmm *vmm, const char *id, vmm_done_fn done, void *ctx, struct err *err)
-{
-	int r = id ? vmm_id_check(id, err) : 0;
-	json_t *args;
-
-	if (r < 0)
-		return r;
-	/* the pauses are QEMU's own after a migration: 50, 150, 250, 350 ms */
-	args = json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max", 550, "rounds", 5, "step", 100);
-	if (id && args && json_object_set_new(args, "interfaces", json_pack("[s]", id)) < 0) {
-		json_decref(args);
-		args = NULL;
-	}
-	return simple(vmm, "announce-self", args, done, ctx, err);
-}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How far a migration has come, and what a VMM can do of migration. */
+/* How far a migration has come. */
 #include "vmm_migration.h"
 
 #include <errno.h>
@@ -8,25 +8,20 @@
 
 struct query {
 	struct vmm_op op;
-	vmm_migrate_info_fn on_info; /* one of the two */
-	vmm_capabilities_fn on_capabilities;
+	vmm_migrate_info_fn done;
 	void *ctx;
 };
 
-static void finish(struct query *q, int r, const struct vmm_migrate_info *info, unsigned known, unsigned on,
-		   const struct err *err)
+static void finish(struct query *q, int r, const struct vmm_migrate_info *info, const struct err *err)
 {
 	vmm_op_finish(&q->op);
-	if (q->on_info)
-		q->on_info(q->ctx, r, r < 0 ? NULL : info, r < 0 ? err : NULL);
-	else
-		q->on_capabilities(q->ctx, r, known, on, r < 0 ? err : NULL);
+	q->done(q->ctx, r, r < 0 ? NULL : info, r < 0 ? err : NULL);
 	vmm_op_unref(&q->op);
 }
 
 static void cancel(struct vmm_op *op, const struct err *err)
 {
-	finish((struct query *)op, err->num, NULL, 0, 0, err);
+	finish((struct query *)op, err->num, NULL, err);
 }
 
 static const struct vmm_op_class query_class = { .cancel = cancel };
@@ -90,51 +85,33 @@ static int take_info(const json_t *ret, struct vmm_migrate_info *info)
 
 static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
 {
-	struct query *q = (struct query *)op;
 	struct vmm_migrate_info info = { .migration.role = op->vmm->watching.now.role };
-	unsigned known = 0, on = 0;
 	struct err why;
 
 	(void)tag;
 	if (r == 0) {
-		r = q->on_info ? take_info(ret, &info) : vmm_capabilities_take(ret, &known, &on);
+		r = take_info(ret, &info);
 		if (r < 0)
-			err_set(&why, r, "vmm.bad-answer", "guest %s: %s: not the answer of a QEMU", op->vmm->name,
-				q->on_info ? "query-migrate" : "query-migrate-capabilities");
+			err_set(&why, r, "vmm.bad-answer", "guest %s: query-migrate: not the answer of a QEMU", op->vmm->name);
 	} else {
 		why = *err;
 	}
-	finish(q, r, &info, known, on, &why);
-}
-
-static int start(struct vmm *vmm, const char *command, const struct query *what, struct err *err)
-{
-	struct vmm_op *op = NULL;
-	struct query *q;
-	int r = vmm_op_new(vmm, command, sizeof(*q), &query_class, &op, err);
-
-	if (r < 0)
-		return r;
-	q = (struct query *)op;
-	q->on_info = what->on_info; /* NOLINT(clang-analyzer-core.NullDereference): vmm_op_new() gave 0 */
-	q->on_capabilities = what->on_capabilities;
-	q->ctx = what->ctx;
-	r = vmm_op_send(op, command, NULL, 0, 0, on_answer, err);
-	if (r < 0)
-		vmm_op_unref(vmm_op_finish(op));
-	return r;
+	finish((struct query *)op, r, &info, &why);
 }
 
 int vmm_query_migrate(struct vmm *vmm, vmm_migrate_info_fn done, void *ctx, struct err *err)
 {
-	struct query what = { .on_info = done, .ctx = ctx };
+	struct vmm_op *op = NULL;
+	struct query *q;
+	int r = vmm_op_new(vmm, "query-migrate", sizeof(*q), &query_class, &op, err);
 
-	return start(vmm, "query-migrate", &what, err);
-}
-
-int vmm_get_capabilities(struct vmm *vmm, vmm_capabilities_fn done, void *ctx, struct err *err)
-{
-	struct query what = { .on_capabilities = done, .ctx = ctx };
-
-	return start(vmm, "query-migrate-capabilities", &what, err);
+	if (r < 0)
+		return r;
+	q = (struct query *)op;
+	q->done = done; /* NOLINT(clang-analyzer-core.NullDereference): vmm_op_new() gave 0 */
+	q->ctx = ctx;
+	r = vmm_op_send(op, "query-migrate", NULL, 0, 0, on_answer, err);
+	if (r < 0)
+		vmm_op_unref(vmm_op_finish(op));
+	return r;
 }

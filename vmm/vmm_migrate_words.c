@@ -31,11 +31,6 @@ static const char *const statuses[VMM_MIG_NUM_STATUSES] = {
 	[VMM_MIG_UNKNOWN] = "unknown",
 };
 
-const char *vmm_mig_status_to_string(enum vmm_mig_status status)
-{
-	return status < VMM_MIG_NUM_STATUSES ? statuses[status] : "?";
-}
-
 enum vmm_mig_status vmm_mig_status_parse(const char *word)
 {
 	for (unsigned i = 0; i < VMM_MIG_NUM_STATUSES; i++)
@@ -95,7 +90,6 @@ static const struct {
 	{ VMM_CAP_POSTCOPY_RAM, "postcopy-ram" },
 	{ VMM_CAP_BACKGROUND_SNAPSHOT, "background-snapshot" },
 	{ VMM_CAP_RETURN_PATH, "return-path" },
-	{ VMM_CAP_PAUSE_BEFORE_SWITCHOVER, "pause-before-switchover" },
 	{ VMM_CAP_MULTIFD, "multifd" },
 	{ VMM_CAP_MAPPED_RAM, "mapped-ram" },
 };

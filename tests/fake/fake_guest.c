@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guests of fake_host: QMP answers by what the guest has, and what its kernel does with a VF. */
+/* The guests of fake_host: what is plugged, and what a guest's kernel does with a VF. fake_guest_qmp.c: what QMP says of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,10 +71,10 @@ static pid_t start_process(struct fake_guest *g)
 #define FIRST_IRQ 64
 
 /* The vectors that the guest's driver has asked for, two of them: on a host whose kernel tells of such. */
-static void count_irqs(struct fake_guest *g, bool on)
+static void count_irqs(struct fake_guest *g, const struct fake_nic *nic, bool on)
 {
 	struct fake *fake = g->host->fake;
-	unsigned irq = FIRST_IRQ + 2 * (unsigned)(g - g->host->guests);
+	unsigned irq = FIRST_IRQ + 2 * (FAKE_NICS * (unsigned)(g - g->host->guests) + (unsigned)(nic - g->nics));
 
 	if (!sys_exists(fake_sys(fake), "/sys/kernel/irq"))
 		return;
@@ -85,134 +84,29 @@ static void count_irqs(struct fake_guest *g, bool on)
 			continue;
 		fake_mkdir(fake, "/sys/kernel/irq/%u", i);
 		fake_put(fake, i > irq && !g->silent ? "0,3\n" : "0,0\n", "/sys/kernel/irq/%u/per_cpu_count", i);
-		fake_put(fake, "msix\n", "/sys/bus/pci/devices/%s/msi_irqs/%u", g->vf, i);
+		fake_put(fake, "msix\n", "/sys/bus/pci/devices/%s/msi_irqs/%u", nic->vf, i);
 	}
 }
 
-static void drive(struct fake_guest *g, bool on)
+static void drive(struct fake_guest *g, const struct fake_nic *nic, bool on)
 {
 	char path[PATH_MAX];
 	uint8_t command = 0;
 	int fd;
 
-	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/msi_irqs", fake_root(g->host->fake), g->vf);
+	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/msi_irqs", fake_root(g->host->fake), nic->vf);
 	if (on ? mkdir(path, 0755) : access(path, F_OK))
 		return; /* the function is gone, or was not driven */
 	if (!on)
-		fake_remove(g->host->fake, "/sys/bus/pci/devices/%s/msi_irqs", g->vf);
-	count_irqs(g, on);
-	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/config", fake_root(g->host->fake), g->vf);
+		fake_remove(g->host->fake, "/sys/bus/pci/devices/%s/msi_irqs", nic->vf);
+	count_irqs(g, nic, on);
+	snprintf(path, sizeof(path), "%.4000s/sys/bus/pci/devices/%s/config", fake_root(g->host->fake), nic->vf);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (on)
 		command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
 	if (fd < 0 || pwrite(fd, &command, 1, PCI_COMMAND) != 1)
 		fake_die("%s", path);
 	close(fd);
-}
-
-/* --- QMP --- */
-
-static void add_row(struct fake_guest *g, size_t *n, const char *command, const char *match, const char *reply)
-{
-	bool silent = (g->dies_at && !strcmp(g->dies_at, command)) || (g->hangs_at && !strcmp(g->hangs_at, command));
-
-	g->answers[(*n)++] = (struct fake_qmp_answer){ command, match, silent ? NULL : reply };
-}
-
-static const char *__attribute__((format(printf, 3, 4))) text(struct fake_guest *g, unsigned i, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(g->text[i], sizeof(g->text[i]), fmt, ap);
-	va_end(ap);
-	return g->text[i];
-}
-
-static void port_rows(struct fake_guest *g, size_t *n)
-{
-	static const char *const paths[FAKE_PORTS] = { "/rp1/rp1", "/rp2/rp2", "/rp3/rp3" };
-
-	for (unsigned i = 0; i < FAKE_PORTS; i++)
-		add_row(g, n, "qom-list", paths[i],
-			g->in_port[i][0] || g->no_free_port ? "\"return\": [{\"name\": \"child[0]\", \"type\": \"link<x>\"}]"
-							    : "\"return\": []");
-}
-
-static const char *peripherals(struct fake_guest *g)
-{
-	char list[400] = "";
-	size_t n = 0;
-
-	for (unsigned i = 0; i < (g->ports ? g->ports : 1); i++)
-		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s{\"name\": \"rp%u\", \"type\": \"child<pcie-root-port>\"}",
-				      i ? ", " : "", i + 1);
-	if (g->standby[0])
-		n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}",
-				      g->standby);
-	if (g->device[0])
-		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->device);
-	return text(g, 3, "\"return\": [%s]", list);
-}
-
-static void device_rows(struct fake_guest *g, size_t *n)
-{
-	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
-
-	add_row(g, n, "device_add", "virtio-net-pci",
-		g->standby_error ? text(g, 7, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->standby_error)
-				 : "\"return\": {}");
-	add_row(g, n, "device_add", NULL,
-		g->add_error ? text(g, 4, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->add_error)
-			     : "\"return\": {}");
-	if (g->standby[0])
-		add_row(g, n, "device_del", text(g, 5, "\"%s\"", g->standby), "\"return\": {}");
-	if (g->device[0])
-		add_row(g, n, "device_del", text(g, 6, "\"%s\"", g->device), "\"return\": {}");
-	add_row(g, n, "device_del", NULL, no_device);
-	add_row(g, n, "getfd", NULL, "\"return\": {}");
-	add_row(g, n, "closefd", NULL, "\"return\": {}");
-	add_row(g, n, "netdev_add", NULL, "\"return\": {}");
-	add_row(g, n, "netdev_del", NULL, g->tap[0] ? "\"return\": {}" : no_device);
-}
-
-static void migration_rows(struct fake_guest *g, size_t *n)
-{
-	add_row(g, n, "migrate", "\"fd:gangway-replug\"",
-		g->no_replug ? "\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}" : "\"return\": {}");
-	add_row(g, n, "query-migrate-capabilities", NULL,
-		"\"return\": [{\"capability\": \"events\", \"state\": true}, {\"capability\": \"postcopy-ram\", \"state\": "
-		"false}]");
-	add_row(g, n, "migrate-set-capabilities", NULL, "\"return\": {}");
-	add_row(g, n, "migrate-start-postcopy", NULL, "\"return\": {}");
-	if (!g->migration)
-		return;
-	add_row(g, n, "query-migrate", NULL, g->migration);
-	add_row(g, n, "migrate", NULL, "\"return\": {}");
-}
-
-void fake_guest_update(struct fake_guest *g)
-{
-	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
-	char mem[128];
-	unsigned long long ram = (unsigned long long)g->minor_ram_mib << 20;
-	size_t n = 0;
-
-	add_row(g, &n, "query-status", NULL, text(g, 0, "\"return\": {\"status\": \"%s\", \"running\": true}", g->status));
-	snprintf(mem, sizeof(mem), "%llu", ram);
-	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
-	snprintf(mem, sizeof(mem), "\"size\": %llu, \"share\": %s", ram, g->shared ? "true" : "false");
-	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
-	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
-	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
-	migration_rows(g, &n);
-	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
-	port_rows(g, &n);
-	add_row(g, &n, "qom-get", NULL, "\"return\": true");
-	device_rows(g, &n);
-	g->answers[n] = (struct fake_qmp_answer){ 0 };
-	if (g->peer)
-		fake_qmp_table(g->peer, g->answers);
 }
 
 /* --- what is plugged --- */
@@ -242,36 +136,53 @@ static void out_of_port(struct fake_guest *g, const char *id)
 			g->in_port[i][0] = '\0';
 }
 
-static void lose_device(struct fake_guest *g)
+static void lose_device(struct fake_guest *g, struct fake_nic *nic)
 {
-	if (g->vf[0])
-		drive(g, false);
-	out_of_port(g, g->device);
-	g->device[0] = g->vf[0] = '\0';
+	if (nic->vf[0])
+		drive(g, nic, false);
+	out_of_port(g, nic->device);
+	nic->device[0] = nic->vf[0] = '\0';
 }
 
 /* The tap goes with the last descriptor of it. */
-static void lose_netdev(struct fake_guest *g)
+static void lose_netdev(struct fake_guest *g, struct fake_nic *nic)
 {
-	const struct sys_link *link = g->tap[0] ? fake_link(g->host->fake, g->tap) : NULL;
+	const struct sys_link *link = nic->tap[0] ? fake_link(g->host->fake, nic->tap) : NULL;
 
 	if (link && !strcmp(link->kind, "tun"))
-		fake_vmm_holds_tap(g->host->fake, g->tap, false);
-	g->tap[0] = '\0';
+		fake_vmm_holds_tap(g->host->fake, nic->tap, false);
+	nic->tap[0] = '\0';
 }
 
-static void lose_standby(struct fake_guest *g)
+static void lose_standby(struct fake_guest *g, struct fake_nic *nic)
 {
-	out_of_port(g, g->standby);
-	g->standby[0] = '\0';
+	out_of_port(g, nic->standby);
+	nic->standby[0] = '\0';
+}
+
+/* What the guest has of the lease already, or nothing yet. */
+static struct fake_nic *nic_of(struct fake_guest *g, const struct lease *l)
+{
+	struct fake_nic *nic;
+
+	for (nic = g->nics; nic < g->nics + FAKE_NICS; nic++)
+		if (!strcmp(nic->device, l->device_id) || !strcmp(nic->standby, l->standby_id) ||
+		    (l->emul && nic->tap[0] && !strcmp(nic->tap, emul_leg_ifname(l->emul))))
+			return nic;
+	for (nic = g->nics; nic < g->nics + FAKE_NICS; nic++)
+		if (!nic->device[0] && !nic->standby[0] && !nic->tap[0])
+			return nic;
+	return g->nics;
 }
 
 static void plug_vf(struct fake_guest *g, struct lease *l)
 {
-	snprintf(g->device, sizeof(g->device), "%s", l->device_id);
-	snprintf(g->vf, sizeof(g->vf), "%s", l->vf_bdf);
+	struct fake_nic *nic = nic_of(g, l);
+
+	snprintf(nic->device, sizeof(nic->device), "%s", l->device_id);
+	snprintf(nic->vf, sizeof(nic->vf), "%s", l->vf_bdf);
 	if (!g->no_driver)
-		drive(g, true);
+		drive(g, nic, true);
 }
 
 static void plugged(struct fake_guest *g, const char *args)
@@ -285,7 +196,7 @@ static void plugged(struct fake_guest *g, const char *args)
 		if (strcmp(l->guest, g->name))
 			continue;
 		if (!strcmp(l->standby_id, id) && !g->standby_error) {
-			snprintf(g->standby, sizeof(g->standby), "%s", id);
+			snprintf(nic_of(g, l)->standby, sizeof(g->standby), "%s", id);
 			into_port(g, args, id);
 		} else if (!strcmp(l->device_id, id) && !g->add_error && !(strstr(args, "failover_pair_id") && g->no_failover)) {
 			plug_vf(g, l);
@@ -302,13 +213,15 @@ void fake_guest_replug(struct fake_guest *g)
 
 void fake_guest_drives(struct fake_guest *g, bool on)
 {
-	drive(g, on);
+	for (const struct fake_nic *nic = g->nics; nic < g->nics + FAKE_NICS; nic++)
+		if (nic->vf[0])
+			drive(g, nic, on);
 }
 
 void fake_guest_is_heard(struct fake_guest *g)
 {
 	g->silent = false;
-	count_irqs(g, true);
+	count_irqs(g, g->nics, true);
 }
 
 static void deleted(struct fake_guest *g, const char *id)
@@ -320,22 +233,32 @@ static void deleted(struct fake_guest *g, const char *id)
 	fake_qmp_event(g->peer, "DEVICE_DELETED", data);
 }
 
-void fake_guest_eject(struct fake_guest *g)
+static void eject(struct fake_guest *g, struct fake_nic *nic)
 {
 	char id[80];
 
-	memcpy(id, g->device, sizeof(id));
-	lose_device(g);
+	memcpy(id, nic->device, sizeof(id));
+	lose_device(g, nic);
+	deleted(g, id);
+}
+
+void fake_guest_eject(struct fake_guest *g)
+{
+	eject(g, g->nics);
+}
+
+static void eject_standby(struct fake_guest *g, struct fake_nic *nic)
+{
+	char id[80];
+
+	memcpy(id, nic->standby, sizeof(id));
+	lose_standby(g, nic);
 	deleted(g, id);
 }
 
 void fake_guest_eject_standby(struct fake_guest *g)
 {
-	char id[80];
-
-	memcpy(id, g->standby, sizeof(id));
-	lose_standby(g);
-	deleted(g, id);
+	eject_standby(g, g->nics);
 }
 
 static void die(struct fake_guest *g)
@@ -351,39 +274,73 @@ static void die(struct fake_guest *g)
 		fake_qmp_die(g->peer);
 	fake_qmp_free(g->peer);
 	g->peer = NULL;
-	lose_device(g);
-	lose_standby(g);
-	lose_netdev(g);
+	for (struct fake_nic *nic = g->nics; nic < g->nics + FAKE_NICS; nic++) {
+		lose_device(g, nic);
+		lose_standby(g, nic);
+		lose_netdev(g, nic);
+	}
 }
 
 static void asked_to_unplug(struct fake_guest *g, const char *args)
 {
+	struct fake_nic *nic, *with_vf = NULL, *with_standby = NULL;
 	char data[256], id[80];
 
 	arg(args, "id", id, sizeof(id));
-	if (g->standby[0] && !strcmp(id, g->standby)) {
-		if (g->keeps_standby)
-			return;
-		lose_standby(g);
-		deleted(g, id);
-		return;
+	for (nic = g->nics; nic < g->nics + FAKE_NICS; nic++) {
+		with_vf = nic->device[0] && !strcmp(id, nic->device) ? nic : with_vf;
+		with_standby = nic->standby[0] && !strcmp(id, nic->standby) ? nic : with_standby;
 	}
-	if (!g->device[0] || strcmp(id, g->device) || g->unplug == FAKE_UNPLUG_IGNORED)
+	if (with_standby && !g->keeps_standby)
+		eject_standby(g, with_standby);
+	if (!with_vf || with_standby || g->unplug == FAKE_UNPLUG_IGNORED)
 		return;
 	if (g->unplug == FAKE_UNPLUG_OBEYED) {
-		fake_guest_eject(g);
+		eject(g, with_vf);
 		return;
 	}
-	snprintf(data, sizeof(data), "{\"device\": \"%s\", \"path\": \"/machine/peripheral/%s\"}", g->device, g->device);
+	snprintf(data, sizeof(data), "{\"device\": \"%s\", \"path\": \"/machine/peripheral/%s\"}", id, id);
 	fake_qmp_event(g->peer, "DEVICE_UNPLUG_GUEST_ERROR", data);
 }
 
-static void got_netdev(struct fake_guest *g)
+/* The lease whose netdev this is, and the interface with it. */
+static struct lease *lease_of_netdev(struct fake_guest *g, const char *args)
 {
-	struct lease *l = lease_find(&g->host->d, g->name, NULL);
+	struct lease *l;
+	char id[96];
+
+	arg(args, "id", id, sizeof(id));
+	TAILQ_FOREACH(l, &g->host->d.leases, link)
+	if (!strcmp(l->guest, g->name) && !strcmp(l->netdev_id, id))
+		return l;
+	return NULL;
+}
+
+static void got_netdev(struct fake_guest *g, const char *args)
+{
+	struct lease *l = lease_of_netdev(g, args);
 
 	if (l && l->emul)
-		snprintf(g->tap, sizeof(g->tap), "%s", emul_leg_ifname(l->emul));
+		snprintf(nic_of(g, l)->tap, sizeof(g->tap), "%s", emul_leg_ifname(l->emul));
+}
+
+static void asked_for_netdev(struct fake_guest *g, const char *args)
+{
+	struct lease *l = lease_of_netdev(g, args);
+
+	lose_netdev(g, l ? nic_of(g, l) : g->nics);
+}
+
+/* Into a pipe that nobody reads: what the VMM holds for a migration is plugged back. */
+static void migrates(struct fake_guest *g)
+{
+	for (; g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
+		if (!strstr(fake_qmp_args(g->peer, "migrate", g->seen_migrate), "gangway-replug") || g->no_replug)
+			continue;
+		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"setup\"}");
+		fake_guest_drives(g, true);
+		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"failed\"}");
+	}
 }
 
 /* After whatever the loop did: has the guest been told something? */
@@ -398,23 +355,15 @@ static int on_post(sd_event_source *s, void *ctx)
 		die(g);
 		return 0;
 	}
-	/* into a pipe that nobody reads: what the VMM holds for a migration is plugged back */
-	for (; g->seen_migrate < fake_qmp_count(g->peer, "migrate"); g->seen_migrate++) {
-		if (!strstr(fake_qmp_args(g->peer, "migrate", g->seen_migrate), "gangway-replug") || g->no_replug)
-			continue;
-		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"setup\"}");
-		if (g->vf[0])
-			drive(g, true);
-		fake_qmp_event(g->peer, "MIGRATION", "{\"status\": \"failed\"}");
-	}
+	migrates(g);
 	for (; g->seen_netdev_add < fake_qmp_count(g->peer, "netdev_add"); g->seen_netdev_add++)
-		got_netdev(g);
+		got_netdev(g, fake_qmp_args(g->peer, "netdev_add", g->seen_netdev_add));
 	for (; g->seen_add < fake_qmp_count(g->peer, "device_add"); g->seen_add++)
 		plugged(g, fake_qmp_args(g->peer, "device_add", g->seen_add));
 	for (; g->seen_del < fake_qmp_count(g->peer, "device_del"); g->seen_del++)
 		asked_to_unplug(g, fake_qmp_args(g->peer, "device_del", g->seen_del));
 	for (; g->seen_netdev_del < fake_qmp_count(g->peer, "netdev_del"); g->seen_netdev_del++)
-		lose_netdev(g);
+		asked_for_netdev(g, fake_qmp_args(g->peer, "netdev_del", g->seen_netdev_del));
 	fake_guest_update(g);
 	return 0;
 }

@@ -18,10 +18,17 @@
 #include "fake_qmp.h"
 
 #define FAKE_GUESTS_MAX 4
-#define FAKE_PORTS 3
+#define FAKE_PORTS 4
+#define FAKE_NICS 2 /* of a guest, each with a standby or without */
 #define FAKE_PF_BDF "0000:3b:00.0"
 #define FAKE_VF0_BDF "0000:3b:10.0"
 #define FAKE_VF1_BDF "0000:3b:10.2"
+
+/* What is plugged, "" nothing: the VF, by its id and address, its standby, and the interface of the host that the standby's netdev is. */
+struct fake_nic {
+	char device[80], vf[16];
+	char standby[80], tap[16];
+};
 
 enum fake_unplug { FAKE_UNPLUG_OBEYED, FAKE_UNPLUG_IGNORED, FAKE_UNPLUG_REFUSED };
 
@@ -48,12 +55,17 @@ struct fake_guest {
 	bool no_replug; /* it will not plug back what it holds */
 	const char *standby_error; /* the same of a standby */
 	/* as it is */
-	char device[80], vf[16]; /* what is plugged, "" nothing */
-	char standby[80], tap[16]; /* its standby NIC, and the interface of the host that its netdev is; "" none */
+	union {
+		struct fake_nic nics[FAKE_NICS];
+		struct { /* the first of them */
+			char device[80], vf[16];
+			char standby[80], tap[16];
+		};
+	};
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
 	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
-	struct fake_qmp_answer answers[32];
-	char text[8][512];
+	struct fake_qmp_answer answers[40];
+	char text[12][800];
 	sd_event_source *post;
 };
 
@@ -95,7 +107,7 @@ void fake_guest_die(struct fake_guest *g);
 /* The guest lets the device go by itself. */
 void fake_guest_eject(struct fake_guest *g);
 void fake_guest_eject_standby(struct fake_guest *g);
-/* Its driver starts the VF, or stops: a reboot. */
+/* Its driver starts its VFs, or stops: a reboot. */
 void fake_guest_drives(struct fake_guest *g, bool on);
 /* Its VF, which it drives, interrupts it, now that it is not silent any more. */
 void fake_guest_is_heard(struct fake_guest *g);

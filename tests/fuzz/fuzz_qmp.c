@@ -52,13 +52,6 @@ static void on_migrate_info(void *ctx, int r, const struct vmm_migrate_info *inf
 	on_done(ctx, r, err);
 }
 
-static void on_capabilities(void *ctx, int r, unsigned known, unsigned on, const struct err *err)
-{
-	if (on & ~known)
-		abort();
-	on_done(ctx, r, err);
-}
-
 static void start_more(struct vmm *vmm)
 {
 	static const struct vmm_migrate migrate = {
@@ -76,9 +69,9 @@ static void start_more(struct vmm *vmm)
 	started += vmm_find_standby(vmm, "52:54:00:00:00:02", on_standby, NULL, NULL) == 0;
 	started += vmm_migrate_start(vmm, &migrate, on_done, NULL, NULL) == 0;
 	started += vmm_query_migrate(vmm, on_migrate_info, NULL, NULL) == 0;
-	started += vmm_get_capabilities(vmm, on_capabilities, NULL, NULL) == 0;
+	started += vmm_query_migrate(vmm, on_migrate_info, NULL, NULL) == 0;
 	started += vmm_migrate_cancel(vmm, on_done, NULL, NULL) == 0;
-	started += vmm_announce(vmm, "n2", on_done, NULL, NULL) == 0;
+	started += vmm_migrate_postcopy(vmm, on_done, NULL, NULL) == 0;
 	started += vmm_plug(vmm, &plug, on_done, NULL, NULL) == 0;
 }
 
@@ -135,9 +128,6 @@ static const struct vmm_ops ops = {
 	.on_event = on_event,
 	.on_migration = on_migration,
 	.on_device_deleted = on_id,
-	.on_unplug_refused = on_id,
-	.on_unplug_primary = on_id,
-	.on_failover_negotiated = on_id,
 };
 
 /* One connection: feeds up to its end. Returns the bytes used. */

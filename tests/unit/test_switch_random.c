@@ -158,12 +158,23 @@ static void begin_again(void)
 	switch_begin(w->sw, &w->f, w->running, w->now);
 }
 
+static void new_switch(void)
+{
+	migration_free(w->mig);
+	switch_free(w->sw);
+	w->sw = switch_new("vm1/nic0", &w->config, &model_ops, w);
+	w->mig = migration_new(w->sw, VF_ID, STANDBY_ID, &world_migration_ops, w);
+	m.nr_starts = 0;
+	m.granted = false;
+}
+
+/* Its lease ends, and another one begins. */
 static void vmm_dies(void)
 {
-	migration_lost(w->mig, w->now);
 	switch_stop(w->sw, "test: the VMM died", w->now);
 	while (w->busy)
 		end_action();
+	new_switch();
 	w->f.place = PLACE_OUT;
 	w->f.driven = w->f.revoked = false;
 	w->running = true;
@@ -212,6 +223,8 @@ static void migration_fails(void)
 	w->migrating = m.copies = m.asked = m.keeps = false;
 	w->f.place = replugs ? PLACE_IN : w->f.place;
 	world_qmp(w, "MIGRATION", one_in(2) ? "cancelled" : "failed");
+	if (w->f.place == PLACE_IN)
+		world_event(w, w->f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
 }
 
 static void migration_completes(void)
@@ -374,13 +387,10 @@ static void run(uint64_t seed, bool unsafe)
 {
 	memset(&m, 0, sizeof(m));
 	world_init(w);
-	switch_free(w->sw);
 	w->config.unplug_unsafe = unsafe;
 	w->config.cause.rate_max = 2;
 	w->config.cause.rate_window_ms = 600000;
-	w->sw = switch_new("vm1/nic0", &w->config, &model_ops, w);
-	migration_free(w->mig);
-	w->mig = migration_new(w->sw, VF_ID, STANDBY_ID, &world_migration_ops, w);
+	new_switch();
 	m.seed = seed;
 	world_begin_emulated(w);
 	for (unsigned i = 0; i < ROUNDS; i++) {

@@ -87,23 +87,36 @@ static void whole(const char *when)
 	unchanged();
 }
 
-static void killed_during(const struct verb *v)
+/* @v begun anew for each turn of the loop, at which @happens. How many. */
+static unsigned at_each_turn(const struct verb *v, unsigned (*next)(unsigned n), void (*happens)(const char *when))
 {
 	bool answered = false;
-	unsigned n, nr = 0;
+	unsigned nr = 0;
 
-	for (n = 1; !answered; n = next_turn(n), nr++) {
+	for (unsigned n = 1; !answered; n = next(n), nr++) {
 		char when[80];
 
 		begin_for(v);
-		answered = some_turns(v, n);
-		fake_host_stop(h);
-		fake_host_start(h);
-		h->d.config.rate_limit = 32;
 		snprintf(when, sizeof(when), "%s, turn %u", v->name, n);
-		whole(when);
+		answered = some_turns(v, n);
+		happens(when);
 		end();
 	}
+	return nr;
+}
+
+static void is_killed(const char *when)
+{
+	fake_host_stop(h);
+	fake_host_start(h);
+	h->d.config.rate_limit = 32;
+	whole(when);
+}
+
+static void killed_during(const struct verb *v)
+{
+	unsigned nr = at_each_turn(v, next_turn, is_killed);
+
 	printf("# %s: killed at %u points\n", v->name, nr);
 	cr_assert_gt(nr, 6);
 }
@@ -133,6 +146,125 @@ Test(switcher_crash, killed_during_detach_from_the_standby)
 	killed_during(&verbs[4]);
 }
 
+/* --- a guest that keeps its VF --- */
+
+static bool record_says_revoked(void *arg)
+{
+	json_t *record = the_record();
+	bool is = json_is_true(member(record, "emul.revoked")) == *(bool *)arg;
+
+	json_decref(record);
+	return is;
+}
+
+static void until_recorded_revoked(bool revoked)
+{
+	cr_assert(fake_host_until(h, record_says_revoked, &revoked, 5000), "recorded as %srevoked", revoked ? "not " : "");
+}
+
+static bool is_driven(void *arg)
+{
+	(void)arg;
+	return lease_vf_is_driven(lease());
+}
+
+static bool is_not_driven(void *arg)
+{
+	return !is_driven(arg);
+}
+
+/* Past the deadline, its DMA taken away; and it switches bus mastering on again. */
+static void keeps_it(void)
+{
+	bool yes = true;
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->unplug = FAKE_UNPLUG_IGNORED;
+	fail("vmm.unplug-timeout", ETIMEDOUT, "switch", leg("emulated"));
+	while (to_vf()) {
+		cr_assert(is_driven(NULL) || record_says_revoked(&yes), "it is recorded before it is done");
+		turn();
+	}
+	until_recorded_revoked(true);
+	fake_guest_drives(vm1, false);
+	fake_guest_drives(vm1, true);
+	cr_assert(is_driven(NULL));
+}
+
+/* A VF whose DMA was taken away carries nothing, whatever it looks like to the next gangwayd. */
+Test(switcher_crash, killed_when_the_dma_was_taken)
+{
+	keeps_it();
+	fake_host_stop(h);
+	fake_host_start(h);
+	cr_assert_eq(lease()->leg, LEG_EMULATED, "as recorded");
+	cr_assert(fake_host_until(h, is_not_driven, NULL, 5000), "once more: it may have been noted and not done");
+	cr_assert_str_eq(text_now("leg"), "emulated");
+	cr_assert_str_eq(text_now("reason"), "operator");
+	cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
+	cr_assert(!to_vf() && to_standby());
+	/* it lets go at last, and what it has next is another matter */
+	vm1->unplug = FAKE_UNPLUG_OBEYED;
+	fake_guest_eject(vm1);
+	until_at("emulated");
+	on_standby("operator");
+	until_recorded_revoked(false);
+	succeed("switch", leg("passthrough"));
+	on_vf();
+	fake_host_stop(h);
+	fake_host_start(h);
+	cr_assert_eq(lease()->leg, LEG_PASSTHROUGH);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+/* It lets go while no gangwayd is there, and the VMM plugs it again: then it is not the one that was taken away. */
+Test(switcher_crash, let_go_unseen_when_the_dma_was_taken)
+{
+	keeps_it();
+	vm1->unplug = FAKE_UNPLUG_OBEYED;
+	fake_host_stop(h);
+	fake_guest_drives(vm1, false);
+	vm1->device[0] = vm1->vf[0] = vm1->in_port[1][0] = '\0';
+	fake_guest_update(vm1);
+	fake_host_start(h);
+	until_at("emulated");
+	on_standby("operator");
+	until_recorded_revoked(false);
+	succeed("switch", leg("passthrough"));
+	on_vf();
+	detach_pair();
+	end();
+}
+
+/* Asked in vain, at each turn until all has been taken from it; then gangwayd is killed, and it obeys the next one. */
+Test(switcher_crash, killed_while_the_guest_keeps_its_vf)
+{
+	bool yes = true, taken = false;
+	unsigned nr = 0;
+
+	for (unsigned n = 1; !taken; n += 2) {
+		char when[80];
+
+		begin_for(&verbs[1]);
+		vm1->unplug = FAKE_UNPLUG_IGNORED;
+		fake_host_send(h, "switch", leg("emulated"));
+		for (unsigned i = 0; i < n; i++)
+			turn();
+		json_object_clear(h->answers);
+		taken = !to_vf();
+		nr += record_says_revoked(&yes);
+		vm1->unplug = FAKE_UNPLUG_OBEYED;
+		snprintf(when, sizeof(when), "keeps its VF, turn %u", n);
+		is_killed(when);
+		end();
+	}
+	cr_assert_gt(nr, 1, "also between the record and the VF's filter");
+}
+
 /* --- the guest --- */
 
 /* As @text, without what was noted of the guest's process: that went with it. */
@@ -159,23 +291,18 @@ static void same_host_without_guest(const char *when)
 }
 
 /* The VMM ends, and all that the lease is on the host with it. */
+static void guest_dies(const char *when)
+{
+	fake_guest_die(vm1);
+	fake_host_settle(h);
+	until_leases(0);
+	cr_assert_eq(records(), 0, "%s", when);
+	same_host_without_guest(when);
+}
+
 static void guest_dies_during(const struct verb *v)
 {
-	bool answered = false;
-
-	for (unsigned n = 1; !answered; n = next_turn(n)) {
-		char when[80];
-
-		begin_for(v);
-		snprintf(when, sizeof(when), "%s, turn %u", v->name, n);
-		answered = some_turns(v, n);
-		fake_guest_die(vm1);
-		fake_host_settle(h);
-		until_leases(0);
-		cr_assert_eq(records(), 0, "%s", when);
-		same_host_without_guest(when);
-		end();
-	}
+	at_each_turn(v, next_turn, guest_dies);
 }
 
 Test(switcher_crash, the_guest_dies_during_attach)
@@ -198,25 +325,24 @@ Test(switcher_crash, the_guest_dies_during_detach)
 	guest_dies_during(&verbs[3]);
 }
 
+static void guest_ejects(const char *when)
+{
+	if (vm1->device[0])
+		fake_guest_eject(vm1);
+	fake_host_settle(h);
+	whole(when);
+}
+
+static unsigned sixth_turn(unsigned n)
+{
+	return n + 6;
+}
+
 /* It lets the VF go by itself, at any moment: the lease is whole all the same. Not at each turn: the way back waits a second each time. */
 Test(switcher_crash, the_guest_ejects_at_any_turn)
 {
-	for (size_t i = 1; i < 3; i++) {
-		bool answered = false;
-
-		for (unsigned n = 1; !answered; n += 6) {
-			char when[80];
-
-			begin_for(&verbs[i]);
-			snprintf(when, sizeof(when), "%s, turn %u", verbs[i].name, n);
-			answered = some_turns(&verbs[i], n);
-			if (vm1->device[0])
-				fake_guest_eject(vm1);
-			fake_host_settle(h);
-			whole(when);
-			end();
-		}
-	}
+	at_each_turn(&verbs[1], sixth_turn, guest_ejects);
+	at_each_turn(&verbs[2], sixth_turn, guest_ejects);
 }
 
 /* --- the n-th call fails --- */

@@ -239,10 +239,34 @@ Test(vmm_migrate, bad_requests_are_never_sent)
 		cr_assert_str_eq(err.code, bad[i].code);
 		cr_assert_eq(strncmp(err.msg, "guest vm1: ", 11), 0);
 	}
-	cr_assert_eq(vmm_announce(vmm, "a b", on_done, &o, &err), -EINVAL);
 	bed_run_ms(&bed, 20);
 	stop();
 	cr_assert_eq(o.calls, 0);
+}
+
+/* An answer about capabilities that is none: nothing is begun. */
+Test(vmm_migrate, bad_capabilities)
+{
+	static const char *const bad[] = { "7",
+					   "{}",
+					   "[7]",
+					   "[{\"capability\": 7, \"state\": true}]",
+					   "[{\"capability\": \"events\"}]",
+					   "[{\"capability\": \"events\", \"state\": \"on\"}]" };
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct fake_qmp_step script[] = { fq_hello_vmm, fq_expect("query-migrate-capabilities"), fq_return(bad[i]),
+							fq_end };
+		struct outcome o = { 0 };
+
+		start(script);
+		until_state(VMM_UP);
+		cr_assert_eq(vmm_migrate_start(vmm, &plain, on_done, &o, NULL), 0);
+		until_done(&o);
+		cr_assert_eq(o.r, -EPROTO, "%s: %d", bad[i], o.r);
+		cr_assert_str_eq(o.err.code, "vmm.bad-answer");
+		stop();
+	}
 }
 
 /* URIs ----------------------------------------------------------------------------------------------------------------- */
@@ -321,26 +345,21 @@ Test(vmm_migrate, simple_commands)
 		fq_return("{}"),
 		fq_expect("migrate-start-postcopy"),
 		ERR("Enable postcopy with migrate_set_capability before the start of migration"),
-		fq_expect_with("announce-self", "{\"initial\": 50, \"max\": 550, \"rounds\": 5, \"step\": 100}"),
-		fq_return("{}"),
-		fq_expect_with("announce-self",
-			       "{\"initial\": 50, \"interfaces\": [\"net0\"], \"max\": 550, \"rounds\": 5, \"step\": 100}"),
+		fq_expect("migrate_cancel"),
 		fq_do(FQ_DIE),
 		fq_end,
 	};
-	struct outcome o[4] = { 0 };
+	struct outcome o[3] = { 0 };
 
 	start(script);
 	until_state(VMM_UP);
 	cr_assert_eq(vmm_migrate_cancel(vmm, on_done, &o[0], NULL), 0);
 	cr_assert_eq(vmm_migrate_postcopy(vmm, on_done, &o[1], NULL), 0);
-	cr_assert_eq(vmm_announce(vmm, NULL, on_done, &o[2], NULL), 0);
-	cr_assert_eq(vmm_announce(vmm, "net0", on_done, &o[3], NULL), 0);
-	for (size_t i = 0; i < 4; i++)
+	cr_assert_eq(vmm_migrate_cancel(vmm, on_done, &o[2], NULL), 0);
+	for (size_t i = 0; i < 3; i++)
 		until_done(&o[i]);
 	cr_assert_eq(o[0].r, 0);
 	cr_assert_eq(o[1].r, -EIO);
-	cr_assert_eq(o[2].r, 0);
-	cr_assert_eq(o[3].r, -ECONNRESET);
+	cr_assert_eq(o[2].r, -ECONNRESET);
 	stop();
 }

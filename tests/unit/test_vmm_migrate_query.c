@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How far a migration has come and what a VMM can do of it, from answers good and bad. */
+/* How far a migration has come, from answers good and bad. */
 #include "vmm_migrate.h"
 #include "vmm_test.h"
 
 struct result {
 	struct outcome o;
 	struct vmm_migrate_info info;
-	unsigned known, on;
 };
 
 static void on_migrate_info(void *ctx, int r, const struct vmm_migrate_info *info, const struct err *err)
@@ -19,28 +18,15 @@ static void on_migrate_info(void *ctx, int r, const struct vmm_migrate_info *inf
 	on_done(&res->o, r, err);
 }
 
-static void on_capabilities(void *ctx, int r, unsigned known, unsigned on, const struct err *err)
+static void query(const char *answer, bool dies, struct result *res)
 {
-	struct result *res = ctx;
-
-	res->known = known;
-	res->on = on;
-	on_done(&res->o, r, err);
-}
-
-static void query(const char *answer, bool dies, struct result *res, bool capabilities)
-{
-	const struct fake_qmp_step script[] = { fq_hello_vmm,
-						fq_expect(capabilities ? "query-migrate-capabilities" : "query-migrate"),
-						{ .what = dies ? FQ_DIE : FQ_RETURN, .a = answer },
-						fq_end };
+	const struct fake_qmp_step script[] = {
+		fq_hello_vmm, fq_expect("query-migrate"), { .what = dies ? FQ_DIE : FQ_RETURN, .a = answer }, fq_end
+	};
 
 	start(script);
 	until_state(VMM_UP);
-	if (capabilities)
-		cr_assert_eq(vmm_get_capabilities(vmm, on_capabilities, res, NULL), 0);
-	else
-		cr_assert_eq(vmm_query_migrate(vmm, on_migrate_info, res, NULL), 0);
+	cr_assert_eq(vmm_query_migrate(vmm, on_migrate_info, res, NULL), 0);
 	until_done(&res->o);
 	stop();
 	cr_assert_eq(res->o.calls, 1);
@@ -55,7 +41,7 @@ Test(vmm_migrate_query, as_qemu_answers)
 	      "{\"total\": 68165632, \"postcopy-requests\": 0, \"dirty-sync-count\": 1, \"page-size\": 4096, \"remaining\": "
 	      "315392, \"mbps\": "
 	      "10.5, \"transferred\": 1542016, \"dirty-pages-rate\": 320, \"normal\": 340}}",
-	      false, &r, false);
+	      false, &r);
 	cr_assert_eq(r.o.r, 0);
 	cr_assert_eq(r.info.migration.status, VMM_MIG_ACTIVE);
 	cr_assert_str_eq(r.info.migration.word, "active");
@@ -69,19 +55,19 @@ Test(vmm_migrate_query, as_qemu_answers)
 	cr_assert_eq(r.info.expected_downtime_ms, 300);
 	cr_assert_eq(r.info.downtime_ms, 0);
 	r = (struct result){ 0 };
-	query("{\"status\": \"failed\", \"error-desc\": \"Failed to connect to '127.0.0.1:1':\\nConnection refused\"}", false, &r,
-	      false);
+	query("{\"status\": \"failed\", \"error-desc\": \"Failed to connect to '127.0.0.1:1':\\nConnection refused\"}", false,
+	      &r);
 	cr_assert_eq(r.info.migration.status, VMM_MIG_FAILED);
 	cr_assert_str_eq(r.info.error, "Failed to connect to '127.0.0.1:1': Connection refused");
 	r = (struct result){ 0 };
-	query("{}", false, &r, false);
+	query("{}", false, &r);
 	cr_assert_eq(r.o.r, 0);
 	cr_assert_eq(r.info.migration.status, VMM_MIG_NONE);
 	cr_assert_str_eq(r.info.migration.word, "none");
 	r = (struct result){ 0 };
 	/* one number above 2^63 makes reals of all others in its line */
-	query("{\"status\": \"active\", \"ram\": {\"multifd-bytes\": 18446744073709551615, \"transferred\": 1542016}}", false, &r,
-	      false);
+	query("{\"status\": \"active\", \"ram\": {\"multifd-bytes\": 18446744073709551615, \"transferred\": 1542016}}", false,
+	      &r);
 	cr_assert_eq(r.o.r, 0);
 	cr_assert_eq(r.info.transferred, 1542016);
 }
@@ -112,43 +98,17 @@ Test(vmm_migrate_query, hostile_answers, .timeout = 60)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		r = (struct result){ 0 };
-		query(bad[i], false, &r, false);
+		query(bad[i], false, &r);
 		cr_assert_eq(r.o.r, -EPROTO, "%s: %d", bad[i], r.o.r);
 		cr_assert_str_eq(r.o.err.code, "vmm.bad-answer");
 	}
 	r = (struct result){ 0 };
-	query("{\"status\": \"a\\u001b[31mword that is longer than any\", \"error-desc\": \"\\u001b[2J\"}", false, &r, false);
+	query("{\"status\": \"a\\u001b[31mword that is longer than any\", \"error-desc\": \"\\u001b[2J\"}", false, &r);
 	cr_assert_eq(r.o.r, 0);
 	cr_assert_eq(r.info.migration.status, VMM_MIG_UNKNOWN);
 	cr_assert_str_eq(r.info.migration.word, "a?[31mword that is long");
 	cr_assert_str_eq(r.info.error, " [2J");
 	r = (struct result){ 0 };
-	query(NULL, true, &r, false);
-	cr_assert_eq(r.o.r, -ECONNRESET);
-}
-
-Test(vmm_migrate_query, capabilities, .timeout = 60)
-{
-	static const char *const bad[] = { "{}", "[7]", "[{\"capability\": 7, \"state\": true}]",
-					   "[{\"capability\": \"events\"}]",
-					   "[{\"capability\": \"events\", \"state\": \"on\"}]" };
-	struct result r = { 0 };
-
-	query("[{\"state\": false, \"capability\": \"xbzrle\"}, {\"state\": true, \"capability\": \"events\"}, {\"state\": "
-	      "false, \"capability\": "
-	      "\"postcopy-ram\"}, {\"state\": true, \"capability\": \"return-path\"}, {\"state\": false, \"capability\": "
-	      "\"background-snapshot\"}, {\"state\": false, \"capability\": \"mapped-ram\"}]",
-	      false, &r, true);
-	cr_assert_eq(r.o.r, 0);
-	cr_assert_eq(r.known, VMM_CAP_EVENTS | VMM_CAP_POSTCOPY_RAM | VMM_CAP_RETURN_PATH | VMM_CAP_BACKGROUND_SNAPSHOT |
-				      VMM_CAP_MAPPED_RAM);
-	cr_assert_eq(r.on, VMM_CAP_EVENTS | VMM_CAP_RETURN_PATH);
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		r = (struct result){ 0 };
-		query(bad[i], false, &r, true);
-		cr_assert_eq(r.o.r, -EPROTO, "%s: %d", bad[i], r.o.r);
-	}
-	r = (struct result){ 0 };
-	query(NULL, true, &r, true);
+	query(NULL, true, &r);
 	cr_assert_eq(r.o.r, -ECONNRESET);
 }

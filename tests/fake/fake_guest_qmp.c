@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The answers of a guest of fake_host to QMP: they follow from what it has. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fake_host.h"
+
+static void add_row(struct fake_guest *g, size_t *n, const char *command, const char *match, const char *reply)
+{
+	bool silent = (g->dies_at && !strcmp(g->dies_at, command)) || (g->hangs_at && !strcmp(g->hangs_at, command));
+
+	g->answers[(*n)++] = (struct fake_qmp_answer){ command, match, silent ? NULL : reply };
+}
+
+static const char *__attribute__((format(printf, 3, 4))) text(struct fake_guest *g, unsigned i, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(g->text[i], sizeof(g->text[i]), fmt, ap);
+	va_end(ap);
+	return g->text[i];
+}
+
+static void port_rows(struct fake_guest *g, size_t *n)
+{
+	static const char *const paths[FAKE_PORTS] = { "/rp1/rp1", "/rp2/rp2", "/rp3/rp3", "/rp4/rp4" };
+
+	for (unsigned i = 0; i < FAKE_PORTS; i++)
+		add_row(g, n, "qom-list", paths[i],
+			g->in_port[i][0] || g->no_free_port ? "\"return\": [{\"name\": \"child[0]\", \"type\": \"link<x>\"}]"
+							    : "\"return\": []");
+}
+
+static const char *peripherals(struct fake_guest *g)
+{
+	char list[760] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < (g->ports ? g->ports : 1); i++)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s{\"name\": \"rp%u\", \"type\": \"child<pcie-root-port>\"}",
+				      i ? ", " : "", i + 1);
+	for (const struct fake_nic *nic = g->nics; nic < g->nics + FAKE_NICS; nic++) {
+		if (nic->standby[0])
+			n += (size_t)snprintf(list + n, sizeof(list) - n,
+					      ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}", nic->standby);
+		if (nic->device[0])
+			n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}",
+					      nic->device);
+	}
+	return text(g, 3, "\"return\": [%s]", list);
+}
+
+static void device_rows(struct fake_guest *g, size_t *n)
+{
+	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
+
+	add_row(g, n, "device_add", "virtio-net-pci",
+		g->standby_error ? text(g, 7, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->standby_error)
+				 : "\"return\": {}");
+	add_row(g, n, "device_add", NULL,
+		g->add_error ? text(g, 4, "\"error\": {\"class\": \"GenericError\", \"desc\": \"%s\"}", g->add_error)
+			     : "\"return\": {}");
+	for (unsigned i = 0; i < FAKE_NICS; i++) {
+		if (g->nics[i].standby[0])
+			add_row(g, n, "device_del", text(g, 8 + i, "\"%s\"", g->nics[i].standby), "\"return\": {}");
+		if (g->nics[i].device[0])
+			add_row(g, n, "device_del", text(g, 8 + FAKE_NICS + i, "\"%s\"", g->nics[i].device), "\"return\": {}");
+	}
+	add_row(g, n, "device_del", NULL, no_device);
+	add_row(g, n, "getfd", NULL, "\"return\": {}");
+	add_row(g, n, "closefd", NULL, "\"return\": {}");
+	add_row(g, n, "netdev_add", NULL, "\"return\": {}");
+	add_row(g, n, "netdev_del", NULL, g->tap[0] || g->nics[1].tap[0] ? "\"return\": {}" : no_device);
+}
+
+static void migration_rows(struct fake_guest *g, size_t *n)
+{
+	add_row(g, n, "migrate", "\"fd:gangway-replug\"",
+		g->no_replug ? "\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}" : "\"return\": {}");
+	add_row(g, n, "query-migrate-capabilities", NULL,
+		"\"return\": [{\"capability\": \"events\", \"state\": true}, {\"capability\": \"postcopy-ram\", \"state\": "
+		"false}]");
+	add_row(g, n, "migrate-set-capabilities", NULL, "\"return\": {}");
+	add_row(g, n, "migrate-start-postcopy", NULL, "\"return\": {}");
+	if (!g->migration)
+		return;
+	add_row(g, n, "query-migrate", NULL, g->migration);
+	add_row(g, n, "migrate", NULL, "\"return\": {}");
+}
+
+void fake_guest_update(struct fake_guest *g)
+{
+	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
+	char mem[128];
+	unsigned long long ram = (unsigned long long)g->minor_ram_mib << 20;
+	size_t n = 0;
+
+	add_row(g, &n, "query-status", NULL, text(g, 0, "\"return\": {\"status\": \"%s\", \"running\": true}", g->status));
+	snprintf(mem, sizeof(mem), "%llu", ram);
+	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
+	snprintf(mem, sizeof(mem), "\"size\": %llu, \"share\": %s", ram, g->shared ? "true" : "false");
+	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
+	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
+	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
+	migration_rows(g, &n);
+	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
+	port_rows(g, &n);
+	add_row(g, &n, "qom-get", NULL, "\"return\": true");
+	device_rows(g, &n);
+	g->answers[n] = (struct fake_qmp_answer){ 0 };
+	if (g->peer)
+		fake_qmp_table(g->peer, g->answers);
+}
