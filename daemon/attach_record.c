@@ -138,3 +138,16 @@ int step_record(void *ctx, struct err *err)
 		op_warn(op, "it is not recorded as attached: %s", why.msg);
 	return 0;
 }
+
+/*
+ * What is left of a hot lease the guest's VMM tells. Of a prepared one, which nobody can be asked about, the next gangwayd must not believe that
+ * it is whole; where the guest is found to have the VF all the same, it is.
+ */
+int undo_record(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	if (!op->lease->prepared || !op->lease->undo.valid)
+		return 0;
+	return save(op, LEASE_ATTACHING, &op->lease->undo, err);
+}

@@ -300,7 +300,12 @@ const struct step attach_table[] = {
 	  .run = step_plug,
 	  .undo = step_unplug },
 	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_here, .what = what_drive, .run = step_drive },
-	{ .name = "record", .worker = true, .what = what_record, .run = step_record },
+	{ .name = "record",
+	  .worker = true,
+	  .what = what_record,
+	  .undo_what = "record that it is being undone",
+	  .run = step_record,
+	  .undo = undo_record },
 	{ .name = "publish", .applies = is_whole, .what = what_publish, .run = step_publish, .after = after_publish },
 };
 const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);

@@ -101,6 +101,7 @@ int step_save(void *ctx, struct err *err);
 void after_save(void *ctx);
 int undo_save(void *ctx, struct err *err);
 int step_record(void *ctx, struct err *err);
+int undo_record(void *ctx, struct err *err);
 
 /* attach_guest.c: the steps that talk to the guest's VMM */
 int step_ask_guest(void *ctx, struct err *err);

@@ -266,3 +266,32 @@ Test(attach_crash, a_lost_connection_is_made_again)
 	cr_assert_str_eq(text_now("state"), "attached");
 	end();
 }
+
+/* A prepared lease has no guest that could be asked: it is whole, or undone to the end. */
+Test(attach_crash, killed_during_detach_of_a_prepared_lease)
+{
+	bool answered = false;
+	unsigned n;
+
+	for (n = 1; !answered; n++) {
+		h = fake_host_new(2);
+		vm1 = fake_guest_add(h, "vm1", false);
+		before_again();
+		json_decref(attach(json_pack("{s:s, s:s, s:b}", "guest", "vm1", "target", "eth0", "prepare", 1)));
+		turns_until_answered("detach", n, &answered);
+		fake_host_stop(h);
+		fake_host_start(h);
+		fake_host_settle(h);
+		cr_assert(fake_host_until(h, decided, NULL, 5000), "turn %u: undecided: %s", n, text_now("state"));
+		fake_host_settle(h);
+		if (TAILQ_FIRST(&h->d.leases)) {
+			cr_assert_str_eq(text_now("state"), "prepared", "turn %u", n);
+			cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "vfio-pci", "turn %u", n);
+			succeed("detach", params("detach"));
+		}
+		cr_assert_eq(records(), 0, "turn %u", n);
+		unchanged();
+		end();
+	}
+	cr_assert_gt(n, 4);
+}
