@@ -97,16 +97,28 @@ static const char *value_of(const char *text, const char *key)
 	return strncmp(text, key, n) == 0 && text[n] == '=' ? text + n + 1 : NULL;
 }
 
-/* ".../0000:3b:10.0/net/eth0v0": the function an interface sits on; "" for virtual ones. */
+static const char *component_before(const char *path, const char *end)
+{
+	while (end > path && end[-1] != '/')
+		end--;
+	return end;
+}
+
+/* ".../0000:3b:10.0/net/eth0v0", ".../0000:3b:10.0/virtio3/net/eth1": the function an interface sits on; "" for virtual ones. */
 static void bdf_of_net_path(const char *path, char bdf[16])
 {
-	const char *end = strstr(path, "/net/"), *start = end;
+	const char *end = strstr(path, "/net/"), *start;
 	unsigned d, b, s, f;
 
 	bdf[0] = '\0';
-	while (start && start > path && start[-1] != '/')
-		start--;
-	if (start && end - start < 16 && sscanf(start, "%x:%x:%x.%x/net/", &d, &b, &s, &f) == 4)
+	if (!end)
+		return;
+	start = component_before(path, end);
+	if (!strncmp(start, "virtio", 6) && start > path + 1) {
+		end = start - 1;
+		start = component_before(path, end);
+	}
+	if (end - start < 16 && sscanf(start, "%x:%x:%x.%x/", &d, &b, &s, &f) == 4)
 		snprintf(bdf, 16, "%.*s", (int)(end - start), start);
 }
 

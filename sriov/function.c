@@ -120,6 +120,68 @@ static bool is_representor(struct sys *sys, const char *bdf, const char *ifname)
 	return strstr(port, "vf") || strstr(port, "sf");
 }
 
+#define VIRTIO_DEVICES "/sys/bus/virtio/devices"
+#define VIRTIO_NAME_MAX 24 /* "virtio" and a number */
+
+static bool is_virtio(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 6 && n < VIRTIO_NAME_MAX && !strncmp(name, "virtio", 6) && strspn(name + 6, "0123456789") == n - 6;
+}
+
+/* The component before the last of where the device's link leads to. */
+static int virtio_parent(struct sys *sys, const char *name, char bdf[static BDF_LEN])
+{
+	char path[SRIOV_PATH_MAX], target[PATH_MAX], *end;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), VIRTIO_DEVICES "/%s", name);
+	n = sys->ops->readlink(sys, path, target, sizeof(target));
+	end = n < 0 ? NULL : strrchr(target, '/');
+	if (!end)
+		return -ENODEV;
+	*end = '\0';
+	end = strrchr(target, '/');
+	return bdf_parse(end ? end + 1 : target, bdf) < 0 ? -ENODEV : 0;
+}
+
+int sriov_function_of(struct sys *sys, const char *ifname, char bdf[static BDF_LEN])
+{
+	char path[SRIOV_PATH_MAX], name[64];
+	int r;
+
+	snprintf(path, sizeof(path), CLASS_NET "/%s/device", ifname);
+	r = sys_link_name(sys, path, name, sizeof(name));
+	if (r < 0)
+		return r == -ENOENT || r == -ENAMETOOLONG ? -ENODEV : r;
+	if (bdf_parse(name, bdf) == 0)
+		return 0;
+	return is_virtio(name) ? virtio_parent(sys, name, bdf) : -ENODEV;
+}
+
+/* The interfaces of a function that has none itself: those of the virtio device on it. */
+static int list_virtio(struct sys *sys, const char *bdf, char ***ret)
+{
+	char path[SRIOV_PATH_MAX], driver[DRIVER_NAME_MAX], **names;
+	int r = sriov_driver_read(sys, bdf, driver);
+
+	if (r < 0 || strcmp(driver, "virtio-pci") != 0)
+		return r < 0 ? r : -ENOENT;
+	snprintf(path, sizeof(path), PCI_DEVICES "/%s", bdf);
+	r = sys->ops->list(sys, path, &names);
+	if (r < 0)
+		return r;
+	r = -ENOENT;
+	for (char **n = names; *n && r == -ENOENT; n++)
+		if (is_virtio(*n)) {
+			snprintf(path, sizeof(path), PCI_DEVICES "/%s/%.32s/net", bdf, *n);
+			r = sys->ops->list(sys, path, ret);
+		}
+	sys_list_free(names);
+	return r;
+}
+
 int sriov_ifname(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZE])
 {
 	char path[SRIOV_PATH_MAX], **names;
@@ -128,6 +190,8 @@ int sriov_ifname(struct sys *sys, const char *bdf, char ifname[static IF_NAMESIZ
 	ifname[0] = '\0';
 	snprintf(path, sizeof(path), PCI_DEVICES "/%s/net", bdf);
 	r = sys->ops->list(sys, path, &names);
+	if (r == -ENOENT)
+		r = list_virtio(sys, bdf, &names);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

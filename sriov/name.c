@@ -101,17 +101,16 @@ static int no_such(const char *name, struct err *err)
 
 static int ifname_to_bdf(struct sys *sys, const char *ifname, char bdf[static BDF_LEN], struct err *err)
 {
-	char path[SRIOV_PATH_MAX], target[64];
+	char path[SRIOV_PATH_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), CLASS_NET "/%s", ifname);
 	if (!sys_exists(sys, path))
 		return no_such(ifname, err);
-	snprintf(path, sizeof(path), CLASS_NET "/%s/device", ifname);
-	r = sys_link_name(sys, path, target, sizeof(target));
-	if (r < 0 && r != -ENOENT && r != -ENAMETOOLONG)
+	r = sriov_function_of(sys, ifname, bdf);
+	if (r < 0 && r != -ENODEV)
 		return err_set(err, r, "sriov.sysfs", "%s: %s: %s", ifname, path, strerror(-r));
-	if (r < 0 || bdf_parse(target, bdf) < 0) {
+	if (r < 0) {
 		err_set(err, -EINVAL, "sriov.no-sriov", "%s has no SR-IOV: it is not an interface of a PCI function", ifname);
 		err_hint(err, "`gangway pf list` shows the PFs there are");
 		return -EINVAL;

@@ -53,10 +53,9 @@ static bool is_macvtap(struct sys *sys, const char *ifname)
 /* Is @ifname the interface of the function @bdf? */
 static bool is_of(struct sys *sys, const char *ifname, const char *bdf)
 {
-	char path[SRIOV_PATH_MAX], name[32];
+	char of[BDF_LEN];
 
-	snprintf(path, sizeof(path), CLASS_NET "/%s/device", ifname);
-	return sys_link_name(sys, path, name, sizeof(name)) == 0 && strcmp(name, bdf) == 0;
+	return sriov_function_of(sys, ifname, of) == 0 && strcmp(of, bdf) == 0;
 }
 
 /* One interface of the host, and the VFs below it if it is a PF's. */

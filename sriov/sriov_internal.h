@@ -25,6 +25,8 @@ int sriov_read_int(struct sys *sys, const char *path, int *ret);
 const char *sriov_pf_name(const struct sriov_pf *pf);
 
 /* function.c: what any PCI function has. */
+/* The function that an interface is one of, its VFs' representors too; a virtio NIC's interface hangs on a virtio device, and that on it. -ENODEV: none. */
+int sriov_function_of(struct sys *sys, const char *ifname, char bdf[static BDF_LEN]);
 int sriov_attr_read(struct sys *sys, const char *bdf, const char *attr, char *buf, size_t size);
 int sriov_driver_read(struct sys *sys, const char *bdf, char ret[static DRIVER_NAME_MAX]); /* "" none */
 int sriov_override_read(struct sys *sys, const char *bdf, char ret[static DRIVER_NAME_MAX]); /* "" none */

@@ -32,16 +32,6 @@ static bool exists(struct sys *sys, const char *bdf, const char *attr)
 	return sys_exists(sys, path);
 }
 
-/* The function that an interface sits on; left as it is where that is none, or the interface has another name again. */
-static void function_of(struct sys *sys, const char *ifname, char bdf[static BDF_LEN])
-{
-	char path[SRIOV_PATH_MAX], name[64];
-
-	snprintf(path, sizeof(path), CLASS_NET "/%s/device", ifname);
-	if (sys_link_name(sys, path, name, sizeof(name)) == 0)
-		bdf_parse(name, bdf);
-}
-
 static void report(struct sriov_watch *w, const struct sys_event *ev, enum sys_watch which)
 {
 	struct sriov_change c = { .gone = ev->gone, .ifindex = ev->ifindex, .up = ev->up, .carrier = ev->carrier };
@@ -52,7 +42,7 @@ static void report(struct sriov_watch *w, const struct sys_event *ev, enum sys_w
 	switch (ev->kind) {
 	case SYS_EVENT_LINK:
 		if (!c.bdf[0] && !ev->gone)
-			function_of(w->sys, ev->ifname, c.bdf);
+			(void)sriov_function_of(w->sys, ev->ifname, c.bdf); /* none, or the interface has another name again */
 		c.kind = SRIOV_CHANGE_LINK;
 		c.has_state = which == SYS_WATCH_LINK && !ev->gone;
 		break;

@@ -332,6 +332,11 @@ Test(net_encode, uevents)
 		{ UEVENT("add@/devices/p/0000:3b:10.0/net/eth0v0\0ACTION=add\0DEVPATH=/devices/p/0000:3b:10.0/net/eth0v0\0"
 			 "SUBSYSTEM=net\0INTERFACE=eth0v0\0IFINDEX=12"),
 		  true, false, "0000:3b:10.0", "eth0v0" },
+		{ UEVENT("add@/devices/p/0000:00:04.0/virtio3/net/eth1\0ACTION=add\0DEVPATH=/devices/p/0000:00:04.0/virtio3/net/"
+			 "eth1\0SUBSYSTEM=net\0INTERFACE=eth1"),
+		  true, false, "0000:00:04.0", "eth1" },
+		{ UEVENT("add@/virtio3/net/eth1\0ACTION=add\0DEVPATH=virtio3/net/eth1\0SUBSYSTEM=net\0INTERFACE=eth1"), true,
+		  false, "", "eth1" },
 		{ UEVENT("add@/devices/virtual/net/br0\0ACTION=add\0DEVPATH=/devices/virtual/net/"
 			 "br0\0SUBSYSTEM=net\0INTERFACE=br0"),
 		  true, false, "", "br0" },

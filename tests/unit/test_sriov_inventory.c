@@ -10,6 +10,7 @@
 
 #include "err.h"
 #include "fake.h"
+#include "fake_internal.h"
 #include "sriov.h"
 
 #define PF "0000:3b:00.0"
@@ -42,6 +43,29 @@ static void set_vfs(const char *name, unsigned nr)
 
 	cr_assert_eq(sriov_pf_get(sys, name, &pf, &err), 0, "%s", err.msg);
 	cr_assert_eq(sriov_pf_set_numvfs(sys, &pf, nr, &err), 0, "%s", err.msg);
+}
+
+/* The interface of a virtio NIC is not its function's, but that of a virtio device on it. */
+Test(inventory, virtio_nic)
+{
+	char ifname[IF_NAMESIZE];
+	struct err err = { 0 };
+	struct sriov_pf pf;
+
+	fake_add_function(fake, "0000:00:04.0", "virtio-pci", 6);
+	fake_mkdir(fake, "/sys/devices/pci0000:00/0000:00:04.0/virtio3/net/ens4");
+	fake_mkdir(fake, "/sys/class/net/ens4");
+	fake_mkdir(fake, "/sys/bus/virtio/devices");
+	fake_symlink(fake, "../../../virtio3", "/sys/class/net/ens4/device");
+	fake_symlink(fake, "../../../devices/pci0000:00/0000:00:04.0/virtio3", "/sys/bus/virtio/devices/virtio3");
+	cr_assert_eq(sriov_ifname(sys, "0000:00:04.0", ifname), 0);
+	cr_assert_str_eq(ifname, "ens4");
+	cr_assert_eq(sriov_pf_get(sys, "ens4", &pf, &err), -EINVAL);
+	cr_assert_str_eq(err.code, "sriov.no-sriov");
+	cr_assert_null(strstr(err.msg, "not an interface"), "its function is found, and has no VFs: %s", err.msg);
+	fake_remove(fake, "/sys/bus/virtio/devices/virtio3");
+	cr_assert_eq(sriov_pf_get(sys, "ens4", &pf, &err), -EINVAL);
+	cr_assert(strstr(err.msg, "not an interface"), "%s", err.msg);
 }
 
 Test(inventory, bdf_forms)
