@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest has migrated away. With vfio-user the lease ends: its gangway-device does, and the VMM, which has no guest to run, is left without
- * it. With vfio-pci the VMM has the VF until it ends itself, there is no guest that could be asked, and the lease ends with it. Or the VMM is told
- * to go on (QMP cont): then its guest needs its NIC as before.
+ * The guest has migrated away: its VMM has no guest to run, keeps the VF until it ends itself, and the lease ends with it. Or it was no migration
+ * but a file that the guest was saved to, which nothing tells, and the VMM is told to go on (QMP cont): then its guest needs its NIC as before.
  */
 #include <errno.h>
 #include <systemd/sd-event.h>
@@ -10,7 +9,6 @@
 #include "daemon.h"
 #include "lease.h"
 #include "log.h"
-#include "op.h"
 #include "switcher_internal.h"
 
 #define CLEAR_AGAIN_MS 500 /* while something else has the lease */
@@ -55,16 +53,11 @@ void switcher_left(struct switcher *s)
 {
 	struct lease *l = s->lease;
 	bool said = l->left;
-	struct err err;
 
 	l->left = true;
-	if (l->via == VIA_VFIO_PCI) {
-		if (!said)
-			stay_until_vmm_ends(s);
-		clear_next(s);
-	} else if (op_undo_start(l, NULL, "the guest has migrated away", 0, &err) < 0) {
-		log_err("lease %s: %s", l->id, err.msg);
-	}
+	if (!said)
+		stay_until_vmm_ends(s);
+	clear_next(s);
 }
 
 void switcher_comes_back(struct switcher *s)
@@ -74,8 +67,8 @@ void switcher_comes_back(struct switcher *s)
 		.prepared = true, .place = s->had_vf ? PLACE_HELD : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
 	};
 
-	if (!s->left || l->end_why[0] || (l->left && l->via != VIA_VFIO_PCI))
-		return; /* it has not, or what it had here is being undone */
+	if (!s->left || l->end_why[0])
+		return; /* it has not, or what it had here is to be undone */
 	log_info("lease %s: the guest goes on here after all", l->id);
 	s->left = l->left = false;
 	s->nr_cleared = 0;
