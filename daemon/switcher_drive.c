@@ -6,7 +6,8 @@
  * until that driver has seen a link (igbvf looks for it every 2 s). Nothing tells us when. So it takes three things, one after the other:
  * bus mastering and vectors are on; the VF has interrupted, which a driver that has brought its interface up lets it do for the link; and
  * settle_ms have passed, the last of them without a frame from the guest by its standby. Until then both legs carry. A guest that was busy
- * sending by its standby and has fallen silent there is seen to have gone over: that ends the third before its time.
+ * sending by its standby, has fallen silent there, and has its VF interrupt, is seen to have gone over: that ends the third before its time.
+ * One that has fallen silent on both stands still, as a slow guest does while its driver starts: that says nothing.
  *
  * A VF may interrupt and nobody but the guest hear of it: where the IOMMU posts interrupts to the vCPU, and on kernels that do not count
  * them in sysfs. There the second is waited for no longer than half the time that a guest's driver has, or not at all.
@@ -23,7 +24,7 @@
 #include "log.h"
 #include "switcher_internal.h"
 
-/* There is no event for an interrupt of somebody else's. A look is a small file for each vector of this VF, until one has counted. */
+/* There is no event for an interrupt of somebody else's. A look is a small file for each vector of this VF. */
 #define IRQ_POLL_MS 100
 
 /* A guest that goes on sending by its standby has a VF without a link; it is on it all the same after so many times settle_ms. */
@@ -32,6 +33,7 @@
 /* So many frames at least make a guest a busy one; silence that is so many times as long as their distance is no pause. */
 #define BUSY_FRAMES 10
 #define BUSY_TIMES 8
+#define BUSY_LOOKS 3 /* at its VF, which had interrupted each time */
 
 /* Until when the VF's first interrupt is waited for: so that there is time left to settle in before the deadline. */
 static uint64_t silent_until(const struct switcher *s, const struct switch_status *status)
@@ -49,23 +51,29 @@ static uint64_t silent_until(const struct switcher *s, const struct switch_statu
 static bool is_up(struct switcher *s, const struct switch_status *status, uint64_t now)
 {
 	const struct lease *l = s->lease;
-	bool over = now >= silent_until(s, status);
-	int r;
 
 	if (s->up_since)
 		return true;
-	if (!over && now < s->irqs_at)
+	if (s->irqs == 0 && s->irqs_told && now < silent_until(s, status))
 		return false;
-	s->irqs_at = now + IRQ_POLL_MS;
-	r = irq_has_interrupted(l->daemon->sys, l->vf_bdf);
-	if (r == 0 && !over)
-		return false;
-	s->unheard = r == 0;
-	if (r == 0)
+	s->unheard = s->irqs == 0 && s->irqs_told;
+	if (s->unheard)
 		log_info("lease %s: VF %s: no interrupt of it was counted in the %llu ms since its driver started: taken for up",
 			 l->id, l->vf_bdf, (unsigned long long)(now - s->driving_since));
 	s->up_since = now;
 	return true;
+}
+
+static void take_irqs(struct switcher *s, uint64_t now)
+{
+	uint64_t nr;
+
+	if (now < s->irqs_at)
+		return;
+	s->irqs_at = now + IRQ_POLL_MS;
+	s->irqs_told = irq_count(s->lease->daemon->sys, s->lease->vf_bdf, &nr) == 0;
+	s->nr_lively += nr > s->irqs;
+	s->irqs = nr;
 }
 
 static void take_sent(struct switcher *s, uint64_t now)
@@ -74,8 +82,10 @@ static void take_sent(struct switcher *s, uint64_t now)
 
 	if (!s->driving_since)
 		s->sent_before = sent;
-	if (!s->driving_since || sent != s->sent)
+	if (!s->driving_since || sent != s->sent) {
 		s->quiet_since = now;
+		s->nr_lively = 0;
+	}
 	s->sent = sent;
 }
 
@@ -84,25 +94,35 @@ static bool is_quiet(const struct switcher *s, uint64_t now)
 	return now >= s->quiet_since + s->lease->daemon->config.settle_ms / 5;
 }
 
+/* It was sending by its standby all the time. If it is silent now, has it gone over, or does it stand still? Then its VF is silent, too. */
+static bool was_busy(const struct switcher *s)
+{
+	return s->sent - s->sent_before >= BUSY_FRAMES;
+}
+
 static bool has_gone_over(const struct switcher *s, uint64_t now)
 {
-	uint64_t nr = s->sent - s->sent_before;
+	uint64_t distance = (s->quiet_since - s->driving_since) / (s->sent - s->sent_before + 1);
 
-	return nr >= BUSY_FRAMES && is_quiet(s, now) &&
-	       now - s->quiet_since >= BUSY_TIMES * (s->quiet_since - s->driving_since) / nr;
+	return was_busy(s) && is_quiet(s, now) && now - s->quiet_since >= BUSY_TIMES * distance && s->nr_lively >= BUSY_LOOKS;
 }
 
 /* A VF that was heard is never given up at the deadline because its guest sends by the standby. */
 static bool has_settled(const struct switcher *s, const struct switch_status *status, uint64_t now)
 {
 	unsigned settle = s->lease->daemon->config.settle_ms;
-	bool late = status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms;
 
+	if (has_gone_over(s, now))
+		return true;
 	if (now < s->up_since + settle)
-		return has_gone_over(s, now);
+		return false;
 	if (s->unheard)
 		return is_quiet(s, now);
-	return late || is_quiet(s, now) || now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX;
+	if (status->step == SWITCH_AWAIT_DRIVER && now >= status->deadline_ms)
+		return true;
+	if (now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX)
+		return true;
+	return is_quiet(s, now) && !(was_busy(s) && s->irqs_told);
 }
 
 static bool uses_its_vf(struct switcher *s)
@@ -118,6 +138,7 @@ static bool uses_its_vf(struct switcher *s)
 		return true;
 	switch_get_status(s->sw, &status);
 	take_sent(s, now);
+	take_irqs(s, now);
 	if (!s->driving_since)
 		s->driving_since = now;
 	s->settled = is_up(s, &status, now) && has_settled(s, &status, now);
@@ -128,7 +149,7 @@ void switcher_forget_driver(struct switcher *s)
 {
 	s->driving_since = 0;
 	s->up_since = 0;
-	s->irqs_at = 0;
+	s->irqs_at = s->irqs = 0;
 	s->unheard = false;
 	s->settled = false;
 }

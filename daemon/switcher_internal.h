@@ -23,7 +23,9 @@ struct switcher {
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
 	uint64_t up_since; /* and the VF has interrupted, or need not; 0: not yet */
-	uint64_t irqs_at; /* when its interrupts are to be looked at again */
+	uint64_t irqs, irqs_at; /* its interrupts at the last look; when they are to be looked at again */
+	bool irqs_told; /* the kernel counts them */
+	unsigned nr_lively; /* looks at which there were more, since the guest last sent by its standby */
 	bool unheard; /* up_since: not because it has interrupted */
 	bool settled; /* and it is used since then */
 	uint64_t sent, quiet_since; /* frames that the guest has sent by its standby, and since when no more */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * irq_count: has a function interrupted since it was given its vectors? By what the kernel has counted for each of them: the numbers that
+ * irq_count: how often has a function interrupted since it was given its vectors? By what the kernel has counted for each of them: the numbers that
  * /proc/interrupts has in its columns, without the lines of all the others. /sys/bus/pci/devices/BDF/msi_irqs names the function's own
  * (drivers/pci/msi, an empty folder or none: no vectors), /sys/kernel/irq/N/per_cpu_count has their counts (kernel/irq/irqdesc.c, since 4.9).
  * They begin at 0 when vectors are allocated, so that what a VF did for an earlier guest, or before a reboot, does not count.
@@ -18,10 +18,10 @@ struct sys;
 #define IRQ_COUNT_MAX 256 /* vectors that are looked at */
 
 /*
- * 1: yes. 0: not that the kernel knew, or it has no vectors, or what sysfs says of them makes no sense. -EOPNOTSUPP: this kernel does not
- * tell. Does not block; a file for each vector is read until one has counted.
+ * Of all its vectors, saturating; 0 also where it has none, or what sysfs says of them makes no sense. -EOPNOTSUPP: this kernel does not tell.
+ * Does not block; a file for each vector is read.
  */
-int irq_has_interrupted(struct sys *sys, const char *bdf);
+int irq_count(struct sys *sys, const char *bdf, uint64_t *ret);
 
 /* The sum of "0,12,3\n", saturating. One number at least; the last may be cut, sysfs gives no more than a page. -EINVAL: no such text. */
 int irq_count_parse(const char *text, size_t len, uint64_t *ret);

@@ -46,7 +46,8 @@ static bool is_number(const char *name)
 	return n > 0 && n <= NAME_MAX_LEN && strspn(name, "0123456789") == n;
 }
 
-static bool has_counted(struct sys *sys, const char *irq)
+/* 0 where it makes no sense. */
+static uint64_t count_of(struct sys *sys, const char *irq)
 {
 	char path[64], text[TEXT_MAX];
 	uint64_t count;
@@ -54,23 +55,24 @@ static bool has_counted(struct sys *sys, const char *irq)
 
 	snprintf(path, sizeof(path), "/sys/kernel/irq/%s/per_cpu_count", irq);
 	n = sys->ops->read_file(sys, path, text, sizeof(text));
-	return n > 0 && irq_count_parse(text, (size_t)n, &count) == 0 && count > 0;
+	return n > 0 && irq_count_parse(text, (size_t)n, &count) == 0 ? count : 0;
 }
 
-int irq_has_interrupted(struct sys *sys, const char *bdf)
+int irq_count(struct sys *sys, const char *bdf, uint64_t *ret)
 {
-	bool has = false;
 	char path[96];
 	struct stat st;
 	char **irqs;
 
+	*ret = 0;
 	if (sys->ops->stat(sys, "/sys/kernel/irq", &st) == -ENOENT)
 		return -EOPNOTSUPP;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/msi_irqs", bdf);
 	if (sys->ops->list(sys, path, &irqs) < 0)
 		return 0;
-	for (size_t i = 0; i < IRQ_COUNT_MAX && irqs[i] && !has; i++)
-		has = is_number(irqs[i]) && has_counted(sys, irqs[i]);
+	for (size_t i = 0; i < IRQ_COUNT_MAX && irqs[i]; i++)
+		if (is_number(irqs[i]) && __builtin_add_overflow(*ret, count_of(sys, irqs[i]), ret))
+			*ret = UINT64_MAX;
 	sys_list_free(irqs);
-	return has;
+	return 0;
 }

@@ -200,25 +200,57 @@ Test(switcher_drive, a_vf_that_is_driven_and_not_used)
 	end();
 }
 
-/* A guest that was busy on its standby and has fallen silent there has gone over: that it settles is waited for no longer. */
-Test(switcher_drive, a_busy_guest_that_has_gone_over)
+/* One interrupt more of its VF, where the host counts them. */
+static void interrupts(void)
+{
+	static unsigned n = 3;
+	char text[16];
+
+	snprintf(text, sizeof(text), "0,%u\n", ++n);
+	fake_put(h->fake, text, "/sys/kernel/irq/65/per_cpu_count");
+	cr_assert_geq(sd_event_run(h->event, 5000), 0);
+}
+
+static json_int_t busy_on_its_standby(unsigned settle_ms)
 {
 	json_int_t id;
 	uint64_t from;
 
 	begin_silent(true);
 	vm1->silent = false;
-	h->d.config.settle_ms = 3000;
+	h->d.config.settle_ms = settle_ms;
 	h->d.config.guest_timeout_ms = 600000;
 	fake_mkdir(h->fake, "/sys/class/net/gwt0/statistics");
 	sends_by_its_standby();
 	id = back_to_the_vf();
 	for (from = now_ms(); now_ms() < from + 300;)
 		sends_by_its_standby();
-	from = now_ms();
-	until_at("passthrough");
+	return id;
+}
+
+/* A guest that was busy on its standby, and now is on its VF alone, has gone over: that it settles is waited for no longer. */
+Test(switcher_drive, a_busy_guest_that_has_gone_over)
+{
+	json_int_t id = busy_on_its_standby(3000);
+	uint64_t from = now_ms();
+
+	while (!is_at("passthrough"))
+		interrupts();
 	cr_assert_geq(now_ms() + 10, from + h->d.config.settle_ms / 5);
 	cr_assert_lt(now_ms(), from + h->d.config.settle_ms / 2);
+	fake_remove(h->fake, "/sys/class/net/gwt0");
+	arrives(id);
+}
+
+/* It stands still: neither leg has anything of it. That is no reason to take one away, for a long time. */
+Test(switcher_drive, a_busy_guest_that_stands_still)
+{
+	json_int_t id = busy_on_its_standby(400);
+
+	run_for(800);
+	cr_assert(to_vf() && to_standby());
+	sends_by_its_standby();
+	until_at("passthrough");
 	fake_remove(h->fake, "/sys/class/net/gwt0");
 	arrives(id);
 }
