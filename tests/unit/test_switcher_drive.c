@@ -4,6 +4,7 @@
 
 #include "emul.h"
 #include "fake_internal.h"
+#include "switcher_internal.h"
 #include "switcher_test.h"
 
 /* On its standby, where the host counts interrupts. A guest has ten times as long to start its driver as in other tests. */
@@ -219,7 +220,7 @@ static json_int_t busy_on_its_standby(unsigned settle_ms)
 	begin_silent(true);
 	vm1->silent = false;
 	h->d.config.settle_ms = settle_ms;
-	h->d.config.guest_timeout_ms = 600000;
+	lease()->sw->config.drive_ms = 600000;
 	fake_mkdir(h->fake, "/sys/class/net/gwt0/statistics");
 	sends_by_its_standby();
 	id = back_to_the_vf();
