@@ -46,8 +46,7 @@ check "interrupts of the VF reached the guest" test "$(moves)" -gt "$before"
 
 tell "On b a QEMU waits for the guest. gangway there reserves a VF."
 on_b guest_incoming vm1
-type_ b gangway guest add vm1 --qmp "$(guest_qmp_path vm1)"
-type_ b gangway attach vm1 eth0 --standby macvtap --mac "$mac"
+type_ b gangway guest add vm1 --qmp "$(guest_qmp_path vm1)" --incoming eth0 --mac "$mac"
 tell "A numbered stream of $rate packets a second in each direction starts. The guest migrates: gangway moves it to its emulated NIC first."
 migrate_ready vm1
 stream_start vm1 "$addr" "$rate"

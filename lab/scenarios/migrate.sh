@@ -11,10 +11,10 @@ mac=52:54:00:aa:00:01 addr=10.9.0.11
 export GUEST_MEM=256M # each MiB of it costs the emulated hosts time
 
 ready() { gangwayd_start && gw pf set "$pf" vfs 2 && pf_ready; }
-known() { gw guest add vm1 --qmp "$(guest_qmp_path vm1)"; }
+known() { gw guest add vm1 --qmp "$(guest_qmp_path vm1)" "$@"; }
 attach() { gw attach vm1 "$pf" --via "$via" --standby macvtap --mac "$mac" --timing; }
 moves() { msix_count "$(lease_field vm1 .vf_bdf)"; }
-on_b eval "mac=$mac via=$via GUEST_MEM=$GUEST_MEM; $(declare -f ready known attach moves)"
+on_b eval "GUEST_MEM=$GUEST_MEM; $(declare -f ready known moves)"
 
 wire_up
 cable_up
@@ -30,8 +30,7 @@ pair_up vm1 "$addr"
 check "ping on a's VF" ping_guest "$addr"
 
 check "b: its QEMU waits for it" on_b guest_incoming vm1
-check "b: guest add" on_b known
-check "b: attach before the guest is there" on_b attach
+check "b: guest add --incoming" on_b known --incoming "$pf" --via "$via" --mac "$mac"
 # a silent guest: whoever had announced it from b would have the pings there
 check "ping on a's VF, with b prepared" ping_guest "$addr"
 check "b: it is to be emulated first, for the migration" test "$(on_b lease_field vm1 '| "\(.state) \(.leg) \(.reason)"')" = "attached emulated migration"
