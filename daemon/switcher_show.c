@@ -27,7 +27,7 @@ static void words(const struct switcher *s, const struct switch_status *status, 
 		[SWITCH_AWAIT_DRIVER] = "wait for the guest's driver",
 		[SWITCH_DROP_STANDBY] = "take the guest's MAC away from the standby",
 	};
-	const char *hold = status->hold;
+	const char *hold = status->hold, *now = what[status->step];
 
 	if (status->step == SWITCH_AWAIT_DRIVER && s->up_since)
 		hold = "it looks for its link";
@@ -35,7 +35,9 @@ static void words(const struct switcher *s, const struct switch_status *status, 
 		hold = "its VF has not interrupted yet";
 	else if (status->step == SWITCH_AWAIT_DRIVER && hold && strstr(hold, "driver"))
 		hold = NULL; /* the step says it already */
-	snprintf(buf, size, "%s%s%s%s", what[status->step], hold ? " (" : "", hold ? hold : "", hold ? ")" : "");
+	if (status->step == SWITCH_PREPARE && lease_lacks_vf(s->lease))
+		now = "get it a VF";
+	snprintf(buf, size, "%s%s%s%s", now, hold ? " (" : "", hold ? hold : "", hold ? ")" : "");
 }
 
 static void progress(struct switcher *s, const struct switch_status *status)
