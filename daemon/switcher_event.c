@@ -89,6 +89,7 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 {
 	const char *member = migration_word_of(event);
 	const char *word = member ? json_string_value(json_object_get(data, member)) : NULL;
+	bool was_source = migration_role(s->migration) == MIGRATION_SOURCE, stays, again;
 	struct switch_facts before, after;
 
 	if (!strcmp(event, "RESUME"))
@@ -98,8 +99,13 @@ static void tell(struct switcher *s, const char *event, const json_t *data)
 	switch_get_facts(s->sw, &before);
 	migration_event(s->migration, event, word, switcher_now_ms(s));
 	switch_get_facts(s->sw, &after);
-	/* the guest reboots, or has the VF again without our doing: does it drive it? */
-	if (after.place == PLACE_IN && (before.place != PLACE_IN || !strcmp(event, "RESET"))) {
+	/*
+	 * The guest reboots, or has the VF again without our doing: does it drive it? Where its migration was cancelled while the VMM waited for
+	 * it to let go, it may have done so in the end.
+	 */
+	stays = was_source && migration_role(s->migration) == MIGRATION_NONE;
+	again = before.place != PLACE_IN || (stays && !after.driven) || !strcmp(event, "RESET");
+	if (after.place == PLACE_IN && again) {
 		switcher_forget_driver(s); /* that it has again, if it has, is yet to settle */
 		switcher_look_at_driver(s, true);
 	}

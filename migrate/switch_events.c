@@ -215,6 +215,7 @@ static void take_in(struct leg_switch *sw, enum switch_event event)
 		on_gone(sw, PLACE_HELD);
 		break;
 	case SWITCH_EV_REPLUGGED:
+		sw->f.driven = false; /* it may have been let go meanwhile, and nobody have said so */
 		switch_book_replugged(sw);
 		break;
 	case SWITCH_EV_REFUSED:

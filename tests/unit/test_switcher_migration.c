@@ -177,6 +177,51 @@ Test(switcher_migration, goes_on_here_after_a_restart)
 
 /* --- it stays --- */
 
+static bool leads_to_both(void *arg)
+{
+	(void)arg;
+	return to_vf() && to_standby() && !lease()->busy;
+}
+
+/*
+ * Cancelled while the VMM waits for the guest to let its VF go, which it does after that (@lets_go) or never: no word tells which. Until its driver is
+ * there again, the standby has to carry.
+ */
+static void is_cancelled_early(bool lets_go)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	migration("setup");
+	fake_qmp_event(vm1->peer, "UNPLUG_PRIMARY", "{\"device-id\": \"gangway-nic0\"}");
+	migration("wait-unplug");
+	cr_assert(fake_host_until(h, leads_to_both, NULL, 5000));
+	migration("cancelling");
+	if (lets_go)
+		fake_guest_drives(vm1, false);
+	migration("cancelled");
+	if (lets_go) {
+		until_at("to-passthrough");
+		fake_host_settle(h);
+		cr_assert(is_at("to-passthrough") && to_vf() && to_standby());
+		fake_guest_drives(vm1, true);
+	}
+	until_at("passthrough");
+	on_vf();
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 2, "the pair, when it was attached");
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, cancelled_before_it_lets_go)
+{
+	is_cancelled_early(true);
+}
+
+Test(switcher_migration, cancelled_and_never_let_go)
+{
+	is_cancelled_early(false);
+}
+
 /* A background snapshot that somebody else takes, or a former gangwayd: the guest runs all the while. */
 static void is_snapshotted(bool restarted)
 {
