@@ -222,6 +222,41 @@ Test(switcher_migration, cancelled_and_never_let_go)
 	is_cancelled_early(false);
 }
 
+/* A VMM that sends the last of its guest to a destination that takes nothing answers nobody: how that ended is asked when it does again. */
+static void comes_to_nothing_unheard(const char *how)
+{
+	char reply[80];
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	migration("device");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	until_at("emulated");
+	on_standby_but_held("migration");
+	snprintf(reply, sizeof(reply), "\"return\": {\"status\": \"%s\", \"ram\": {}}", how);
+	vm1->migration = reply;
+	fake_guest_update(vm1);
+	connection_is_lost();
+	until_at("to-passthrough");
+	cr_assert(to_vf() && to_standby());
+	fake_guest_drives(vm1, true);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, cancelled_unheard)
+{
+	comes_to_nothing_unheard("cancelled");
+}
+
+Test(switcher_migration, failed_unheard)
+{
+	comes_to_nothing_unheard("failed");
+}
+
 /* A background snapshot that somebody else takes, or a former gangwayd: the guest runs all the while. */
 static void is_snapshotted(bool restarted)
 {
