@@ -227,11 +227,37 @@ static struct switcher *switcher_new(struct lease *l)
 	return s;
 }
 
+/*
+ * The VMM has asked the guest for its VF, and may still have it. Of a migration that comes to nothing nobody tells how far it was: then both legs
+ * carry until it is over.
+ */
+static bool is_asked(const struct vmm_migration *m)
+{
+	return m->role == VMM_MIG_SOURCE &&
+	       (m->status == VMM_MIG_WAIT_UNPLUG || m->status == VMM_MIG_CANCELLING || m->status == VMM_MIG_FAILING);
+}
+
 /* The guest has let its VF go before the VMM copies its memory; the VMM keeps the device. */
 static bool is_held(const struct vmm_migration *m)
 {
-	return m->role == VMM_MIG_SOURCE && vmm_mig_is_under_way(m->status) && m->status != VMM_MIG_SETUP &&
-	       m->status != VMM_MIG_WAIT_UNPLUG;
+	return m->role == VMM_MIG_SOURCE && vmm_mig_is_under_way(m->status) && m->status != VMM_MIG_SETUP && !is_asked(m);
+}
+
+/* Nobody listened when the guest was asked for its VF. */
+void switcher_missed(struct switcher *s)
+{
+	const struct lease *l = s->lease;
+	struct guest *g = guest_find(l->daemon, l->guest);
+	struct vmm_migration m = { 0 };
+	struct switch_facts facts;
+
+	if (g)
+		vmm_get_migration(g->vmm, &m);
+	switch_get_facts(s->sw, &facts);
+	if (facts.place != PLACE_IN || migration_role(s->migration) != MIGRATION_SOURCE || (!is_asked(&m) && !is_held(&m)))
+		return;
+	migration_event(s->migration, "UNPLUG_PRIMARY", l->device_id, switcher_now_ms(s));
+	migration_event(s->migration, "MIGRATION", m.word, switcher_now_ms(s));
 }
 
 void switcher_begin_causes(struct switcher *s)
@@ -287,6 +313,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	begin_migration(s, &m, incoming, running);
 	switcher_begin_causes(s);
 	switch_begin(s->sw, &facts, running, switcher_now_ms(s));
+	switcher_missed(s);
 	switcher_settle(s);
 }
 

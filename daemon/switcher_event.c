@@ -73,6 +73,7 @@ void switcher_found(struct lease *l, bool in)
 		migration_set_snapshot(s->migration, false, switcher_now_ms(s));
 	/* while the connection was lost, it may have been paused or have gone on */
 	switch_event(s->sw, running ? SWITCH_EV_RUNNING : SWITCH_EV_STOPPED, switcher_now_ms(s));
+	switcher_missed(s);
 	found(s, in);
 	look_at_driver(s, false);
 	if (s->negotiated) {

@@ -67,6 +67,8 @@ void switcher_acted(struct switcher *s, int r, const struct err *err);
 
 /* switcher.c: causes as the lease has them. */
 void switcher_begin_causes(struct switcher *s);
+/* What a migration under way has done with the VF before somebody listened. */
+void switcher_missed(struct switcher *s);
 
 /* switcher_left.c. The guest has left, and nothing is under way. @s may be gone after this. */
 void switcher_left(struct switcher *s);

@@ -141,7 +141,10 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *ctx)
 	if (qmp->pending) {
 		err_set(&why, -ETIMEDOUT, "qmp.timeout", "guest %s: %s was not answered within %u ms", qmp->name,
 			qmp->pending->command, qmp->pending->timeout_ms);
-		err_hint(&why, "the VMM hangs, or is stopped (SIGSTOP, a debugger); the connection is made anew");
+		err_hint(
+			&why,
+			"the VMM hangs, is stopped (SIGSTOP, a debugger), or sends the last of a migration to who takes nothing; "
+			"the connection is made anew");
 	} else {
 		err_set(&why, -ETIMEDOUT, "qmp.no-greeting", "guest %s: %s: no QMP greeting within %d ms", qmp->name, qmp->path,
 			LIMIT_QMP_TIMEOUT_MS);

@@ -180,6 +180,13 @@ static inline void world_qmp(struct world *w, const char *event, const char *wor
 	migration_event(w->mig, event, word, w->now);
 }
 
+/* As the daemon does once a migration has come to nothing, or the VMM has plugged the VF back: how is it? */
+static inline void world_look(struct world *w)
+{
+	if (w->f.place == PLACE_IN)
+		world_event(w, w->f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
+}
+
 /* What the guest does by itself. True: something. */
 static inline bool world_guest(struct world *w)
 {

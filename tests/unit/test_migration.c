@@ -63,8 +63,7 @@ static void qemu_gives_up(const char *word)
 	if (w.f.place == PLACE_HELD)
 		w.f.place = PLACE_IN;
 	status(word);
-	if (w.f.place == PLACE_IN)
-		world_event(&w, w.f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
+	world_look(&w);
 }
 
 static void emulated_by_migration(void)
@@ -212,6 +211,8 @@ Test(migration, qtest_abort_wait_unplug)
 	assert_trace(&w, "ready-standby steer-both");
 	guest_lets_go(); /* it does so only now, the VMM has waited for it */
 	qemu_gives_up("cancelled");
+	assert_trace(&w, "ready-standby steer-both");
+	assert_state(&w, "to-passthrough"); /* the standby carries until its driver is there again */
 	world_run(&w, 1000);
 	assert_trace(&w, "ready-standby steer-both drop-standby announce");
 	assert_leg(&w, LEG_PASSTHROUGH, REASON_NONE);

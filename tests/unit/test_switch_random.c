@@ -131,6 +131,7 @@ static void end_action(void)
 		/* its migration has failed as it should, and only that it was over did nobody say in time */
 		world_apply(w, a);
 		world_event(w, SWITCH_EV_REPLUGGED);
+		world_look(w);
 	}
 	/* a VMM that is not to be asked for an unplug has to be asked for what it has; with the others the engine gets by without */
 	m.looks |= a == SWITCH_PLUG && (w->config.unplug_unsafe || one_in(2));
@@ -223,8 +224,7 @@ static void migration_fails(void)
 	w->migrating = m.copies = m.asked = m.keeps = false;
 	w->f.place = replugs ? PLACE_IN : w->f.place;
 	world_qmp(w, "MIGRATION", one_in(2) ? "cancelled" : "failed");
-	if (w->f.place == PLACE_IN)
-		world_event(w, w->f.driven ? SWITCH_EV_DRIVEN : SWITCH_EV_UNDRIVEN);
+	world_look(w);
 }
 
 static void migration_completes(void)

@@ -205,14 +205,15 @@ Test(switcher_abort, unheard)
 	unheard(false, false, "cancelled");
 }
 
-/* Cancelled already when gangwayd starts, and the guest never lets go: it may have, so the standby carries until it is over. */
+/* Cancelled already when gangwayd starts, and the guest never lets go: it may have, so both carry until it is over. */
 Test(switcher_abort, across_a_restart_while_cancelling)
 {
 	begin_attached();
 	asked_says("\"return\": {\"status\": \"cancelling\", \"ram\": {}}");
 	misses_it(true);
-	until_at("emulated");
-	cr_assert(to_standby());
+	until_at("to-emulated");
+	run_for(20);
+	cr_assert(to_vf() && to_standby());
 	asked_says(NULL);
 	migration("cancelled");
 	until_at("passthrough");

@@ -177,6 +177,180 @@ Test(switcher_migration, goes_on_here_after_a_restart)
 
 /* --- it stays --- */
 
+static bool leads_to_both(void *arg)
+{
+	(void)arg;
+	return to_vf() && to_standby() && !lease()->busy;
+}
+
+/*
+ * Cancelled while the VMM waits for the guest to let its VF go, which it does after that (@lets_go) or never: no word tells which. Until its driver is
+ * there again, the standby has to carry.
+ */
+static void is_cancelled_early(bool lets_go)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	migration("setup");
+	fake_qmp_event(vm1->peer, "UNPLUG_PRIMARY", "{\"device-id\": \"gangway-nic0\"}");
+	migration("wait-unplug");
+	cr_assert(fake_host_until(h, leads_to_both, NULL, 5000));
+	migration("cancelling");
+	if (lets_go)
+		fake_guest_drives(vm1, false);
+	migration("cancelled");
+	if (lets_go) {
+		until_at("to-passthrough");
+		fake_host_settle(h);
+		cr_assert(is_at("to-passthrough") && to_vf() && to_standby());
+		fake_guest_drives(vm1, true);
+	}
+	until_at("passthrough");
+	on_vf();
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 2, "the pair, when it was attached");
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, cancelled_before_it_lets_go)
+{
+	is_cancelled_early(true);
+}
+
+Test(switcher_migration, cancelled_and_never_let_go)
+{
+	is_cancelled_early(false);
+}
+
+/* A VMM that sends the last of its guest to a destination that takes nothing answers nobody: how that ended is asked when it does again. */
+static void comes_to_nothing_unheard(const char *how)
+{
+	char reply[80];
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	copies();
+	migration("device");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	until_at("emulated");
+	on_standby_but_held("migration");
+	snprintf(reply, sizeof(reply), "\"return\": {\"status\": \"%s\", \"ram\": {}}", how);
+	vm1->migration = reply;
+	fake_guest_update(vm1);
+	connection_is_lost();
+	until_at("to-passthrough");
+	cr_assert(to_vf() && to_standby());
+	fake_guest_drives(vm1, true);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, cancelled_unheard)
+{
+	comes_to_nothing_unheard("cancelled");
+}
+
+Test(switcher_migration, failed_unheard)
+{
+	comes_to_nothing_unheard("failed");
+}
+
+/*
+ * gangwayd is killed while the VMM waits for the guest to let its VF go, or once that wait was cancelled; or its connection is lost, and
+ * what it has missed is all of it.
+ */
+static void unheard_while_asked(bool restarted, const char *status_then, const char *next)
+{
+	char reply[80];
+
+	begin_pair(false);
+	attach_pair("macvtap");
+	if (restarted) {
+		migration("setup");
+		fake_qmp_event(vm1->peer, "UNPLUG_PRIMARY", "{\"device-id\": \"gangway-nic0\"}");
+		migration("wait-unplug");
+		cr_assert(fake_host_until(h, leads_to_both, NULL, 5000));
+	}
+	snprintf(reply, sizeof(reply), "\"return\": {\"status\": \"%s\", \"ram\": {}}", status_then);
+	vm1->migration = reply;
+	fake_guest_update(vm1);
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+	} else {
+		connection_is_lost();
+	}
+	until_at("to-emulated");
+	fake_host_settle(h);
+	cr_assert(to_vf() && to_standby(), "nobody knows which of them the guest has");
+	fake_guest_drives(vm1, false);
+	if (next) {
+		migration(next);
+		until_at("emulated");
+		on_standby_but_held("migration");
+	}
+	migration("cancelled");
+	until_at("to-passthrough");
+	fake_host_settle(h);
+	cr_assert(is_at("to-passthrough") && to_vf() && to_standby());
+	fake_guest_drives(vm1, true);
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, restarted_in_wait_unplug)
+{
+	unheard_while_asked(true, "wait-unplug", "active");
+}
+
+Test(switcher_migration, restarted_in_wait_unplug_and_cancelled)
+{
+	unheard_while_asked(true, "wait-unplug", NULL);
+}
+
+Test(switcher_migration, restarted_while_cancelled)
+{
+	unheard_while_asked(true, "cancelling", NULL);
+}
+
+Test(switcher_migration, unheard_in_wait_unplug)
+{
+	unheard_while_asked(false, "wait-unplug", "active");
+}
+
+Test(switcher_migration, unheard_in_wait_unplug_and_cancelled)
+{
+	unheard_while_asked(false, "wait-unplug", NULL);
+}
+
+Test(switcher_migration, unheard_while_cancelled)
+{
+	unheard_while_asked(false, "cancelling", NULL);
+}
+
+/* Or it hears of all that when the guest has let go already. */
+Test(switcher_migration, unheard_until_it_copies)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->migration = "\"return\": {\"status\": \"active\", \"ram\": {}}";
+	fake_guest_drives(vm1, false);
+	fake_guest_update(vm1);
+	connection_is_lost();
+	until_at("emulated");
+	on_standby_but_held("migration");
+	fake_guest_drives(vm1, true);
+	migration("failed");
+	until_at("passthrough");
+	on_vf();
+	detach_pair();
+	end();
+}
+
 /* A background snapshot that somebody else takes, or a former gangwayd: the guest runs all the while. */
 static void is_snapshotted(bool restarted)
 {
