@@ -81,11 +81,12 @@ static int forgive(struct op *op, int r, struct err *err)
 int op_check_standby(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr, .policy = l->want };
+	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr };
 	int r = 0;
 
 	if (l->standby.kind == EMUL_NONE)
 		return 0;
+	lease_leg_policy(l, &op->vf.policy, &want.policy);
 	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
 	if (op->standby_auto)
 		r = check_mac_settable(op, err);

@@ -12,6 +12,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "log.h"
+#include "policy_json.h"
 #include "switcher.h"
 #include "vdev.h"
 
@@ -242,6 +243,12 @@ void lease_set_vf(struct lease *l, const char *vf_bdf)
 		if (*p == ':')
 			*p = '-';
 	faults_expect(l);
+}
+
+void lease_leg_policy(const struct lease *l, const struct sys_vf *before, struct sys_vf *ret)
+{
+	*ret = *before;
+	policy_merge(ret, &l->want);
 }
 
 /* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */
