@@ -68,6 +68,21 @@ pings() { # pings WHO ADDR
 	if [[ ${run[0]} == guest_run ]]; then "${run[@]}" "ping -q -c 10 -i 0.05 -W 1 $2"; else "${run[@]}" -q -c 10 -W 1 "$2"; fi |
 		sed -n 's/.* \([0-9]*\) \(packets \)*received.*/\1/p'
 }
+# What counts frames on their way, for the log
+where_it_stops() {
+	local i
+	echo "== $kind, $leg"
+	ip -s -d link show "$pf"
+	for i in /sys/class/net/gwt*; do
+		ip -s -d link show "${i##*/}"
+		tc -s qdisc show dev "${i##*/}"
+		tc -s filter show dev "${i##*/}" egress
+		tc -s filter show dev "${i##*/}" ingress
+	done
+	wire ip -s link show wire0
+	guest_run vm1 "ip -s link; cat /proc/interrupts; arp -n; frames send $first $mac $wire_mac 0 where; ip -s link" || true
+	for i in /sys/class/net/gwt*; do ip -s link show "${i##*/}"; done
+}
 # reached WHO=ADDR...: each WHO reaches the guest, and the guest ADDR
 reached() {
 	local who to from bad=0
@@ -76,6 +91,7 @@ reached() {
 		echo "of 10 pings answered: ${who%%=*} to the guest ${from:-0}, the guest to ${who%%=*} ${to:-0}"
 		[[ ${from:-0} -ge 9 && ${to:-0} -ge 9 ]] || bad=1
 	done
+	[[ $bad -eq 0 ]] || where_it_stops >>"$lab_log/where" 2>&1
 	return $bad
 }
 # With most NICs a macvtap and its own host do not hear each other: said, not judged.
