@@ -50,14 +50,17 @@ static int put_bridge(struct nl_msg *msg, int type, int flags, unsigned ifindex)
 	return nlmsg_append(msg, &ifi, sizeof(ifi), NLMSG_ALIGNTO) < 0 ? -ENOMEM : 0;
 }
 
-int net_wire_put_bridge_port(struct nl_msg *msg, unsigned ifindex, bool learns)
+int net_wire_put_bridge_port(struct nl_msg *msg, unsigned ifindex, const struct sys_port *want)
 {
 	struct nlattr *nest;
 
 	if (put_bridge(msg, RTM_SETLINK, 0, ifindex) < 0)
 		return -ENOMEM;
 	nest = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED); /* without the flag it would be an STP state alone */
-	if (!nest || nla_put_u8(msg, IFLA_BRPORT_LEARNING, learns) < 0 || nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, learns) < 0)
+	if (!nest || nla_put_u8(msg, IFLA_BRPORT_LEARNING, want->learns) < 0 ||
+	    nla_put_u8(msg, IFLA_BRPORT_UNICAST_FLOOD, want->floods) < 0 ||
+	    nla_put_u8(msg, IFLA_BRPORT_MCAST_FLOOD, want->hears) < 0 ||
+	    nla_put_u8(msg, IFLA_BRPORT_BCAST_FLOOD, want->hears) < 0)
 		return -ENOMEM;
 	return nla_nest_end(msg, nest) < 0 ? -ENOMEM : 0;
 }

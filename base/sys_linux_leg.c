@@ -114,14 +114,14 @@ int sys_linux_fdb_set(struct sys *sys, const struct sys_link *link, const struct
 	return r < 0 ? r : request_end(&q, net_wire_put_fdb(q.msg, link->ifindex, entry, there), there ? 0 : -ENOENT, NULL);
 }
 
-int sys_linux_bridge_port_set(struct sys *sys, const struct sys_link *port, bool learns, struct err *err)
+int sys_linux_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err)
 {
 	struct request q;
 	int r;
 
 	(void)sys;
-	r = request_begin(&q, port->name, "learning", err);
-	return r < 0 ? r : request_end(&q, net_wire_put_bridge_port(q.msg, port->ifindex, learns), 0, NULL);
+	r = request_begin(&q, port->name, "learning and flooding", err);
+	return r < 0 ? r : request_end(&q, net_wire_put_bridge_port(q.msg, port->ifindex, want), 0, NULL);
 }
 
 int sys_linux_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err)

@@ -80,11 +80,12 @@ static int forgive(struct op *op, int r, struct err *err)
 int op_check_standby(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr, .policy = l->want };
+	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr };
 	int r = 0;
 
 	if (l->standby.kind == EMUL_NONE)
 		return 0;
+	lease_leg_policy(l, &op->vf.policy, &want.policy);
 	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
 	/* a MAC that was asked for is refused with the VF; one that was made is no reason to refuse the VF */
 	if (op->standby_auto && op->made_mac && l->vf_bdf[0])
@@ -142,6 +143,15 @@ static int make_standby(struct op *op, struct err *err)
 	op->tap_fd = r;
 	op->vhost_fd = open_vhost(op); /* which may have the kernel load a module */
 	return emul_leg_carry(leg, true, err);
+}
+
+int step_leg_policy(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct sys_vf policy;
+
+	lease_leg_policy(op->lease, &op->lease->undo.policy, &policy);
+	return emul_leg_apply(op->lease->emul, &policy, err);
 }
 
 static void close_fd(const struct op *op, int *fd)

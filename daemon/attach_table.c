@@ -24,6 +24,11 @@ static bool is_whole(const void *ctx)
 	return !((const struct op *)ctx)->vf_only;
 }
 
+static bool is_vf_only(const void *ctx)
+{
+	return !is_whole(ctx) && op_has_vf(ctx);
+}
+
 /* The guest runs on this host: one that is yet to come by migration gets its VF when it does. */
 static bool is_here(const void *ctx)
 {
@@ -169,6 +174,13 @@ static void what_standby(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "make the emulated leg gwt%u on %s", op->lease->leg_nr, op->lease->pf_name);
 }
 
+static void what_leg_policy(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "give gwt%u the VF's policy", op->lease->leg_nr);
+}
+
 static void what_plug_standby(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
@@ -240,6 +252,7 @@ const struct step attach_table[] = {
 	  .run = step_save,
 	  .undo = undo_save,
 	  .after = after_save },
+	{ .name = "leg-policy", .worker = true, .applies = is_vf_only, .what = what_leg_policy, .run = step_leg_policy },
 	{ .name = "bind",
 	  .waits = STEP_WAITS_KERNEL,
 	  .worker = true,

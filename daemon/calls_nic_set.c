@@ -274,8 +274,8 @@ static int claim_vf(struct nic_job *j)
 	after = *l;
 	policy_merge(&after.want, &j->policy);
 	j->record_after = lease_to_record(&after, &l->undo);
-	j->old = l->want;
-	j->new = after.want;
+	lease_leg_policy(l, &l->undo.policy, &j->old);
+	lease_leg_policy(&after, &l->undo.policy, &j->new);
 	if (!j->record || !j->record_after)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the call");
 	l->busy = "its policy is being changed";

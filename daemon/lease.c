@@ -12,6 +12,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "log.h"
+#include "policy_json.h"
 #include "switcher.h"
 #include "vdev.h"
 
@@ -256,6 +257,12 @@ void lease_clear_vf(struct lease *l)
 	l->group_id = -1;
 	l->half_vf = false;
 	l->undo = (struct lease_undo){ .group_id = -1 };
+}
+
+void lease_leg_policy(const struct lease *l, const struct sys_vf *before, struct sys_vf *ret)
+{
+	*ret = *before;
+	policy_merge(ret, &l->want);
 }
 
 /* Command register and MSI-X of a VF under vfio-pci: bus master on, and vectors allocated. */

@@ -128,6 +128,8 @@ unsigned lease_count(struct daemon *d, const char *guest);
 struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf);
 struct lease *lease_of_vf_index(struct daemon *d, const char *pf_key, unsigned vf_index);
 
+/* Of its emulated leg: what was asked for and, where nobody asked, what the VF had @before the attach (undo.policy). */
+void lease_leg_policy(const struct lease *l, const struct sys_vf *before, struct sys_vf *ret);
 /* Has the guest's driver started the VF: bus master on, vectors armed? A config cycle with vfio-pci. */
 bool lease_vf_is_driven(struct lease *l);
 

@@ -130,6 +130,8 @@ int op_check_standby(struct op *op, struct err *err);
 int op_check_mac_settable(const struct op *op, struct err *err);
 void after_check(void *ctx);
 int step_standby(void *ctx, struct err *err);
+/* The leg was made before there was a VF: what the VF has that nobody asked for, it is to have, too. */
+int step_leg_policy(void *ctx, struct err *err);
 void op_close_leg_fds(struct op *op); /* that the VMM was to have */
 void after_standby(void *ctx);
 bool op_has_refused_standby(const void *ctx);

@@ -102,8 +102,15 @@ int policy_from_record(const json_t *j, struct sys_vf *ret, struct err *err)
 	return 0;
 }
 
+static void merge_rate(uint32_t *to, uint32_t more, bool has)
+{
+	if (more != SYS_VF_RATE_KEEP || !has)
+		*to = more;
+}
+
 void policy_merge(struct sys_vf *to, const struct sys_vf *more)
 {
+	bool has_rates = to->fields & SYS_VF_RATE;
 	unsigned f = more->fields;
 
 	if (f & SYS_VF_MAC)
@@ -120,8 +127,8 @@ void policy_merge(struct sys_vf *to, const struct sys_vf *more)
 	if (f & SYS_VF_STATE)
 		to->state = more->state;
 	if (f & SYS_VF_RATE) {
-		to->min_tx_rate = more->min_tx_rate;
-		to->max_tx_rate = more->max_tx_rate;
+		merge_rate(&to->min_tx_rate, more->min_tx_rate, has_rates);
+		merge_rate(&to->max_tx_rate, more->max_tx_rate, has_rates);
 	}
 	to->fields |= f;
 }

@@ -12,7 +12,7 @@ json_t *policy_to_json(const struct sys_vf *policy);
 /* Every value by policy_parse_word(), then policy_check(). @j may be NULL or null: no field. */
 int policy_from_json(const json_t *j, struct sys_vf *ret, struct err *err);
 
-/* The fields that @more speaks of, over those of @to. */
+/* The fields that @more speaks of, over those of @to. A rate that is SYS_VF_RATE_KEEP keeps that of @to. */
 void policy_merge(struct sys_vf *to, const struct sys_vf *more);
 
 /* The same for records of our own: numbers, and values that an operator may not ask for (a VF that never had a MAC). */

@@ -2,7 +2,8 @@
 /*
  * A tap in the operator's bridge, which has the PF as a port. The tap stays up: on a bridge with STP a port that comes up is deaf for half a
  * minute. What carries is where the bridge sends the guest's MAC, a static entry that moves between the tap and the PF's port, and whether
- * the PF takes that MAC from its own VFs (its filter: a PF that is a bridge's port is promiscuous to the wire, not to its VFs).
+ * the PF takes that MAC from its own VFs (its filter: a PF that is a bridge's port is promiscuous to the wire, not to its VFs). A tap that does not
+ * carry is as good as down: else the guest could send by it past the VF's rate, and one that is to be dark could send at all.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -149,6 +150,19 @@ static int join_vlan(struct emul_leg *leg, const struct sys_link *tap, struct er
 	return r;
 }
 
+/* Nobody's: no frame passes that has to be from there. */
+static const uint8_t nobody[SYS_MAC_LEN];
+
+/* What the bridge sends to the tap, and takes from it. */
+static int open_port(struct emul_leg *leg, const struct sys_link *tap, const struct emul_policy *policy, bool on, struct err *err)
+{
+	struct sys_port port = { .learns = on && policy->trust, .floods = on && policy->trust, .hears = on };
+	const uint8_t *source = !on ? nobody : policy->spoofchk ? leg->mac : NULL;
+	int r = leg->sys->ops->bridge_port_set(leg->sys, tap, &port, err);
+
+	return r < 0 ? r : leg->sys->ops->source_filter(leg->sys, tap, leg->ops->side, source, err);
+}
+
 static int set_up(struct emul_leg *leg, const struct sys_link *tap, const struct sys_link *br, unsigned mtu, struct err *err)
 {
 	struct sys_link_want join = { .fields = SYS_LINK_NO_HOST_IP6 | SYS_LINK_MTU | SYS_LINK_MASTER,
@@ -159,11 +173,11 @@ static int set_up(struct emul_leg *leg, const struct sys_link *tap, const struct
 	int r = ops->link_set(leg->sys, tap, &join, err);
 
 	if (r == 0)
-		r = ops->bridge_port_set(leg->sys, tap, leg->policy.trust, err);
+		r = open_port(leg, tap, &leg->policy, false, err);
 	if (r == 0)
 		r = join_vlan(leg, tap, err);
 	if (r == 0)
-		r = emul_limit(leg, tap, &leg->policy, true, err);
+		r = emul_limit_rate(leg, tap, &leg->policy, true, err);
 	return r < 0 ? r : ops->link_set(leg->sys, tap, &up, err);
 }
 
@@ -205,7 +219,7 @@ static struct sys_fdb entry_of(const struct emul_leg *leg, enum sys_fdb_where wh
 }
 
 /* The PF takes the MAC before the bridge sends it to the tap, and the other way round back: no frame is lost in between. */
-static int carry(struct emul_leg *leg, bool on, struct err *err)
+static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err)
 {
 	struct sys_fdb port = entry_of(leg, SYS_FDB_BRIDGE), self = entry_of(leg, SYS_FDB_SELF);
 	const struct sys_ops *ops = leg->sys->ops;
@@ -215,11 +229,15 @@ static int carry(struct emul_leg *leg, bool on, struct err *err)
 	if (r == 0)
 		r = emul_pf_link(leg, &pf, err);
 	if (r == 0 && on)
+		r = open_port(leg, &tap, policy, true, err);
+	if (r == 0 && on)
 		r = ops->fdb_set(leg->sys, &pf, &self, true, err);
 	if (r == 0)
 		r = ops->fdb_set(leg->sys, on ? &tap : &pf, &port, true, err);
 	if (r == 0 && !on)
 		r = ops->fdb_set(leg->sys, &pf, &self, false, err);
+	if (r == 0 && !on)
+		r = open_port(leg, &tap, policy, false, err);
 	return r;
 }
 
@@ -228,9 +246,7 @@ static int apply(struct emul_leg *leg, const struct emul_policy *policy, struct 
 	struct sys_link tap;
 	int r = emul_leg_link(leg, &tap, err);
 
-	if (r == 0)
-		r = leg->sys->ops->bridge_port_set(leg->sys, &tap, policy->trust, err);
-	return r < 0 ? r : emul_limit(leg, &tap, policy, false, err);
+	return r < 0 ? r : emul_limit_rate(leg, &tap, policy, false, err);
 }
 
 /* Out of the PF: what is sent out of the tap goes to the guest. */

@@ -40,8 +40,9 @@ struct emul_ops {
 	int (*check)(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err);
 	int (*create)(struct emul_leg *leg, struct err *err); /* need not undo */
 	int (*open)(struct emul_leg *leg, struct err *err);
-	int (*carry)(struct emul_leg *leg, bool on, struct err *err); /* on: and not dark */
-	int (*apply)(struct emul_leg *leg, const struct emul_policy *policy, struct err *err);
+	/* on: and not dark. @policy: the leg's, or the one that it is about to have */
+	int (*carry)(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err);
+	int (*apply)(struct emul_leg *leg, const struct emul_policy *policy, struct err *err); /* carry follows */
 	int (*announce)(struct emul_leg *leg, struct sys_announce *what, struct err *err);
 	int (*destroy)(struct emul_leg *leg, struct err *err);
 	/* Does @link, which has our name, our kind and our MAC, stand where ours stands? */
@@ -62,7 +63,9 @@ int emul_pf_link(struct emul_leg *leg, struct sys_link *ret, struct err *err);
 int emul_name_free(struct sys *sys, const char *ifname, struct err *err);
 /* link_get with an error: -ENODEV stays, code @code; others "net.netlink". */
 int emul_link_get(struct sys *sys, const char *ifname, const char *code, struct sys_link *ret, struct err *err);
-/* Rate and source check of @link as @policy has it; @fresh: nothing is set yet. */
+/* Rate of @link as @policy has it; emul_limit: and the source check. @fresh: nothing is set yet. */
+int emul_limit_rate(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh,
+		    struct err *err);
 int emul_limit(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh, struct err *err);
 /* Remove the leg's interface if it is there and ours. */
 int emul_leg_remove(struct emul_leg *leg, struct err *err);

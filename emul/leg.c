@@ -123,16 +123,18 @@ int emul_leg_remove(struct emul_leg *leg, struct err *err)
 	return r < 0 ? r : leg->sys->ops->link_del(leg->sys, &link, err);
 }
 
+int emul_limit_rate(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh,
+		    struct err *err)
+{
+	return policy->rate || !fresh ? leg->sys->ops->rate_set(leg->sys, link, leg->ops->side, policy->rate, err) : 0;
+}
+
 int emul_limit(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh, struct err *err)
 {
-	const struct sys_ops *ops = leg->sys->ops;
-	enum sys_side side = leg->ops->side;
-	int r = 0;
+	int r = emul_limit_rate(leg, link, policy, fresh, err);
 
-	if (policy->rate || !fresh)
-		r = ops->rate_set(leg->sys, link, side, policy->rate, err);
 	if (r == 0 && (policy->spoofchk || !fresh))
-		r = ops->source_filter(leg->sys, link, side, policy->spoofchk ? leg->mac : NULL, err);
+		r = leg->sys->ops->source_filter(leg->sys, link, leg->ops->side, policy->spoofchk ? leg->mac : NULL, err);
 	return r;
 }
 
@@ -273,7 +275,7 @@ int emul_leg_open(struct emul_leg *leg, struct err *err)
 
 int emul_leg_carry(struct emul_leg *leg, bool on, struct err *err)
 {
-	int r = leg->ops->carry(leg, on && !leg->policy.dark, err);
+	int r = leg->ops->carry(leg, &leg->policy, on && !leg->policy.dark, err);
 
 	if (r == 0)
 		leg->carries = on;
@@ -295,7 +297,7 @@ int emul_leg_apply(struct emul_leg *leg, const struct sys_vf *policy, struct err
 	}
 	r = leg->ops->apply(leg, &p, err);
 	if (r == 0)
-		r = leg->ops->carry(leg, leg->carries && !p.dark, err);
+		r = leg->ops->carry(leg, &p, leg->carries && !p.dark, err);
 	if (r == 0)
 		leg->policy = p;
 	return r;

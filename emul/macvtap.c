@@ -70,12 +70,13 @@ static int open_fd(struct emul_leg *leg, struct err *err)
 	return r < 0 ? r : leg->sys->ops->tap_open(leg->sys, &link, err);
 }
 
-static int carry(struct emul_leg *leg, bool on, struct err *err)
+static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err)
 {
 	struct sys_link_want want = { .fields = SYS_LINK_UP, .up = on };
 	struct sys_link link;
 	int r = emul_leg_link(leg, &link, err);
 
+	(void)policy;
 	return r < 0 ? r : leg->sys->ops->link_set(leg->sys, &link, &want, err);
 }
 

@@ -7,8 +7,8 @@
  *   bridge:BR  a tap in the operator's bridge BR, which has the PF as a port
  *
  * Policy on the leg: VLAN, QoS (macvtap alone) and max_tx_rate as on a VF; spoofchk drops other source addresses; state disable keeps the leg
- * dark; trust lets a bridge's tap learn addresses and be sent unknown ones, and changes nothing on a macvtap, which hears its own MAC,
- * broadcast and all multicast. min_tx_rate is no promise that a leg can make, and is left out.
+ * dark, as if it did not carry; trust lets a bridge's tap learn addresses and be sent unknown ones, and changes nothing on a macvtap, which
+ * hears its own MAC, broadcast and all multicast. min_tx_rate is no promise that a leg can make, and is left out.
  *
  * Everything here may block on rtnetlink: it runs on a worker, one call a leg at a time, and touches no state but the leg's.
  */
@@ -74,8 +74,9 @@ int emul_leg_create(struct emul_leg *leg, struct err *err);
  */
 int emul_leg_open(struct emul_leg *leg, struct err *err);
 /*
- * Frames to the guest's MAC come to this leg, or do not. Idempotent. What the VF's own filter does is another matter (sriov_steer.h): while
- * both have the MAC, both get the frames from the wire and from other VFs. -ENODEV emul.gone: the interface is not there any more.
+ * Frames to the guest's MAC come to this leg, or do not; so those to all, and those that the guest sends. Idempotent. What the VF's own filter
+ * does is another matter (sriov_steer.h): while both have the MAC, both get the frames from the wire and from other VFs. -ENODEV emul.gone: the
+ * interface is not there any more.
  */
 int emul_leg_carry(struct emul_leg *leg, bool on, struct err *err);
 /* The policy has changed: put what differs. VLAN, QoS and proto are the leg's for life: -EOPNOTSUPP emul.vlan-fixed, nothing changed. On

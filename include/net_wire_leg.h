@@ -28,8 +28,8 @@ int net_wire_put_dellink(struct nl_msg *msg, unsigned ifindex);
 
 /* RTM_NEWNEIGH (moving an entry of another port) or RTM_DELNEIGH. */
 int net_wire_put_fdb(struct nl_msg *msg, unsigned ifindex, const struct sys_fdb *entry, bool there);
-/* RTM_SETLINK of the bridge family: learning and unicast flooding of a port. */
-int net_wire_put_bridge_port(struct nl_msg *msg, unsigned ifindex, bool learns);
+/* RTM_SETLINK of the bridge family: learning and flooding of a port. */
+int net_wire_put_bridge_port(struct nl_msg *msg, unsigned ifindex, const struct sys_port *want);
 /* RTM_SETLINK or RTM_DELLINK of the bridge family: VLAN @vid of a port, pvid and untagged. */
 int net_wire_put_bridge_vlan(struct nl_msg *msg, unsigned ifindex, unsigned vid, bool member);
 /* The dump request for all ports' VLANs, and one answer: sets *@ret if it says that port @ifindex is a member of @vid. 0 or -EBADMSG. */

@@ -127,8 +127,7 @@ struct sys_ops {
 	int (*link_del)(struct sys *sys, const struct sys_link *link, struct err *err); /* gone already: 0 */
 	/* Add (moving it there from another port of the bridge) or remove. Idempotent. */
 	int (*fdb_set)(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
-	/* A bridge's port: does it learn source addresses, and is it sent what no one is known to have? */
-	int (*bridge_port_set)(struct sys *sys, const struct sys_link *port, bool learns, struct err *err);
+	int (*bridge_port_set)(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 	/* Make @port a member of VLAN @vid, its frames untagged, theirs without tag in it (pvid); or no member any more. Idempotent. */
 	int (*bridge_vlan_set)(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
 	int (*bridge_vlan_get)(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);

@@ -68,6 +68,13 @@ enum sys_fdb_where {
 	SYS_FDB_BRIDGE, /* the bridge sends frames to @mac out of this port; sticky: no frame from elsewhere moves it */
 };
 
+/* A bridge's port. */
+struct sys_port {
+	bool learns; /* source addresses */
+	bool floods; /* is sent unicast that no one is known to have */
+	bool hears; /* is sent broadcast and multicast */
+};
+
 struct sys_fdb {
 	enum sys_fdb_where where;
 	uint8_t mac[SYS_MAC_LEN];

@@ -4,7 +4,7 @@ set -Eeuo pipefail
 lab_lib=$(dirname "${BASH_SOURCE[0]}")
 lab_log=/log
 lab_guests=()
-for lab_part in tap wait guest host traffic gangway peer; do . "$lab_lib/$lab_part.sh"; done
+for lab_part in tap wait guest host traffic frames gangway peer; do . "$lab_lib/$lab_part.sh"; done
 
 lab_cleanup() {
 	local g

@@ -48,7 +48,7 @@ const char *fake_fdb_port(const struct fake *fake, const uint8_t mac[static SYS_
 /* What is set of an interface's side: rate in Mbit/s (0 none), whether only @mac may be the source. */
 uint32_t fake_rate(const struct fake *fake, const char *ifname, enum sys_side side);
 bool fake_source_checked(const struct fake *fake, const char *ifname, enum sys_side side, const uint8_t mac[static SYS_MAC_LEN]);
-bool fake_port_learns(const struct fake *fake, const char *ifname);
+struct sys_port fake_port(const struct fake *fake, const char *ifname);
 bool fake_vlan_member(const struct fake *fake, const char *ifname, unsigned vid);
 unsigned fake_tap_opens(const struct fake *fake, const char *ifname); /* queues of a macvtap */
 unsigned fake_announced(const struct fake *fake); /* announcements sent */

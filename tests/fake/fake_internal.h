@@ -46,7 +46,8 @@ struct fake_if {
 	struct fake_if *next;
 	struct sys_link link;
 	struct fake_fn *fn; /* NULL: no PCI function */
-	bool no_host_ip6, quiet; /* quiet: a bridge port that neither learns nor is flooded */
+	bool no_host_ip6;
+	struct sys_port port; /* of a bridge */
 	int tap_fd; /* of a tap: gangway's descriptor, -1 none or closed */
 	bool tap_held; /* of a tap: the VMM has one, too */
 	unsigned opens; /* of a macvtap: queues there are */
@@ -159,7 +160,7 @@ int fake_tap_open(struct sys *sys, const struct sys_link *link, struct err *err)
 int fake_link_set(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
 int fake_link_del(struct sys *sys, const struct sys_link *link, struct err *err);
 int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
-int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, bool learns, struct err *err);
+int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 int fake_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
 int fake_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);
 int fake_rate_set(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err);

@@ -272,7 +272,7 @@ static int set_master(struct fake *fake, struct fake_if *i, unsigned master)
 		unstack(fake, i, old);
 	memset(i->vlans, 0, sizeof(i->vlans));
 	i->link.master = master;
-	i->quiet = false;
+	i->port = (struct sys_port){ .learns = true, .floods = true, .hears = true };
 	if (!br)
 		return 0;
 	stack(fake, i, br);

@@ -110,7 +110,7 @@ int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_
 	return leave(fake, err, 0, link, "", "");
 }
 
-int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, bool learns, struct err *err)
+int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err)
 {
 	struct fake *fake = (struct fake *)sys;
 	struct fake_if *i;
@@ -120,7 +120,7 @@ int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, bool lear
 	if (!i)
 		return r;
 	if (i->link.master)
-		i->quiet = !learns;
+		i->port = *want;
 	return leave(fake, err, i->link.master ? 0 : -EOPNOTSUPP, port, "learning", "");
 }
 
@@ -259,9 +259,9 @@ bool fake_source_checked(const struct fake *fake, const char *ifname, enum sys_s
 	return i->checked[side] && memcmp(i->source[side], mac, SYS_MAC_LEN) == 0;
 }
 
-bool fake_port_learns(const struct fake *fake, const char *ifname)
+struct sys_port fake_port(const struct fake *fake, const char *ifname)
 {
-	return !must_find(fake, ifname)->quiet;
+	return must_find(fake, ifname)->port;
 }
 
 bool fake_vlan_member(const struct fake *fake, const char *ifname, unsigned vid)
@@ -288,8 +288,9 @@ void fake_lacks(struct fake *fake, const char *kind)
 void fake_leg_print(const struct fake *fake, FILE *out)
 {
 	for (const struct fake_if *i = fake->ifs; i; i = i->next) {
-		fprintf(out, "leg %s: kind %s vlan %u quiet %d rates %u %u checked %d %d vlans", i->link.name, i->link.kind,
-			i->link.vlan, i->quiet, i->rate[0], i->rate[1], i->checked[0], i->checked[1]);
+		fprintf(out, "leg %s: kind %s vlan %u port %d %d %d rates %u %u checked %d %d vlans", i->link.name, i->link.kind,
+			i->link.vlan, i->port.learns, i->port.floods, i->port.hears, i->rate[0], i->rate[1], i->checked[0],
+			i->checked[1]);
 		for (unsigned vid = 0; vid <= SYS_VLAN_MAX; vid++) {
 			if (member(i, vid))
 				fprintf(out, " %u", vid);

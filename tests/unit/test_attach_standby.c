@@ -162,6 +162,83 @@ Test(attach_standby, asked_for_it_is_refused)
 	}
 }
 
+/* --- what nobody asked for, but the VF has --- */
+
+static json_t *set_of_vf0(const char *word, const char *value)
+{
+	return json_pack("{s:s, s:{s:s}}", "vf", "eth0/vf0", "set", word, value);
+}
+
+static void leg_has(unsigned vlan, uint32_t rate, bool checked)
+{
+	cr_assert_eq(fake_link(h->fake, "gwv0")->vlan, vlan);
+	cr_assert_eq(fake_rate(h->fake, "gwt0", SYS_EGRESS), rate);
+	cr_assert_eq(fake_source_checked(h->fake, "gwt0", SYS_EGRESS, lease()->want.mac), checked);
+}
+
+/* The VF keeps it, and so does the leg that stands in for it: else a guest would leave its VLAN by being moved. */
+Test(attach_standby, has_what_the_vf_had)
+{
+	struct sys_vf *vf;
+
+	begin_auto(false);
+	vf = fake_vf(h->fake, "eth0", 0);
+	vf->vlan = 5;
+	vf->max_tx_rate = 100;
+	vf->spoofchk = true;
+	before_again();
+	json_decref(attach(plain(NULL)));
+	until_at("passthrough");
+	cr_assert_str_eq(text_now("policy.vlan"), "(null)", "what is asked for is another matter");
+	leg_has(5, 100, true);
+	/* a word that is set leaves the others */
+	succeed("vf.set", set_of_vf0("min_tx_rate", "10"));
+	leg_has(5, 100, true);
+	succeed("vf.set", set_of_vf0("spoofchk", "off"));
+	leg_has(5, 100, false);
+	fail("emul.vlan-fixed", EOPNOTSUPP, "vf.set", set_of_vf0("vlan", "7"));
+	/* the next gangwayd knows it, too */
+	fake_host_stop(h);
+	fake_host_start(h);
+	until_at("passthrough");
+	succeed("vf.set", set_of_vf0("spoofchk", "on"));
+	leg_has(5, 100, true);
+	succeed("vf.set", set_of_vf0("max_tx_rate", "50"));
+	leg_has(5, 50, true);
+	/* a refusal puts back what it had */
+	fake_refuse_vf_fields(h->fake, "eth0", SYS_VF_TRUST, "no");
+	fail("sriov.vf-set-refused", EOPNOTSUPP, "vf.set",
+	     json_pack("{s:s, s:{s:s, s:s}}", "vf", "eth0/vf0", "set", "max_tx_rate", "20", "trust", "on"));
+	fake_refuse_vf_fields(h->fake, "eth0", 0, NULL);
+	leg_has(5, 50, true);
+	detach_pair();
+	end();
+}
+
+/* Option over what the VF had; and what it had is refused as an option would be. */
+Test(attach_standby, asked_for_over_what_the_vf_had)
+{
+	json_t *params = with_standby(plain(NULL), "macvtap");
+
+	begin_auto(false);
+	fake_vf(h->fake, "eth0", 0)->vlan = 5;
+	fake_vf(h->fake, "eth0", 0)->max_tx_rate = 100;
+	before_again();
+	json_object_set_new(params, "policy", json_pack("{s:s, s:s, s:s}", "vlan", "7", "spoofchk", "off", "min_tx_rate", "10"));
+	json_decref(attach(params));
+	until_at("passthrough");
+	leg_has(7, 100, false);
+	detach_pair();
+	end();
+	begin_pair(true);
+	fake_vf(h->fake, "eth0", 0)->vlan = 5;
+	before_again();
+	fail("emul.bridge-no-vlan", EOPNOTSUPP, "attach",
+	     with_standby(json_pack("{s:s, s:s}", "guest", "vm1", "target", "eth0/vf0"), "bridge:br0"));
+	unchanged();
+	end();
+}
+
 /* It would be there for migrations alone; who wants it for that says so. */
 Test(attach_standby, a_vmm_that_cannot_unplug)
 {

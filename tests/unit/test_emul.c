@@ -264,6 +264,23 @@ Test(emul, an_operators_vlan_link_is_used_and_left)
 	before = with;
 }
 
+/* As good as down: it hears nothing, and nothing that a guest sends has that source. */
+static void port_is_shut(void)
+{
+	static const uint8_t nobody[SYS_MAC_LEN];
+	struct sys_port p = fake_port(fake, "gwt7");
+
+	cr_expect_not(p.learns || p.floods || p.hears);
+	cr_expect(fake_source_checked(fake, "gwt7", SYS_INGRESS, nobody));
+}
+
+static void port_is_open(bool trust)
+{
+	struct sys_port p = fake_port(fake, "gwt7");
+
+	cr_expect(p.hears && p.learns == trust && p.floods == trust);
+}
+
 Test(emul, a_tap_in_a_bridge)
 {
 	struct emul_want w = wanted(EMUL_BRIDGE);
@@ -280,10 +297,11 @@ Test(emul, a_tap_in_a_bridge)
 	cr_expect(fake_link(fake, "gwt7")->up && fake_link(fake, "gwt7")->master == fake_link(fake, "br0")->ifindex);
 	cr_expect_eq(fake_link(fake, "gwt7")->mac[0], 0xfe, "not the guest's");
 	cr_expect_eq(fake_rate(fake, "gwt7", SYS_INGRESS), 1000);
-	cr_expect(fake_source_checked(fake, "gwt7", SYS_INGRESS, guest));
-	cr_expect_not(fake_port_learns(fake, "gwt7"));
+	port_is_shut();
 	cr_expect_not(fake_hears(fake, "eth0", guest));
 	cr_assert_eq(emul_leg_carry(l, true, NULL), 0);
+	port_is_open(false);
+	cr_expect(fake_source_checked(fake, "gwt7", SYS_INGRESS, guest));
 	cr_expect(fake_hears(fake, "eth0", guest));
 	cr_expect_str_eq(fake_fdb_port(fake, guest, 0), "gwt7");
 	cr_assert_eq(emul_leg_announce(l, NULL, 0, NULL, 0, NULL), 0);
@@ -292,8 +310,25 @@ Test(emul, a_tap_in_a_bridge)
 	cr_expect_eq(emul_leg_open(l, NULL), -EALREADY);
 	w.policy.trust = true;
 	cr_assert_eq(emul_leg_apply(l, &w.policy, NULL), 0);
-	cr_expect(fake_port_learns(fake, "gwt7"));
+	port_is_open(true);
+	w.policy.spoofchk = false;
+	cr_assert_eq(emul_leg_apply(l, &w.policy, NULL), 0);
+	cr_expect_not(fake_source_checked(fake, "gwt7", SYS_INGRESS, guest));
+	/* dark: neither does it hear, nor is it heard */
+	w.policy.fields |= SYS_VF_STATE;
+	w.policy.state = SYS_VF_STATE_DISABLE;
+	cr_assert_eq(emul_leg_apply(l, &w.policy, NULL), 0);
+	port_is_shut();
+	cr_expect_str_eq(fake_fdb_port(fake, guest, 0), "eth0");
+	w.policy.state = SYS_VF_STATE_AUTO;
+	cr_assert_eq(emul_leg_apply(l, &w.policy, NULL), 0);
+	port_is_open(true);
 	cr_assert_eq(emul_leg_carry(l, false, NULL), 0);
+	port_is_shut();
+	/* a policy that comes meanwhile opens nothing */
+	w.policy.spoofchk = true;
+	cr_assert_eq(emul_leg_apply(l, &w.policy, NULL), 0);
+	port_is_shut();
 	cr_expect_not(fake_hears(fake, "eth0", guest));
 	cr_expect_str_eq(fake_fdb_port(fake, guest, 0), "eth0");
 	sys->ops->close(sys, fd);

@@ -153,8 +153,11 @@ Test(net_leg, ports_of_a_bridge)
 	bool member = false;
 	struct nl_msg *got;
 
-	EXPECT(net_wire_put_bridge_port(msg, 4, true), RTM_SETLINK, 0, IFI(7, 4, 0, 0), ATTR(20, 12), ATTR(5, 8), 1, 0, 0, 0,
-	       ATTR(5, 9), 1, 0, 0, 0);
+	EXPECT(net_wire_put_bridge_port(msg, 4, &(struct sys_port){ .learns = true, .floods = true }), RTM_SETLINK, 0,
+	       IFI(7, 4, 0, 0), ATTR(36, 12), ATTR(5, 8), 1, 0, 0, 0, ATTR(5, 9), 1, 0, 0, 0, ATTR(5, 27), 0, 0, 0, 0,
+	       ATTR(5, 30), 0, 0, 0, 0);
+	EXPECT(net_wire_put_bridge_port(msg, 4, &(struct sys_port){ .hears = true }), RTM_SETLINK, 0, IFI(7, 4, 0, 0),
+	       ATTR(36, 12), ATTR(5, 8), 0, 0, 0, 0, ATTR(5, 9), 0, 0, 0, 0, ATTR(5, 27), 1, 0, 0, 0, ATTR(5, 30), 1, 0, 0, 0);
 	EXPECT(net_wire_put_bridge_vlan(msg, 4, 100, true), RTM_SETLINK, 0, IFI(7, 4, 0, 0), ATTR(12, 26), ATTR(8, 2), U16(6),
 	       U16(100));
 	EXPECT(net_wire_put_bridge_vlan(msg, 4, 1, false), RTM_DELLINK, 0, IFI(7, 4, 0, 0), ATTR(12, 26), ATTR(8, 2), U16(0),

@@ -130,6 +130,31 @@ Test(policy_json, records_there_and_back)
 	}
 }
 
+/* One rate leaves the other, where there is one. */
+Test(policy_json, rates_are_merged_each)
+{
+	static const uint32_t keep = SYS_VF_RATE_KEEP;
+	static const struct {
+		unsigned fields;
+		uint32_t min, max, more_min, more_max, want_min, want_max;
+	} rows[] = {
+		{ SYS_VF_RATE, 1, 50, 2, keep, 2, 50 },	   { SYS_VF_RATE, 1, 50, keep, 60, 1, 60 },
+		{ SYS_VF_RATE, keep, 50, 2, keep, 2, 50 }, { SYS_VF_RATE, keep, 50, keep, 60, keep, 60 },
+		{ SYS_VF_RATE, 1, 50, 0, 0, 0, 0 },	   { 0, 0, 0, 2, keep, 2, keep },
+		{ SYS_VF_VLAN, 0, 0, keep, 60, keep, 60 },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sys_vf to = { .fields = rows[i].fields, .min_tx_rate = rows[i].min, .max_tx_rate = rows[i].max };
+		struct sys_vf more = { .fields = SYS_VF_RATE, .min_tx_rate = rows[i].more_min, .max_tx_rate = rows[i].more_max };
+
+		policy_merge(&to, &more);
+		cr_assert_eq(to.fields, rows[i].fields | SYS_VF_RATE, "row %zu", i);
+		cr_assert_eq(to.min_tx_rate, rows[i].want_min, "row %zu: %u", i, to.min_tx_rate);
+		cr_assert_eq(to.max_tx_rate, rows[i].want_max, "row %zu: %u", i, to.max_tx_rate);
+	}
+}
+
 /* Each member missing, of another type, and out of range. */
 Test(policy_json, damaged_records)
 {

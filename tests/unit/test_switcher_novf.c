@@ -141,6 +141,38 @@ Test(switcher_novf, across_a_restart)
 	gets_one();
 }
 
+/* What its VF has that nobody asked for, the leg it came by has from then on, too; a VLAN it cannot be given any more. */
+Test(switcher_novf, leg_with_the_policy_of_the_vf)
+{
+	struct sys_vf *vf;
+
+	begin_without_vf();
+	come_without_vf();
+	vf = fake_vf(h->fake, "eth0", 0);
+	vf->spoofchk = true;
+	cr_assert(!fake_source_checked(h->fake, "gwt1", SYS_EGRESS, vm1_mac));
+	succeed("detach", of_vm2());
+	until_at("passthrough");
+	cr_assert(fake_source_checked(h->fake, "gwt1", SYS_EGRESS, vm1_mac));
+	succeed("detach", of_vm1());
+	cr_assert_eq(records(), 0);
+	end();
+}
+
+Test(switcher_novf, no_vf_of_another_vlan)
+{
+	begin_without_vf();
+	come_without_vf();
+	fake_vf(h->fake, "eth0", 0)->vlan = 5;
+	succeed("detach", of_vm2());
+	while (strcmp(text_now("switch.error.code"), "emul.vlan-fixed") != 0)
+		turn();
+	cr_assert(fake_host_until(h, is_at, "emulated", 5000));
+	cr_assert_str_eq(text_now("switch.error.code"), "emul.vlan-fixed");
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	end();
+}
+
 /* The VF of another one is not its to give. */
 Test(switcher_novf, ends_without)
 {
