@@ -21,110 +21,6 @@
  */
 #define DRIVE_POLL_US 10000
 
-/*
- * How long it may take to know whether a VMM runs. One that is just being connected to (the operator has made its guest known this
- * moment, gangwayd has just started, the connection was lost) says hello at once if it listens, unless it is busy starting its guest;
- * one that has closed its socket has ended soon.
- */
-#define VMM_SETTLE_US 3000000
-
-static void op_timer_off(struct op *op)
-{
-	op->timer = sd_event_source_disable_unref(op->timer);
-}
-
-/* Is it yet to be known what @step has to know: can the VMM be asked; to take a device from it, is it there at all? */
-static bool is_unsettled(struct op *op, int (*step)(void *ctx, struct err *err))
-{
-	struct guest *g = guest_find(op->d, op->lease->guest);
-
-	if (!g)
-		return false;
-	switch (vmm_get_state(g->vmm)) {
-	case VMM_CONNECTING:
-		return true;
-	case VMM_DOWN:
-		return step != step_ask_guest && !guest_is_gone(g);
-	case VMM_UP:
-	case VMM_DENIED:
-		break;
-	}
-	return false;
-}
-
-static void vmm_awaited(struct op *op)
-{
-	struct err err = { 0 };
-	int r;
-
-	op_timer_off(op);
-	op->awaiting_vmm = false;
-	r = op->vmm_awaited_by(op, &err);
-	if (r != STEP_PENDING)
-		op_step_done(op, r, &err);
-}
-
-static int on_settle_timer(sd_event_source *s, uint64_t usec, void *ctx)
-{
-	(void)s;
-	(void)usec;
-	vmm_awaited(ctx);
-	return 0;
-}
-
-/* @step, from which this is called, is called again then. */
-static int await_vmm(struct op *op, int (*step)(void *ctx, struct err *err), struct err *err)
-{
-	uint64_t now;
-	int r = sd_event_now(op->d->event, CLOCK_MONOTONIC, &now);
-
-	if (r >= 0)
-		r = sd_event_add_time(op->d->event, &op->timer, CLOCK_MONOTONIC, now + VMM_SETTLE_US, 10000, on_settle_timer, op);
-	if (r < 0)
-		return err_set(err, r, "daemon.no-memory", "lease %s: no timer", op->lease->id);
-	op->awaiting_vmm = true;
-	op->vmm_awaited_by = step;
-	return STEP_PENDING;
-}
-
-void attach_vmm_changed(struct daemon *d, const char *guest)
-{
-	struct lease *l = TAILQ_FIRST(&d->leases);
-
-	while (l) {
-		if (strcmp(l->guest, guest) || !l->op || !l->op->awaiting_vmm || is_unsettled(l->op, l->op->vmm_awaited_by)) {
-			l = TAILQ_NEXT(l, link);
-			continue;
-		}
-		vmm_awaited(l->op);
-		l = TAILQ_FIRST(&d->leases); /* the lease may be gone now, others with it */
-	}
-}
-
-/* The guest, if its VMM can be talked to. */
-static int need_vmm(struct op *op, struct guest **ret, struct err *err)
-{
-	const struct err *why;
-	int r;
-
-	r = guest_get(op->d, op->lease->guest, ret, err);
-	if (r < 0)
-		return r;
-	if (vmm_get_state((*ret)->vmm) == VMM_UP)
-		return 0;
-	why = vmm_why((*ret)->vmm);
-	if (vmm_get_state((*ret)->vmm) == VMM_DENIED && why && why->num) {
-		if (err)
-			*err = *why;
-		err_prefix(err, "guest %s", op->lease->guest);
-		return why->num;
-	}
-	err_set(err, -ENXIO, "guest.down", "guest %s: nothing answers at its QMP socket %s%s%s", op->lease->guest, (*ret)->qmp,
-		why && why->num ? ": " : "", why && why->num ? why->msg : "");
-	err_hint(err, "is it running, with -qmp unix:%s,server=on,wait=off? For a guest not started yet: --prepare", (*ret)->qmp);
-	return -ENXIO;
-}
-
 /* --- ask-guest, answer --- */
 
 /*
@@ -187,12 +83,10 @@ int step_ask_guest(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
-	if (op->vmm_awaited_by != step_ask_guest && is_unsettled(op, step_ask_guest)) {
+	if (!op->asked_us)
 		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
-		return await_vmm(op, step_ask_guest, err);
-	}
-	r = need_vmm(op, &g, err);
-	if (r < 0)
+	r = op_vmm_to_ask(op, step_ask_guest, &g, err);
+	if (r != 0)
 		return r;
 	op->lease->owner_uid = vmm_uid(g->vmm);
 	op->lease->owner_gid = vmm_gid(g->vmm);
@@ -207,8 +101,6 @@ int step_ask_guest(void *ctx, struct err *err)
 	if (!op->question)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);
 	op->question->op = op;
-	if (!op->asked_us)
-		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
 	r = vmm_query(g->vmm, ports_wanted(op), on_info, op->question, err);
 	if (r < 0) {
 		free(op->question);
@@ -262,7 +154,7 @@ int step_plug(void *ctx, struct err *err)
 
 	if (op->lease->prepared || op->incoming)
 		return 0;
-	r = need_vmm(op, &g, err);
+	r = op_need_vmm(op, &g, err);
 	if (r < 0)
 		return r;
 	op_plug_of(op, &plug);
@@ -271,18 +163,6 @@ int step_plug(void *ctx, struct err *err)
 }
 
 /* --- its undo --- */
-
-int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err)
-{
-	*ret = guest_find(op->d, op->lease->guest);
-	if (!*ret || guest_is_gone(*ret)) {
-		*ret = NULL;
-		return 0;
-	}
-	if (op->vmm_awaited_by != step && is_unsettled(op, step))
-		return await_vmm(op, step, err);
-	return need_vmm(op, ret, err);
-}
 
 static int unplug(struct op *op, struct guest *g, struct err *err)
 {

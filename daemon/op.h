@@ -108,11 +108,6 @@ int step_ask_guest(void *ctx, struct err *err);
 int step_answer(void *ctx, struct err *err);
 /* The operation ends: an answer that is still to come finds nobody. */
 void op_forget_question(struct op *op);
-/*
- * The VMM that the undo @step is to ask: 0 and *@ret (NULL: it is gone, and all that it had), STEP_PENDING: @step is called again when it is
- * known, or negative: it may have the guest's devices still, and cannot be reached.
- */
-int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err);
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);
@@ -123,6 +118,18 @@ void op_check_driven(struct op *op);
 /* The guest is not to be waited for any more, because @what (a literal): what is under way with it, or is about to be published, fails. */
 void op_guest_lost(struct op *op, const char *what);
 void op_plug_of(const struct op *op, struct vmm_plug *ret);
+
+/* attach_vmm.c: is the guest's VMM there? */
+void op_timer_off(struct op *op);
+/* The guest, if its VMM can be talked to now. */
+int op_need_vmm(struct op *op, struct guest **ret, struct err *err);
+/* The same for @step, which may come a little early: STEP_PENDING, and @step is called again when it is known. */
+int op_vmm_to_ask(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err);
+/*
+ * The VMM that the undo @step is to ask: 0 and *@ret (NULL: it is gone, and all that it had), STEP_PENDING: @step is called again when it is
+ * known, or negative: it may have the guest's devices still, and cannot be reached.
+ */
+int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struct guest **ret, struct err *err);
 
 /* attach_standby.c: the emulated leg */
 int op_check_standby(struct op *op, struct err *err);
