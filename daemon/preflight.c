@@ -250,6 +250,12 @@ int preflight_guest(struct op *op, struct err *err)
 		return r;
 	settle_standby(op);
 	vf = l->standby.kind == EMUL_NONE ? 0 : 1;
+	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
+	r = check_migrating(op, err);
+	if (r == 0)
+		r = check_incoming(op, err);
+	if (r < 0)
+		return r;
 	if (!op->info.free_ports[vf][0]) {
 		err_set(err, -ENOSPC, "vmm.no-slot", "guest %s: No more available PCI slots: %s", l->guest,
 			vf && op->info.free_ports[0][0] ? "its VF and the standby need a pcie-root-port each, one is free"
@@ -258,12 +264,6 @@ int preflight_guest(struct op *op, struct err *err)
 			 vf ? ", or --standby none" : "");
 		return -ENOSPC;
 	}
-	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
-	r = check_migrating(op, err);
-	if (r == 0)
-		r = check_incoming(op, err);
-	if (r < 0)
-		return r;
 	if (l->via == VIA_VFIO_USER && !op->info.unplug_vfio_user_safe)
 		op_warn(op,
 			"QEMU %s aborts the guest when a vfio-user device is unplugged: this lease can end only with the guest "

@@ -126,6 +126,17 @@ bad "--standby in a bridge that is not there" 3 'emul\.no-bridge' attach vm1 "$p
 bad "--standby in what is no bridge" 1 'emul\.not-a-bridge' attach vm1 "$pf" --standby "bridge:$pf"
 bad "--standby that is yet to be built" 1 'emul\.not-yet' attach vm1 "$pf" --standby vhost-user
 bad "--standby for a guest not started yet" 1 'attach\.bad-standby' attach vm1 "$pf" --standby macvtap --prepare
+# a guest that is not added stays unknown: what it was to be given is looked at first
+gw guest remove private
+for what in 'guest\.not-incoming' 'attach\.bad-standby --standby none' 'policy\.bad-value --mac 01:00:5e:00:00:01' 'attach\.bad-via --via pigeon'; do
+	read -r code words <<<"$what"
+	# shellcheck disable=SC2086
+	bad "guest add --incoming $words, of one that runs" 1 "$code" guest add second --qmp "$(guest_qmp_path private)" --incoming "$pf" $words
+done
+bad "guest add --incoming, of one that is not there" 3 'guest\.down' guest add second --qmp /run/lab/fake-missing --incoming "$pf"
+bad "guest add --incoming a PF that does not exist" 3 'sriov\.no-such-device' guest add second --qmp "$(guest_qmp_path private)" --incoming eth99
+bad "guest add with a MAC, of one that runs" 2 'cli\.usage' guest add second --qmp "$(guest_qmp_path private)" --mac 52:54:00:00:00:01
+bad "none of them has been added" 3 'guest\.unknown' guest show second
 bad "switch of an unknown guest" 3 'guest\.unknown' switch vm9 emulated
 bad "switch of nothing" 3 'lease\.none' switch vm1 emulated
 bad "switch to a leg that is none" 2 'cli\.usage' switch vm1 sideways
