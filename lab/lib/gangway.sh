@@ -9,6 +9,7 @@
 #   leases [GUEST]                how many leases there are, or GUEST has
 #   lease_field GUEST FILTER      a field of a guest's lease
 #   leg_is GUEST LEG              its NIC has come to rest on that leg, passthrough or emulated
+#   vm1_begins [VIA]              checks: gangwayd, 2 VFs, guest vm1 with a VF and a macvtap, at $mac and $addr; the host before is in /run/lab/before
 #   pair_up GUEST ADDR            checks, of a guest just attached with an emulated leg: it comes to rest on its VF, has paired the two,
 #                                 and their interface has got ADDR
 
@@ -43,6 +44,17 @@ pair_up() {
 	check "it comes to rest on its VF" wait_until 20 leg_is "$1" passthrough
 	check "the guest has paired its two legs" wait_until 20 guest_pair "$1"
 	check "their interface has an address and a carrier" guest_address "$1" "$(guest_pair "$1")" "$2/24"
+}
+
+vm1_begins() {
+	gangwayd_start
+	check "pf set: 2 VFs" gw pf set "$pf" vfs 2
+	pf_ready
+	host_snapshot /run/lab/before
+	guest_start vm1
+	check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
+	check "attach with an emulated leg" gw attach vm1 "$pf" --via "${1:-vfio-pci}" --standby macvtap --mac "${mac:?}"
+	pair_up vm1 "${addr:?}"
 }
 
 gw_error() {

@@ -84,14 +84,7 @@ over() {
 }
 
 wire_up
-gangwayd_start
-check "pf set: 2 VFs" gw pf set "$pf" vfs 2
-pf_ready
-host_snapshot /run/lab/before
-guest_start vm1
-check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
-check "attach with an emulated leg" gw attach vm1 "$pf" --via "$via" --standby macvtap --mac "$mac"
-pair_up vm1 "$addr"
+vm1_begins "$via"
 figures=()
 
 # setup: the VMM connects, and the destination does not accept. A cancel is `cancelling` until the connection is made or refused (QEMU 11.1.3 has no

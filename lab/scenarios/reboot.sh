@@ -26,15 +26,8 @@ on_vf() {
 }
 
 wire_up
-gangwayd_start
-check "pf set: 2 VFs" gw pf set "$pf" vfs 2
-pf_ready
-host_snapshot /run/lab/before
-guest_start vm1
+vm1_begins
 guest_qmp vm1 set-action reboot=reset >/dev/null # else QEMU ends, see guest_args
-check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
-check "attach with an emulated leg" gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac"
-pair_up vm1 "$addr"
 
 what="on the VF"
 reboot

@@ -11,14 +11,7 @@ migration_is() { [[ $(guest_qmp vm1 query-migrate | jq -r '.status // "none"') =
 was_emulated() { [[ $(lease_field vm1 .leg) != passthrough ]]; }
 
 wire_up
-gangwayd_start
-check "pf set: 2 VFs" gw pf set "$pf" vfs 2
-pf_ready
-host_snapshot /run/lab/before
-guest_start vm1
-check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
-check "attach with an emulated leg" gw attach vm1 "$pf" --via vfio-pci --standby macvtap --mac "$mac"
-pair_up vm1 "$addr"
+vm1_begins
 check "ping on the VF" ping_guest "$addr"
 
 # a file, by gangway's command

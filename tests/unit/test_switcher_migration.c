@@ -302,33 +302,17 @@ static void unheard_while_asked(bool restarted, const char *status_then, const c
 	end();
 }
 
-Test(switcher_migration, restarted_in_wait_unplug)
+Test(switcher_migration, restarted_while_asked)
 {
 	unheard_while_asked(true, "wait-unplug", "active");
-}
-
-Test(switcher_migration, restarted_in_wait_unplug_and_cancelled)
-{
 	unheard_while_asked(true, "wait-unplug", NULL);
-}
-
-Test(switcher_migration, restarted_while_cancelled)
-{
 	unheard_while_asked(true, "cancelling", NULL);
 }
 
-Test(switcher_migration, unheard_in_wait_unplug)
+Test(switcher_migration, unheard_while_asked)
 {
 	unheard_while_asked(false, "wait-unplug", "active");
-}
-
-Test(switcher_migration, unheard_in_wait_unplug_and_cancelled)
-{
 	unheard_while_asked(false, "wait-unplug", NULL);
-}
-
-Test(switcher_migration, unheard_while_cancelled)
-{
 	unheard_while_asked(false, "cancelling", NULL);
 }
 
