@@ -85,7 +85,7 @@ static struct result one(enum what what, const char *value)
 #define IO "{\"bar\": 2, \"size\": 32, \"address\": 49152, \"type\": \"io\"}"
 #define DEVICE(id, more, regions)                                                                                                \
 	"{\"irq_pin\": 0, \"bus\": 1, \"qdev_id\": \"" id "\", \"slot\": 0, \"function\": 0, " more "\"regions\": [" regions "]" \
-															     "}"
+	"}"
 #define BUS(devices) "{\"bus\": 0, \"devices\": [" devices "]}"
 #define BRIDGE(id, devices)                                                                                                      \
 	DEVICE(id, "\"pci_bridge\": {\"bus\": {\"number\": 0, \"secondary\": 1}, \"devices\": [" devices "]}, ",                 \
