@@ -83,6 +83,13 @@ struct msi_vcpu {
 };
 
 /*
+ * Set the model from what a monitor shows of the local APIC: @flat (DFR 1111b) and @ldr (bits 31:24 of LDR). An LDR of 0 is taken for x2APIC
+ * mode, where those 8 bits are 0 up to APIC id 4095: in xAPIC mode such a vCPU would get no logical message but a broadcast, and both models
+ * agree on that. A vCPU whose APIC is off hears nothing: give it no APIC id.
+ */
+void msi_vcpu_set_logical(struct msi_vcpu *vcpu, bool flat, uint8_t ldr);
+
+/*
  * Which of @nr vCPUs (at most IRQ_CPUS_MAX) @msi goes to, as their indexes in @vcpus: all of them get it, or one does (one_of). An APIC
  * id that a vCPU has goes to that one; FFH otherwise to all. Returns how many; 0: no vCPU has that id, or @msi is not known. -ENODATA: a
  * logical destination, and some vCPU's model is unknown. @ret: empty unless positive.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * msix_table: a guest's MSI-X table, read from outside. Where it lies in guest-physical memory: the BAR's address in the guest (vmm_irq.h)
- * and the function's MSI-X capability. What it holds: the text of the monitor's "xp /NNwx ADDR" over it. Pure parsing of untrusted input.
+ * and the function's MSI-X capability. What it holds: the text of the monitor's "xp /NNwx ADDR" over it. Parsing of untrusted input, and no I/O but msix_cap_read().
  */
 #ifndef GANGWAY_MSIX_TABLE_H
 #define GANGWAY_MSIX_TABLE_H
@@ -28,6 +28,13 @@ struct msix_cap {
  * The guest's own copy is the same: VMMs pass BIR and offset on, unless told to move the table (QEMU's x-msix-relocation).
  */
 int msix_cap_find(const uint8_t *config, size_t len, struct msix_cap *ret);
+
+struct err;
+struct sys;
+
+/* The same of @bdf on the host, through sysfs. It never changes: once for a lease. -ENOENT "irq.no-msix"; -EINVAL "irq.bad-msix"; what
+ * reading it gives, "irq.config". */
+int msix_cap_read(struct sys *sys, const char *bdf, struct msix_cap *ret, struct err *err);
 
 /* A BAR as the guest has placed it. @size 0: there is none. */
 struct msix_bar {

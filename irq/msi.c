@@ -109,6 +109,15 @@ const char *msi_why_to_string(enum msi_why why)
 	return "?";
 }
 
+void msi_vcpu_set_logical(struct msi_vcpu *vcpu, bool flat, uint8_t ldr)
+{
+	vcpu->ldr = ldr;
+	if (ldr == 0)
+		vcpu->model = MSI_MODEL_X2APIC;
+	else
+		vcpu->model = flat ? MSI_MODEL_FLAT : MSI_MODEL_CLUSTER;
+}
+
 /*
  * All ones are everybody in flat and cluster mode (SDM 11.6.2.2), and KVM makes it so for x2APIC.
  * x2APIC (SDM 11.12.10.2): the logical id of APIC id i is i[19:4] << 16 | 1 << i[3:0]. A message has 8 or 15 bits of it: cluster 0.

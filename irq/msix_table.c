@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "err.h"
+#include "sys.h"
 
 /* Config space: PCI Local Bus Spec 3.0, 6.1, 6.7 and 6.8.2. */
 #define CONFIG_LEN 256
@@ -49,6 +53,25 @@ int msix_cap_find(const uint8_t *config, size_t len, struct msix_cap *ret)
 		return 0;
 	}
 	return -ENOENT;
+}
+
+int msix_cap_read(struct sys *sys, const char *bdf, struct msix_cap *ret, struct err *err)
+{
+	uint8_t config[CONFIG_LEN];
+	char path[96];
+	ssize_t n;
+	int r;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	n = sys->ops->read_file(sys, path, config, sizeof(config));
+	if (n < 0)
+		return err_set(err, (int)n, "irq.config", "vf %s: config space: %s", bdf, strerror((int)-n));
+	r = msix_cap_find(config, (size_t)n, ret);
+	if (r == -ENOENT)
+		return err_set(err, r, "irq.no-msix", "vf %s: it has no MSI-X capability", bdf);
+	if (r < 0)
+		return err_set(err, r, "irq.bad-msix", "vf %s: its MSI-X capability names no BAR", bdf);
+	return 0;
 }
 
 int msix_table_address(const struct msix_cap *cap, const struct msix_bar bars[static MSIX_BARS], uint64_t *ret)

@@ -187,3 +187,28 @@ Test(msi, targets_at_the_edges)
 	cr_assert_eq(msi_targets(&msi, many, IRQ_CPUS_MAX + 1, &set), IRQ_CPUS_MAX);
 	cr_assert_eq(irq_cpus_count(&set), IRQ_CPUS_MAX);
 }
+
+Test(msi, logical_ids_as_the_monitor_shows_them)
+{
+	struct msi_message to_second = { 0xfee02004, 0, 0x41, 0 };
+	struct msi_vcpu vcpus[3] = { { .apic_id = 0, .has_apic_id = true },
+				     { .apic_id = 1, .has_apic_id = true },
+				     { .apic_id = 2, .has_apic_id = true } };
+	struct irq_cpus set;
+	struct msi msi;
+
+	msi_decode(&to_second, 0, &msi);
+	cr_assert_eq(msi_targets(&msi, vcpus, 3, &set), -ENODATA);
+	for (unsigned i = 0; i < 3; i++)
+		msi_vcpu_set_logical(&vcpus[i], true, (uint8_t)(4 >> i)); /* the other way round */
+	cr_assert_eq(msi_targets(&msi, vcpus, 3, &set), 1);
+	cr_assert(irq_cpus_has(&set, 1));
+	for (unsigned i = 0; i < 3; i++)
+		msi_vcpu_set_logical(&vcpus[i], i % 2, 0); /* x2APIC */
+	cr_assert_eq(msi_targets(&msi, vcpus, 3, &set), 1);
+	cr_assert(irq_cpus_has(&set, 1));
+	for (unsigned i = 0; i < 3; i++)
+		msi_vcpu_set_logical(&vcpus[i], false, (uint8_t)(1 << i));
+	cr_assert_eq(msi_targets(&msi, vcpus, 3, &set), 1, "cluster 0");
+	cr_assert(irq_cpus_has(&set, 1));
+}

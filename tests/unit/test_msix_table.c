@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "err.h"
+#include "fake_internal.h"
 #include "msix_table.h"
 
 /* --- the text --- */
@@ -210,6 +212,35 @@ Test(msix_table, capabilities_that_make_no_sense)
 	memset(config, 0xff, sizeof(config));
 	cr_assert_eq(msix_cap_find(config, 256, &cap), -ENOENT, "all ones");
 	cr_assert(cap.nr == 7 && cap.bir == 7 && cap.offset == 7);
+}
+
+Test(msix_table, capability_of_a_function)
+{
+	static const char bdf[] = "0000:3b:02.1";
+	struct fake *fake = fake_new();
+	struct sys *sys = fake_sys(fake);
+	struct msix_cap cap = { 0 };
+	char path[PATH_MAX];
+	struct err err;
+	FILE *f;
+
+	cr_assert_eq(msix_cap_read(sys, bdf, &cap, &err), -ENOENT);
+	cr_assert_str_eq(err.code, "irq.config");
+	fake_add_function(fake, bdf, NULL, 7);
+	cr_assert_eq(msix_cap_read(sys, bdf, &cap, &err), -ENOENT);
+	cr_assert_str_eq(err.code, "irq.no-msix");
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/config", fake_root(fake), bdf);
+	for (uint32_t bir = 3; bir < 8; bir += 4) {
+		fresh(0x40);
+		put_msix(0x40, 2, 0x2000 | bir);
+		f = fopen(path, "we");
+		cr_assert_eq(fwrite(config, sizeof(config), 1, f), 1);
+		fclose(f);
+		cr_assert_eq(msix_cap_read(sys, bdf, &cap, &err), bir == 3 ? 0 : -EINVAL);
+	}
+	cr_assert_str_eq(err.code, "irq.bad-msix");
+	cr_assert(cap.nr == 3 && cap.bir == 3 && cap.offset == 0x2000);
+	fake_free(fake);
 }
 
 /* --- the address --- */
