@@ -57,6 +57,22 @@ typedef void (*vmm_vcpus_fn)(void *ctx, int r, const struct vmm_vcpu *vcpus, uns
  */
 int vmm_query_vcpus(struct vmm *vmm, vmm_vcpus_fn done, void *ctx, struct err *err);
 
+/* What decides how the guest's messages are to be read (enum msi_flag of msi.h). */
+struct vmm_platform {
+	bool vtd_remaps; /* there is an intel-iommu that remaps interrupts: messages with bit 4 of the address set */
+	bool amd_remaps; /* an amd-iommu: all messages look as if they were not remapped, and are */
+	bool ext_dest_id; /* vCPUs have kvm-msi-ext-dest-id, which QEMU takes away where it cannot be (no split irqchip) */
+};
+
+typedef void (*vmm_platform_fn)(void *ctx, int r, const struct vmm_platform *platform, const struct err *err);
+
+/*
+ * Looks for vIOMMUs among the guest's devices and at the first vCPU, with six questions at most. It does not change while the VMM runs. A
+ * vIOMMU that does not say whether it remaps is taken to. Whether the guest makes use of it is the guest's business: with VT-d each message
+ * tells, with AMD's none does. -EPROTO vmm.bad-answer.
+ */
+int vmm_query_platform(struct vmm *vmm, vmm_platform_fn done, void *ctx, struct err *err);
+
 /* Of a local APIC what logical destinations are compared with. */
 struct vmm_lapic {
 	bool enabled; /* by software (SVR bit 8) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * libFuzzer target: the input is what a VMM sends once it has been greeted, while it is asked about interrupts: vCPUs, BARs, memory, a local
- * APIC, one after the other, again and again. Each question must be called back exactly once, and what it gives be in range.
+ * APIC, the platform, one after the other, again and again. Each question must be called back exactly once, and what it gives be in range.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -80,13 +80,21 @@ static void on_lapic(void *ctx, int r, const struct vmm_lapic *lapic, const stru
 	check(r, err);
 }
 
+static void on_platform(void *ctx, int r, const struct vmm_platform *platform, const struct err *err)
+{
+	(void)ctx;
+	if ((r == 0) != (platform != NULL) || (platform && platform->amd_remaps && platform->vtd_remaps))
+		abort();
+	check(r, err);
+}
+
 static void ask(void)
 {
 	int r = -1;
 
 	if (asked == QUESTIONS_MAX || vmm_get_state(vmm) != VMM_UP)
 		return;
-	switch (asked % 4) {
+	switch (asked % 5) {
 	case 0:
 		r = vmm_query_vcpus(vmm, on_vcpus, NULL, NULL);
 		break;
@@ -96,8 +104,11 @@ static void ask(void)
 	case 2:
 		r = vmm_read_words(vmm, 0xfe840000, WORDS, on_text, NULL, NULL);
 		break;
-	default:
+	case 3:
 		r = vmm_query_lapic(vmm, 1, on_lapic, NULL, NULL);
+		break;
+	default:
+		r = vmm_query_platform(vmm, on_platform, NULL, NULL);
 	}
 	asked += r == 0;
 }
