@@ -73,8 +73,8 @@ void msi_decode(const struct msi_message *m, unsigned flags, struct msi *ret)
 		return;
 	ret->delivery = (enum msi_delivery)DATA_DELIVERY(m->data);
 	/*
-	 * The SDM says that the destination mode is ignored without the redirection hint. It is not: hardware, KVM and every driver of
-	 * Linux that has a logical mode go by it (apic_flat of up to 6.14 sends fixed messages to logical ids without the hint).
+	 * The SDM says that the destination mode is ignored without the redirection hint. It is not: KVM goes by it, and so do those
+	 * who write it (apic_flat of older Linux kernels sends fixed messages to logical ids without the hint).
 	 */
 	ret->logical = m->address_low & ADDRESS_LOGICAL;
 	ret->one_of = ret->delivery == MSI_LOWEST || m->address_low & ADDRESS_REDIRECT;
