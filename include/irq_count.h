@@ -26,4 +26,11 @@ int irq_count(struct sys *sys, const char *bdf, uint64_t *ret);
 /* The sum of "0,12,3\n", saturating. One number at least; the last may be cut, sysfs gives no more than a page. -EINVAL: no such text. */
 int irq_count_parse(const char *text, size_t len, uint64_t *ret);
 
+/*
+ * How often interrupt @irq has arrived on each CPU since it was allocated: of the first @max possible CPUs into @ret, their number into
+ * *ret_nr. A count wraps at 2^32 (per CPU, in the kernel). A number that the end of the page may have cut is left out. -ENOENT: no such
+ * interrupt, -EPROTO: the text makes no sense.
+ */
+int irq_count_cpus(struct sys *sys, unsigned irq, uint64_t *ret, unsigned max, unsigned *ret_nr);
+
 #endif

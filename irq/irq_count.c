@@ -38,6 +38,35 @@ int irq_count_parse(const char *text, size_t len, uint64_t *ret)
 	return 0;
 }
 
+int irq_count_cpus(struct sys *sys, unsigned irq, uint64_t *ret, unsigned max, unsigned *ret_nr)
+{
+	char path[64], text[TEXT_MAX];
+	unsigned nr = 0;
+	uint64_t sum;
+	ssize_t n;
+	bool full; /* the last number may go on behind the end */
+
+	snprintf(path, sizeof(path), "/sys/kernel/irq/%u/per_cpu_count", irq);
+	n = sys->ops->read_file(sys, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	full = n == (ssize_t)sizeof(text);
+	if (irq_count_parse(text, (size_t)n, &sum) < 0)
+		return -EPROTO;
+	for (ssize_t at = 0; at < n && nr < max; nr++) {
+		ssize_t start = at;
+
+		while (at < n && is_digit(text[at]))
+			at++;
+		if (at == start || (at == n && full))
+			break;
+		irq_count_parse(text + start, (size_t)(at - start), &ret[nr]);
+		at++;
+	}
+	*ret_nr = nr;
+	return 0;
+}
+
 /* An entry of msi_irqs is part of a path from here on. */
 static bool is_number(const char *name)
 {

@@ -26,6 +26,7 @@ struct vmm_op_class {
 	void (*on_event)(struct vmm_op *op, const char *event, json_t *data);
 	void (*on_state)(struct vmm_op *op, enum vmm_state state);
 	void (*release)(struct vmm_op *op); /* what op owns besides its memory */
+	bool alone; /* of those only one at a time is under way on a guest: vmm_op_new_alone() */
 };
 
 struct vmm_op { /* first in each operation's own struct */
@@ -78,6 +79,9 @@ int vmm_op_new(struct vmm *vmm, const char *what, size_t size, const struct vmm_
 	       struct err *err);
 /* The same before VMM_UP. */
 int vmm_op_new_early(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
+		     struct err *err);
+/* The same, and -EBUSY vmm.irq-busy while an operation whose class is alone is under way: vmm_irq.c. */
+int vmm_op_new_alone(struct vmm *vmm, const char *what, size_t size, const struct vmm_op_class *class, struct vmm_op **ret,
 		     struct err *err);
 int vmm_op_send(struct vmm_op *op, const char *command, json_t *args, unsigned timeout_ms, unsigned tag, vmm_op_reply_fn reply,
 		struct err *err);

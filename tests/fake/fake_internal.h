@@ -124,6 +124,9 @@ void fake_fn_unbind(struct fake *fake, struct fake_fn *fn);
 /* A write to @path, whose folder is really @dir (below the root). 0 or negative errno. */
 int fake_sysfs_write(struct fake *fake, const char *path, const char *text);
 
+/* fake_irq.c: a write to @path below /proc/irq. 0 or negative errno. */
+int fake_irq_write(struct fake *fake, const char *path, const char *text);
+
 /* fake_numvfs.c */
 int fake_numvfs_write(struct fake *fake, struct fake_fn *fn, const char *text);
 void fake_vfs_remove(struct fake *fake, struct fake_fn *fn);

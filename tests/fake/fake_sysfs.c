@@ -299,6 +299,8 @@ int fake_sysfs_write(struct fake *fake, const char *path, const char *text)
 	dir = real + strlen(fake->root);
 	if (strcmp(dir, "/sys/bus/pci/drivers_probe") == 0)
 		return write_probe(fake, text);
+	if (strncmp(dir, "/proc/irq/", 10) == 0)
+		return fake_irq_write(fake, dir, text);
 	attr = strrchr(dir, '/');
 	*attr++ = '\0';
 	parent = strrchr(dir, '/') + 1; /* of /sys/bus/pci/drivers/NAME, or of /sys/devices/.../BDF */
