@@ -5,9 +5,9 @@
  * A driver switches bus mastering and vectors on early in its probe, long before it can receive; and a guest goes on sending by its standby
  * until that driver has seen a link (igbvf looks for it every 2 s). Nothing tells us when. So it takes three things, one after the other:
  * bus mastering and vectors are on; the VF has interrupted, which a driver that has brought its interface up lets it do for the link; and
- * settle_ms have passed, the last of them without a frame from the guest by its standby. Until then both legs carry. A guest that was busy
- * sending by its standby, has fallen silent there, and has its VF interrupt, is seen to have gone over: that ends the third before its time.
- * One that has fallen silent on both stands still, as a slow guest does while its driver starts: that says nothing.
+ * settle_ms have passed, the last of them without a frame from the guest by its standby. Until then both legs carry. Of a guest that was
+ * busy sending by its standby, silence there is not enough: its VF has to interrupt meanwhile. One that is silent on both stands still, as a slow
+ * guest does while its driver starts, and that says nothing.
  *
  * A VF may interrupt and nobody but the guest hear of it: where the IOMMU posts interrupts to the vCPU, and on kernels that do not count
  * them in sysfs. There the second is waited for no longer than half the time that a guest's driver has, or not at all.
@@ -104,7 +104,7 @@ static bool has_gone_over(const struct switcher *s, uint64_t now)
 {
 	uint64_t distance = (s->quiet_since - s->driving_since) / (s->sent - s->sent_before + 1);
 
-	return was_busy(s) && is_quiet(s, now) && now - s->quiet_since >= BUSY_TIMES * distance && s->nr_lively >= BUSY_LOOKS;
+	return is_quiet(s, now) && now - s->quiet_since >= BUSY_TIMES * distance && s->nr_lively >= BUSY_LOOKS;
 }
 
 /* A VF that was heard is never given up at the deadline because its guest sends by the standby. */
@@ -112,8 +112,6 @@ static bool has_settled(const struct switcher *s, const struct switch_status *st
 {
 	unsigned settle = s->lease->daemon->config.settle_ms;
 
-	if (has_gone_over(s, now))
-		return true;
 	if (now < s->up_since + settle)
 		return false;
 	if (s->unheard)
@@ -122,7 +120,7 @@ static bool has_settled(const struct switcher *s, const struct switch_status *st
 		return true;
 	if (now >= s->up_since + settle * (uint64_t)SETTLE_TIMES_MAX)
 		return true;
-	return is_quiet(s, now) && !(was_busy(s) && s->irqs_told);
+	return was_busy(s) && s->irqs_told ? has_gone_over(s, now) : is_quiet(s, now);
 }
 
 static bool uses_its_vf(struct switcher *s)
