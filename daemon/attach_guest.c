@@ -325,6 +325,8 @@ int step_publish(void *ctx, struct err *err)
 {
 	const struct op *op = ctx;
 
+	if (op->vf_only && op->lease->via == VIA_VFIO_USER && !op->lease->dev)
+		return err_set(err, -ECONNRESET, "device.lost", "VF %s: its gangway-device process ended", op->lease->vf_bdf);
 	return op->lost && !op->lease->prepared ? guest_lost(op, err) : 0;
 }
 
@@ -334,6 +336,8 @@ void after_publish(void *ctx)
 	struct lease *l = op->lease;
 	struct err err;
 
+	if (op->vf_only)
+		return; /* op_vf_finished() does */
 	if (l->prepared) {
 		l->again = (struct lease_again){ 0 };
 		lease_set_state(l, LEASE_PREPARED, "ready for the guest to start");

@@ -69,15 +69,52 @@ static int find_recorded(struct op *op, struct err *err)
 	return r;
 }
 
+/* The leg that is there keeps the VLAN that it was made with: is the VF in that one? */
+static bool is_of_legs_vlan(const struct op *op)
+{
+	struct sys_vf vf, leg;
+
+	lease_leg_policy(op->lease, &op->vf.policy, &vf);
+	lease_leg_policy(op->lease, &(struct sys_vf){ 0 }, &leg);
+	return vf.vlan == leg.vlan && (!vf.vlan || (vf.qos == leg.qos && vf.proto == leg.proto));
+}
+
+/* As if somebody had it. */
+static int pass_over(struct op *op, struct err *err)
+{
+	char(*more)[BDF_LEN] = realloc(op->leased, (op->nr_leased + 1) * sizeof(*more));
+
+	if (!more)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	op->leased = more;
+	memcpy(op->leased[op->nr_leased++], op->vf.bdf, BDF_LEN);
+	return 0;
+}
+
+static int find_free(struct op *op, struct err *err)
+{
+	unsigned passed = 0;
+	int r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
+
+	for (; r == 0 && op->vf_only && !is_of_legs_vlan(op); passed++) {
+		r = pass_over(op, err);
+		if (r == 0)
+			r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
+	}
+	if (r == -EBUSY && passed)
+		err_set(err, r, "sriov.no-vf-of-vlan", "pf %s: of its VFs %u are free, but in another VLAN than the emulated leg",
+			op->lease->pf_name, passed);
+	return r;
+}
+
 /* Any VF of op->pf. */
 static int find_any(struct op *op, struct err *err)
 {
-	int r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
+	int r = find_free(op, err);
 
 	op->any_vf = true;
-	if (r == -EBUSY && op->vf_only)
-		return -ENODEV; /* to the switch it is the same: it waits for one */
-	return r == -EBUSY || r == -ENODEV ? op_forgo_vf(op, r, err) : r;
+	op->none_free = r == -EBUSY || r == -ENODEV;
+	return op->none_free ? op_forgo_vf(op, r, err) : r;
 }
 
 int step_find(void *ctx, struct err *err)
@@ -120,7 +157,7 @@ static int check_promised_mac(const struct op *op, struct err *err)
 		return 0;
 	TAILQ_FOREACH(other, &op->d->leases, link)
 	{
-		if (other == l || !(other->vf_bdf[0] || other->emul) || !(other->want.fields & SYS_VF_MAC) ||
+		if (other == l || !other->pf_key[0] || !(other->want.fields & SYS_VF_MAC) ||
 		    memcmp(other->want.mac, l->want.mac, SYS_MAC_LEN))
 			continue;
 		mac_format(l->want.mac, mac);
@@ -175,6 +212,7 @@ static int take_vf(struct op *op, struct err *err)
 	lease_set_vf(l, op->vf.bdf);
 	l->vf_index = op->vf.index;
 	l->group_id = op->vf.group_id;
+	l->half_vf = op->vf_only; /* from here on: its record may be what fails */
 	return 0;
 }
 
@@ -201,6 +239,10 @@ int step_reserve(void *ctx, struct err *err)
 	/* vf.set has ended since the VF was looked at: the policy that was read, and is to be put back, is of before */
 	bool old = op->nr_changes != op->d->nr_changes;
 	int r = old ? 0 : take_vf(op, err);
+
+	/* whoever is in the way will be gone in a moment: no failure, after which the switch would wait longer each time */
+	if (r == -EBUSY && op->vf_only)
+		r = -EAGAIN;
 
 	/* any VF will do, and another attach or vf.set has just taken this one: the next, then */
 	if (old || (r < 0 && op->any_vf && (lease_of_vf(op->d, op->vf.bdf) || bdf_is_held(op->d, op->vf.bdf)))) {

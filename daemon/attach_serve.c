@@ -83,6 +83,10 @@ static void on_gone(void *ctx, const char *why)
 		op_step_done(l->op, err.num, &err);
 		return;
 	}
+	if (l->op && l->op->vf_only) { /* the lease is being given a VF: that fails, see step_publish() */
+		log_err("lease %s: its gangway-device process ended: %s", l->id, why);
+		return;
+	}
 	/* The daemon's duplicates of the VFIO descriptors keep the VF going; only the VMM's own requests fail from now on. */
 	err_set(&l->error, -EIO, "device.lost", "lease %s: its gangway-device process ended: %s", l->id, why);
 	err_hint(&l->error, "traffic goes on; a reset or reboot of the guest loses the VF. Shut the guest down to end the lease");

@@ -88,7 +88,7 @@ int op_check_standby(struct op *op, struct err *err)
 	lease_leg_policy(l, &op->vf.policy, &want.policy);
 	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
 	/* a MAC that was asked for is refused with the VF; one that was made is no reason to refuse the VF */
-	if (op->standby_auto && op->made_mac && l->vf_bdf[0])
+	if (op->standby_auto && op->made_mac && op_has_vf(op))
 		r = op_check_mac_settable(op, err);
 	if (r == 0)
 		r = emul_leg_new(op->d->sys, &want, &op->leg, err);
@@ -151,6 +151,15 @@ int step_leg_policy(void *ctx, struct err *err)
 	struct sys_vf policy;
 
 	lease_leg_policy(op->lease, &op->lease->undo.policy, &policy);
+	return emul_leg_apply(op->lease->emul, &policy, err);
+}
+
+int undo_leg_policy(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	struct sys_vf policy;
+
+	lease_leg_policy(op->lease, &(struct sys_vf){ 0 }, &policy);
 	return emul_leg_apply(op->lease->emul, &policy, err);
 }
 

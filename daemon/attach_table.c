@@ -224,7 +224,10 @@ static void what_publish(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	snprintf(buf, size, "the lease is %s", op->lease->prepared ? "prepared" : "attached");
+	if (op->vf_only)
+		snprintf(buf, size, "the lease has a VF");
+	else
+		snprintf(buf, size, "the lease is %s", op->lease->prepared ? "prepared" : "attached");
 }
 
 const struct step attach_table[] = {
@@ -252,7 +255,13 @@ const struct step attach_table[] = {
 	  .run = step_save,
 	  .undo = undo_save,
 	  .after = after_save },
-	{ .name = "leg-policy", .worker = true, .applies = is_vf_only, .what = what_leg_policy, .run = step_leg_policy },
+	{ .name = "leg-policy",
+	  .worker = true,
+	  .applies = is_vf_only,
+	  .what = what_leg_policy,
+	  .undo_what = "take the VF's policy from the emulated leg",
+	  .run = step_leg_policy,
+	  .undo = undo_leg_policy },
 	{ .name = "bind",
 	  .waits = STEP_WAITS_KERNEL,
 	  .worker = true,
@@ -319,6 +328,6 @@ const struct step attach_table[] = {
 	  .undo_what = "record that it is being undone",
 	  .run = step_record,
 	  .undo = undo_record },
-	{ .name = "publish", .applies = is_whole, .what = what_publish, .run = step_publish, .after = after_publish },
+	{ .name = "publish", .what = what_publish, .run = step_publish, .after = after_publish },
 };
 const size_t attach_table_len = sizeof(attach_table) / sizeof(attach_table[0]);

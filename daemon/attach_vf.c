@@ -23,6 +23,7 @@ int op_forgo_vf(struct op *op, int r, struct err *err)
 	if (r >= 0 || !op->any_vf || op->vf_only || op->lease->prepared || op->lease->standby.kind == EMUL_NONE)
 		return r;
 	op->no_vf = *err;
+	op->vf = (struct sriov_vf){ 0 }; /* its policy is none of the leg's */
 	err_clear(err);
 	return 0;
 }
@@ -58,7 +59,10 @@ static int settle(const struct op *op, int r, const struct step *stuck, struct e
 		return 0;
 	}
 	lease_clear_vf(l);
-	return r == 0 ? tidied(l, err) : r;
+	if (r == 0)
+		return tidied(l, err);
+	/* the switch waits for a VF to become free at this errno alone, and at no other */
+	return op->none_free ? -ENODEV : r == -ENODEV ? -ENXIO : r;
 }
 
 void op_vf_finished(struct op *op, int r, const struct err *why, const struct step *stuck)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "again.h"
 #include "attach.h"
 #include "ctl.h"
 #include "daemon.h"
@@ -105,7 +106,11 @@ static void on_change(void *ctx, const struct sriov_change *change)
 		json_object_set_new(more, "up", json_boolean(change->up));
 		json_object_set_new(more, "carrier", json_boolean(change->carrier));
 	}
-	attach_vf_free(d);
+	/* interfaces of containers and the like come and go all day */
+	if (change->bdf[0])
+		attach_vf_free(d);
+	else
+		again_hint(d);
 	ctl_event(d->ctl, "host", change->kind == SRIOV_CHANGE_LINK ? change->ifname : change->bdf, more);
 	if (change->kind == SRIOV_CHANGE_LINK)
 		link_changed(d, change);

@@ -34,6 +34,7 @@ struct op {
 	struct sriov_pf pf;
 	struct sriov_vf vf;
 	bool any_vf; /* the target is a PF */
+	bool none_free; /* and this is why there is none */
 	struct err no_vf; /* why none of it can be had; a guest that is yet to come does without for now. .num 0: one was found */
 	char (*leased)[BDF_LEN]; /* VFs with a lease or held by a call, as of when the worker was started */
 	size_t nr_leased;
@@ -139,6 +140,7 @@ void after_check(void *ctx);
 int step_standby(void *ctx, struct err *err);
 /* The leg was made before there was a VF: what the VF has that nobody asked for, it is to have, too. */
 int step_leg_policy(void *ctx, struct err *err);
+int undo_leg_policy(void *ctx, struct err *err);
 void op_close_leg_fds(struct op *op); /* that the VMM was to have */
 void after_standby(void *ctx);
 bool op_has_refused_standby(const void *ctx);

@@ -250,7 +250,13 @@ int preflight_guest(struct op *op, struct err *err)
 		return r;
 	settle_standby(op);
 	vf = l->standby.kind == EMUL_NONE ? 0 : 1;
+	if (!vf && op->info.incoming && l->no_standby.num) {
+		*err = l->no_standby;
+		return err->num;
+	}
 	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
+	if (op->incoming) /* there is nothing else that it could come by */
+		op->standby_auto = false;
 	r = check_migrating(op, err);
 	if (r == 0)
 		r = check_incoming(op, err);

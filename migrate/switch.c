@@ -214,11 +214,14 @@ static void failed(struct leg_switch *sw, int r, const struct err *err)
 	}
 	if (step->action == SWITCH_PREPARE)
 		causes_cost_nothing(sw->causes);
-	if (step->action == SWITCH_PREPARE && r == -ENODEV && !sw->vf_freed)
+	if (step->action != SWITCH_PREPARE || r != -ENODEV) {
+		switch_fail(sw, step->reason);
+		return;
+	}
+	/* no failure: else each hint in vain would have the first real one wait longer. While it was looked for one may have become free */
+	if (!sw->vf_freed)
 		causes_begin(sw->causes, REASON_NO_VF, sw->now);
-	switch_fail(sw, step->reason);
-	if (step->action == SWITCH_PREPARE && r == -ENODEV && sw->vf_freed)
-		causes_retry(sw->causes); /* while it was looked for: it may have been looked at too early */
+	sw->falling_back = true;
 }
 
 /* The guest or the VMM was not able to answer: says nothing of them. */

@@ -105,6 +105,7 @@ int switch_choose(struct leg_switch *sw, enum lease_leg leg, uint64_t now_ms, st
 		return -EBUSY;
 	}
 	if (leg == LEG_PASSTHROUGH) {
+		err_clear(&sw->error); /* who asks is told what keeps it, also where that was told before */
 		causes_end(sw->causes, REASON_OPERATOR, now_ms);
 		if (sw->state != SWITCH_PASSTHROUGH)
 			causes_grant(sw->causes);

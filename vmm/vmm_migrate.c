@@ -257,9 +257,10 @@ int vmm_migrate_start(struct vmm *vmm, const struct vmm_migrate *migrate, vmm_do
 	s->ctx = ctx;
 	s->bandwidth = migrate->bandwidth;
 	s->downtime_ms = migrate->downtime_ms;
-	s->wanted = VMM_CAP_EVENTS | return_path(migrate->uri) | (migrate->postcopy ? VMM_CAP_POSTCOPY_RAM : 0) |
+	s->wanted = VMM_CAP_EVENTS | (migrate->background_snapshot ? 0 : return_path(migrate->uri)) |
+		    (migrate->postcopy ? VMM_CAP_POSTCOPY_RAM : 0) |
 		    (migrate->background_snapshot ? VMM_CAP_BACKGROUND_SNAPSHOT : 0);
-	s->unwanted = migrate->background_snapshot ? VMM_CAP_POSTCOPY_RAM : VMM_CAP_BACKGROUND_SNAPSHOT;
+	s->unwanted = migrate->background_snapshot ? VMM_CAP_POSTCOPY_RAM | VMM_CAP_RETURN_PATH : VMM_CAP_BACKGROUND_SNAPSHOT;
 	s->uri = strdup(migrate->uri);
 	r = s->uri ? send(s, CAPABILITIES, err)
 		   : err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: migrate: no memory", vmm->name);
