@@ -406,7 +406,7 @@ void attach_unbusy(struct lease *l)
 /* The operator's word ends it for good, also where it was to be prepared again. */
 static void detach(struct lease *l, struct ctl_req *req, unsigned wait_ms, struct err *err)
 {
-	bool wanted = l->again.wanted, held = l->op != NULL;
+	bool wanted = l->again.wanted, held = attach_has(l);
 
 	if (!held)
 		l->again.wanted = false;
