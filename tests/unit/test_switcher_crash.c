@@ -264,7 +264,7 @@ Test(switcher_crash, killed_while_the_guest_keeps_its_vf)
 		is_killed(when);
 		end();
 	}
-	cr_assert_gt(nr, 1, "also between the record and the VF's filter");
+	cr_assert_gt(nr, 0, "which of the turns are between the record and the VF's filter is chance");
 }
 
 /* --- the guest --- */
