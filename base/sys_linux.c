@@ -247,6 +247,7 @@ static const struct sys_ops linux_ops = {
 	.link_set = sys_linux_link_set,
 	.link_del = sys_linux_link_del,
 	.fdb_set = sys_linux_fdb_set,
+	.fdb_get = sys_linux_fdb_get,
 	.bridge_port_set = sys_linux_bridge_port_set,
 	.bridge_vlan_set = sys_linux_bridge_vlan_set,
 	.bridge_vlan_get = sys_linux_bridge_vlan_get,

@@ -11,6 +11,7 @@
 #include "guests.h"
 #include "host_events.h"
 #include "log.h"
+#include "mac.h"
 #include "op.h"
 #include "preflight.h"
 #include "switcher.h"
@@ -29,6 +30,7 @@
  */
 struct vmm_question {
 	struct op *op; /* NULL: nobody wants to know any more */
+	unsigned nr_open; /* what it is like, and whether it has a standby of its own: asked at once */
 };
 
 void op_forget_question(struct op *op)
@@ -40,29 +42,30 @@ void op_forget_question(struct op *op)
 
 static int take_answer(struct op *op, struct err *err)
 {
+	int r;
+
 	if (op->answer_r < 0) {
 		*err = op->answer_err;
 		return op->answer_r;
 	}
-	return preflight_guest(op, err);
+	r = op_choose_standby(op, err);
+	return r < 0 ? r : preflight_guest(op, err);
 }
 
-static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
+/* One of the answers is there. */
+static void answered(struct vmm_question *question)
 {
-	struct vmm_question *question = ctx;
 	struct op *op = question->op;
 	struct err err = { 0 };
+	int r;
 
+	if (--question->nr_open)
+		return;
 	free(question);
 	if (!op)
 		return;
 	op->question = NULL;
 	op->answered_us = op->d->sys->ops->now_us(op->d->sys);
-	op->answer_r = r;
-	if (r == 0)
-		op->info = *info;
-	else if (why)
-		op->answer_err = *why;
 	if (!op->awaiting_answer)
 		return;
 	op->awaiting_answer = false;
@@ -70,11 +73,54 @@ static void on_info(void *ctx, int r, const struct vmm_info *info, const struct 
 	op_step_done(op, r, &err);
 }
 
+static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
+{
+	struct vmm_question *question = ctx;
+	struct op *op = question->op;
+
+	if (op) {
+		op->answer_r = r;
+		if (r == 0)
+			op->info = *info;
+		else if (why)
+			op->answer_err = *why;
+	}
+	answered(question);
+}
+
+static void on_own(void *ctx, int r, const struct vmm_standby *own, const struct err *why)
+{
+	struct vmm_question *question = ctx;
+	struct op *op = question->op;
+
+	if (op) {
+		op->own_r = r;
+		if (r > 0)
+			op->own = *own;
+		else if (why)
+			op->own_err = *why;
+	}
+	answered(question);
+}
+
 static unsigned ports_wanted(const struct op *op)
 {
 	if (op->vf_only) /* chosen when the lease was made */
 		return 0;
-	return op->lease->standby.kind == EMUL_NONE ? 1 : 2;
+	return op_plugs_standby(op) ? 2 : 1;
+}
+
+static int ask_own(struct op *op, struct guest *g, struct err *err)
+{
+	char mac[MAC_TEXT];
+	int r;
+
+	if (op->vf_only || op->lease->standby.kind == EMUL_NONE)
+		return 0;
+	mac_format(op->lease->want.mac, mac);
+	r = vmm_find_standby(g->vmm, mac, on_own, op->question, err);
+	op->question->nr_open += r == 0;
+	return r;
 }
 
 int step_ask_guest(void *ctx, struct err *err)
@@ -102,8 +148,13 @@ int step_ask_guest(void *ctx, struct err *err)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);
 	op->question->op = op;
 	r = vmm_query(g->vmm, ports_wanted(op), on_info, op->question, err);
+	op->question->nr_open += r == 0;
+	if (r == 0)
+		r = ask_own(op, g, err);
 	if (r < 0) {
-		free(op->question);
+		op->question->op = NULL; /* freed with the answer that is still to come */
+		if (!op->question->nr_open)
+			free(op->question);
 		op->question = NULL;
 	}
 	return r;

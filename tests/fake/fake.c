@@ -364,6 +364,7 @@ static const struct sys_ops fake_ops = {
 	.link_set = fake_link_set,
 	.link_del = fake_link_del,
 	.fdb_set = fake_fdb_set,
+	.fdb_get = fake_fdb_get,
 	.bridge_port_set = fake_bridge_port_set,
 	.bridge_vlan_set = fake_bridge_vlan_set,
 	.bridge_vlan_get = fake_bridge_vlan_get,

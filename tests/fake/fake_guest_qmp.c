@@ -49,7 +49,27 @@ static const char *peripherals(struct fake_guest *g)
 			n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}",
 					      nic->device);
 	}
+	if (g->own)
+		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}", g->own);
 	return text(g, 3, "\"return\": [%s]", list);
+}
+
+/* What vmm_find_standby() asks. */
+static void own_rows(struct fake_guest *g, size_t *n)
+{
+	add_row(g, n, "qom-list", "/machine/peripheral-anon", "\"return\": []");
+	if (g->own) {
+		add_row(g, n, "qom-get", text(g, 12, "/%s\", \"property\": \"mac\"", g->own),
+			text(g, 13, "\"return\": \"%s\"", g->own_mac));
+		add_row(g, n, "qom-get", text(g, 14, "/%s\", \"property\": \"failover\"", g->own),
+			g->own_no_failover ? "\"return\": false" : "\"return\": true");
+		add_row(g, n, "qom-get", "\"netdev\"", "\"return\": \"hn0\"");
+		add_row(g, n, "human-monitor-command", NULL,
+			text(g, 15, "\"return\": \"net0: index=0,type=nic\\r\\n \\\\ hn0: %s\\r\\n\"",
+			     g->own_backend ? g->own_backend : "index=0,type=user"));
+	}
+	add_row(g, n, "qom-get", "\"property\": \"mac\"", "\"return\": \"52:54:00:ff:ff:ff\"");
+	add_row(g, n, "qom-get", "\"failover_pair_id\"", "\"return\": null");
 }
 
 static void device_rows(struct fake_guest *g, size_t *n)
@@ -107,6 +127,7 @@ void fake_guest_update(struct fake_guest *g)
 	migration_rows(g, &n);
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
+	own_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
 	device_rows(g, &n);
 	g->answers[n] = (struct fake_qmp_answer){ 0 };

@@ -54,6 +54,9 @@ struct fake_guest {
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
 	bool no_replug; /* it will not plug back what it holds */
 	const char *standby_error; /* the same of a standby */
+	const char *own; /* a standby that it was started with: its id, NULL none */
+	const char *own_mac, *own_backend; /* of it: MAC; what `info network` says of its backend hn0, NULL: no such line */
+	bool own_no_failover; /* it is a virtio-net of that MAC, and no standby */
 	/* as it is */
 	union {
 		struct fake_nic nics[FAKE_NICS];
@@ -64,8 +67,8 @@ struct fake_guest {
 	};
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
 	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
-	struct fake_qmp_answer answers[40];
-	char text[12][800];
+	struct fake_qmp_answer answers[48];
+	char text[18][800];
 	sd_event_source *post;
 };
 

@@ -163,6 +163,7 @@ int fake_tap_open(struct sys *sys, const struct sys_link *link, struct err *err)
 int fake_link_set(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
 int fake_link_del(struct sys *sys, const struct sys_link *link, struct err *err);
 int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+int fake_fdb_get(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err);
 int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 int fake_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
 int fake_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);

@@ -20,6 +20,15 @@
 		"qom-get", "/" id "\", \"property\": \"" property "\"", value                                                    \
 	}
 #define IS(value) "\"return\": " value
+/* The answer for people: as of QEMU, each NIC with its backend below it. */
+#define NETWORK(text)                                                                                                            \
+	{                                                                                                                        \
+		"human-monitor-command", "info network", IS("\"" text "\"")                                                      \
+	}
+#define ALONE                                                                                                                    \
+	DEVS(DEV("net0", "virtio-net-pci")), ANON(""), GET("net0", "mac", IS("\"" MAC "\"")),                                    \
+		GET("net0", "failover", IS("true")), GET("net0", "netdev", IS("\"hn0\""))
+#define NIC_LINE "net0: index=0,type=nic,model=virtio-net-pci,macaddr=" MAC "\\r\\n"
 #define GONE "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}"
 #define ROWS_MAX 16
 
@@ -123,6 +132,51 @@ Test(vmm_find, rows, .timeout = 60)
 		cr_assert_str_eq(res.standby.primary, rows[i].primary, "%s", rows[i].name);
 		if (res.o.r == -EOPNOTSUPP)
 			cr_assert(strstr(res.o.err.hint, "failover=on"), "%s", res.o.err.hint);
+	}
+}
+
+/* Its backend: told for people, and believed as far as it is understood. */
+Test(vmm_find, backend, .timeout = 60)
+{
+	static const struct {
+		const char *name;
+		struct fake_qmp_answer table[ROWS_MAX];
+		int r, tap_fd;
+		const char *tap;
+	} backends[] = {
+		{ "a name",
+		  { ALONE, NETWORK(NIC_LINE " \\\\ hn0: index=0,type=tap,ifname=tap-vm1,script=no,downscript=no\\r\\n") },
+		  1,
+		  -1,
+		  "tap-vm1" },
+		{ "a descriptor", { ALONE, NETWORK(NIC_LINE " \\\\ hn0: index=0,type=tap,fd=31\\r\\n") }, 1, 31, "" },
+		{ "queues, another backend of a like name, no line end",
+		  { ALONE,
+		    NETWORK("hn01: index=0,type=tap,fd=7\\r\\nhn0: index=1,type=tap,fd=8\\r\\nhn0: index=0,type=tap,fd=9") },
+		  1,
+		  9,
+		  "" },
+		{ "a helper", { ALONE, NETWORK(" \\\\ hn0: index=0,type=tap,helper=/usr/lib/h,br=br0\\r\\n") }, 1, -1, "" },
+		{ "no tap", { ALONE, NETWORK(" \\\\ hn0: index=0,type=user,net=10.0.2.0\\r\\n") }, 1, -1, "" },
+		{ "a name too long", { ALONE, NETWORK("hn0: index=0,type=tap,ifname=aaaaaaaaaaaaaaaa\\r\\n") }, 1, -1, "" },
+		{ "numbers that are none",
+		  { ALONE, NETWORK("hn0: index=0,type=tap,fd=\\r\\nhn0: index=0,type=tap,fd=-1\\r\\n"
+				   "hn0: index=0,type=tap,fd=3x\\r\\nhn0: index=0,type=tap,fd=99999999999") },
+		  1,
+		  -1,
+		  "" },
+		{ "nothing", { ALONE, NETWORK("") }, 1, -1, "" },
+		{ "a VMM without", { ALONE, { "human-monitor-command", NULL, GONE } }, 1, -1, "" },
+		{ "a number", { ALONE, { "human-monitor-command", NULL, IS("7") } }, -EPROTO, 0, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+		struct result res = { 0 };
+
+		find(backends[i].table, MAC, &res);
+		cr_assert_eq(res.o.r, backends[i].r, "%s: %d %s", backends[i].name, res.o.r, res.o.err.msg);
+		cr_assert_eq(res.standby.tap_fd, backends[i].tap_fd, "%s: %d", backends[i].name, res.standby.tap_fd);
+		cr_assert_str_eq(res.standby.tap, backends[i].tap, "%s", backends[i].name);
 	}
 }
 
