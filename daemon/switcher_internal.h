@@ -58,12 +58,10 @@ void switcher_settle(struct switcher *s);
 void switcher_look_at_driver(struct switcher *s, bool always);
 /* The VF has left the guest, or comes anew. */
 void switcher_forget_driver(struct switcher *s);
-/* The begin of an action: as struct switch_ops wants it. switcher_act.c */
+/* The begin of an action, which ends in switcher_acted(): as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* The same, with what the record is to know of before. switcher_record.c */
 int switcher_act_recorded(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
-/* It has ended. */
-void switcher_acted(struct switcher *s, int r, const struct err *err);
 
 /* switcher.c: causes as the lease has them. */
 void switcher_begin_causes(struct switcher *s);
