@@ -72,11 +72,68 @@ Test(switcher_novf, no_vf_of_another_vlan)
 	come_without_vf();
 	fake_vf(h->fake, "eth0", 0)->vlan = 5;
 	succeed("detach", of_vm2());
-	while (!strstr(text_now("switch.error.message"), "another VLAN"))
-		turn();
+	until_told("sriov.no-vf-fits");
 	until_no_vf();
-	cr_assert_str_eq(text_now("switch.error.code"), "sriov.no-vf-of-vlan");
+	cr_assert(strstr(text_now("switch.error.message"), "another VLAN"), "%s", text_now("switch.error.message"));
 	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	end();
+}
+
+static json_t *set_state(const char *state)
+{
+	return json_pack("{s:s, s:{s:s}}", "vf", "eth0/vf0", "set", "state", state);
+}
+
+/* The leg is to have what the VF has that nobody asked for: with this one it would be switched off under a guest that runs on it. */
+Test(switcher_novf, no_vf_that_is_switched_off)
+{
+	begin_without_vf();
+	come_without_vf();
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_told("sriov.no-vf-fits");
+	until_no_vf();
+	cr_assert(strstr(text_now("switch.error.message"), "state disable"), "%s", text_now("switch.error.message"));
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	h->d.config.rate_limit = 32;
+	succeed("vf.set", set_state("auto"));
+	gets_one();
+}
+
+/* Where that is what was asked for, both legs are. */
+Test(switcher_novf, a_leg_that_is_switched_off_gets_one_that_is)
+{
+	json_t *params;
+
+	begin_without_vf();
+	params = comes();
+	json_object_set_new(json_object_get(params, "policy"), "state", json_string("disable"));
+	json_decref(attach(params));
+	runs_here();
+	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000));
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_at("passthrough");
+	cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
+	end();
+}
+
+/* What was asked for holds on whichever VF it is: this one is switched on for it. */
+Test(switcher_novf, a_vf_that_is_switched_on_for_it)
+{
+	json_t *params;
+
+	begin_without_vf();
+	params = comes();
+	json_object_set_new(json_object_get(params, "policy"), "state", json_string("enable"));
+	json_decref(attach(params));
+	runs_here();
+	until_no_vf();
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_at("passthrough");
+	on_vf();
+	cr_assert_eq(fake_vf(h->fake, "eth0", 0)->state, SYS_VF_STATE_ENABLE);
 	end();
 }
 

@@ -87,13 +87,13 @@ Test(switcher_novf_why, leg_policy_is_undone)
 	begin_without_vf();
 	come_without_vf();
 	vf = fake_vf(h->fake, "eth0", 0);
-	vf->state = SYS_VF_STATE_DISABLE;
 	vf->spoofchk = true;
 	fake_refuse_vf_fields(h->fake, "eth0", SYS_VF_RATE, "no");
 	succeed("detach", of_vm2());
 	until_told("sriov.vf-set-refused");
 	fake_host_settle(h);
 	cr_assert(to_standby(), "a guest that was on its emulated leg is cut off");
+	cr_assert(!fake_source_checked(h->fake, "gwt1", SYS_EGRESS, vm1_mac));
 	end();
 }
 
