@@ -32,6 +32,7 @@ struct switcher {
 	uint64_t sent_before; /* until it started the VF */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool had_vf; /* its VMM had the VF still when it left */
+	bool had_revoked; /* whose DMA had been taken away */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
 	bool negotiated; /* failover, and what the VMM has is being asked: the switch hears of it then */
 	bool told; /* the lease's error is the switch's */
