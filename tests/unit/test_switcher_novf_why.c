@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Why a lease has no VF, and what makes it get one after all: what fails on the way, and what happens on the host meanwhile. */
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 
 #include "host_events.h"
 #include "novf_test.h"
-
-static void sql(const char *text)
-{
-	sqlite3 *db;
-
-	cr_assert_eq(sqlite3_open(h->d.config.state, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK, "%s: %s", text, sqlite3_errmsg(db));
-	sqlite3_close(db);
-}
 
 /* the disk is full: neither the record nor its undo can be written. */
 Test(switcher_novf_why, disk_full)
