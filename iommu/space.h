@@ -3,7 +3,7 @@
  * The address space object, as its files see it. Two maps of the same addresses:
  *
  *   ranges  what the VMM has mapped: iommu.c. It unmaps them whole, as it mapped them.
- *   pieces  what the IOMMU holds: pieces.c. A range is cut at fixed addresses into pieces that are mapped one by one.
+ *   pieces  what the IOMMU holds: pieces.c. A range is cut at fixed addresses into pieces that are mapped one by one (pieces_add.c).
  *
  * Why pieces: threads can work side by side, a mapping under way can be given up soon, and when firmware shifts a border in the first
  * megabyte all pieces above 2 MiB are the same ones as before.
