@@ -184,5 +184,7 @@ int op_copy_leased(struct op *op, struct err *err);
 void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Begin to undo a lease that no operation holds. */
 int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err);
+/* The same where nobody has asked for it: @l has to end, because @why. guest_reports.c */
+void op_end(struct lease *l, const char *why);
 
 #endif
