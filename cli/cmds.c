@@ -170,9 +170,9 @@ int cli_cmd_guest_show(struct cli *cli, const struct cli_args *args)
 
 int cli_cmd_irq_show(struct cli *cli, const struct cli_args *args)
 {
-	const struct cli_request req = {
-		.method = "irq.show", .params = one("guest", args->pos[0]), .shape = "nics[ vectors[ vcpus["
-	};
+	const struct cli_request req = { .method = "irq.show",
+					 .params = one("guest", args->pos[0]),
+					 .shape = "nics[ vectors[ vcpus[" };
 
 	return cli_simple(cli, &req, cli_view_irqs);
 }

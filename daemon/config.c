@@ -169,7 +169,7 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 
 #define IRQ_KEY(name, field, fn, text)                                                                                           \
 	{                                                                                                                        \
-#name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                     \
+#name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                      \
 	}
 
 static const struct key keys[] = {

@@ -260,8 +260,8 @@ int db_put_lease(struct db *db, const char *id, const json_t *record, struct err
 
 	if (!text)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease record");
-	r = execute(db, "INSERT INTO lease(id, record) VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET record = excluded.record", id, text,
-		    err, "writing a lease");
+	r = execute(db, "INSERT INTO lease(id, record) VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET record = excluded.record", id,
+		    text, err, "writing a lease");
 	free(text);
 	return r;
 }

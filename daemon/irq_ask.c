@@ -56,7 +56,9 @@ static int take_vcpus(struct irq_follow *f, const struct vmm_vcpu *vcpus, unsign
 	if (!new)
 		return -ENOMEM;
 	for (unsigned i = 0; i < nr; i++) {
-		new[i] = (struct irq_vcpu){ .index = vcpus[i].index, .apic_id = vcpus[i].apic_id, .has_apic_id = vcpus[i].has_apic_id };
+		new[i] = (struct irq_vcpu){ .index = vcpus[i].index,
+					    .apic_id = vcpus[i].apic_id,
+					    .has_apic_id = vcpus[i].has_apic_id };
 		new[i].at.tid = vcpus[i].tid;
 		new[i].at.id = (struct msi_vcpu){ .apic_id = vcpus[i].apic_id, .has_apic_id = vcpus[i].has_apic_id };
 	}
@@ -160,8 +162,8 @@ static int read_table(struct irq_follow *f, struct irq_nic *nic, const struct vm
 		at[i] = (struct msix_bar){ .address = bars[i].address, .size = bars[i].size };
 	r = msix_table_address(&nic->cap, at, &nic->address);
 	if (r < 0)
-		return err_set(err, r, "irq.no-table", "VF %s: its MSI-X table is not where the guest could reach it: %s", nic->bdf,
-			       r == -ENXIO ? "the BAR is not mapped" : "it does not fit into the BAR");
+		return err_set(err, r, "irq.no-table", "VF %s: its MSI-X table is not where the guest could reach it: %s",
+			       nic->bdf, r == -ENXIO ? "the BAR is not mapped" : "it does not fit into the BAR");
 	if (!nic->table)
 		nic->table = calloc(nic->cap.nr, sizeof(*nic->table));
 	if (!nic->table)

@@ -33,14 +33,16 @@ uint64_t irq_now_us(const struct irq_follow *f)
 
 bool irq_is_followed(const struct lease *l)
 {
-	if (l->state != LEASE_ATTACHED || !l->confirmed || lease_lacks_vf(l) || l->left || l->op || !l->daemon->config.irq_follow_ms)
+	if (l->state != LEASE_ATTACHED || !l->confirmed || lease_lacks_vf(l) || l->left || l->op ||
+	    !l->daemon->config.irq_follow_ms)
 		return false;
 	return l->sw ? switcher_uses_vf(l) : l->leg == LEG_PASSTHROUGH;
 }
 
 static struct lease *first_of(const struct irq_follow *f, struct lease *l)
 {
-	while (l && (strcmp(l->guest, f->guest->name) || !l->irq_nic || !irq_is_followed(l) || strcmp(l->irq_nic->bdf, l->vf_bdf)))
+	while (l &&
+	       (strcmp(l->guest, f->guest->name) || !l->irq_nic || !irq_is_followed(l) || strcmp(l->irq_nic->bdf, l->vf_bdf)))
 		l = TAILQ_NEXT(l, link);
 	return l;
 }
@@ -125,12 +127,9 @@ static const struct due {
 	bool (*is)(const struct irq_follow *f);
 	int (*begin)(struct irq_follow *f, struct err *err);
 } dues[] = {
-	{ "platform", platform_is_due, irq_ask_platform },
-	{ "vcpus", vcpus_are_due, irq_ask_vcpus },
-	{ "look", look_is_due, irq_look_begin },
-	{ "table", table_is_due, irq_ask_table },
-	{ "lapic", lapic_is_due, irq_ask_lapic },
-	{ "route", route_is_due, irq_route_all },
+	{ "platform", platform_is_due, irq_ask_platform }, { "vcpus", vcpus_are_due, irq_ask_vcpus },
+	{ "look", look_is_due, irq_look_begin },	   { "table", table_is_due, irq_ask_table },
+	{ "lapic", lapic_is_due, irq_ask_lapic },	   { "route", route_is_due, irq_route_all },
 };
 
 static const struct due *next_due(const struct irq_follow *f)

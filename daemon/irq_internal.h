@@ -41,7 +41,8 @@ struct irq_vector {
 	uint64_t *counts; /* by CPU, at the last look */
 	bool counted; /* at two looks: what follows holds */
 	double rate; /* interrupts a second between the last two */
-	uint64_t nr, nr_judged, nr_there; /* since it is followed; of vCPUs that stood still meanwhile; of those, on the vCPU's CPU */
+	uint64_t nr, nr_judged,
+		nr_there; /* since it is followed; of vCPUs that stood still meanwhile; of those, on the vCPU's CPU */
 	struct err err; /* why it could not be moved; .num 0 */
 };
 

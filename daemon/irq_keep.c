@@ -9,6 +9,7 @@
 #include "daemon.h"
 #include "db.h"
 #include "gangway_limits.h"
+#include "irq_follow.h"
 #include "lease.h"
 #include "log.h"
 #include "work.h"
@@ -269,7 +270,6 @@ static void released(struct irq_keep *k)
 
 	k->release = false;
 	k->released = NULL;
-	k->job = NULL;
 	if (done)
 		done(ctx);
 }
@@ -301,6 +301,8 @@ static void release_done(int r, void *arg)
 		log_warn("lease %s: %s, ignoring", j->id, j->forget_err.msg);
 	if (k) {
 		k->saved.nr = 0;
+		k->job = NULL;
+		irq_follow_hint(k->lease); /* who follows it waits for this */
 		released(k);
 	}
 	free(j);
@@ -388,4 +390,5 @@ void irq_keep_free(struct lease *l)
 	else if (k->job)
 		k->job->keep = NULL;
 	free(k);
+	irq_follow_hint(l); /* the guest's other leases waited for that */
 }

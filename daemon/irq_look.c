@@ -173,6 +173,14 @@ static void take_vcpus(struct irq_follow *f, const struct irq_look *look)
 		f->vcpus_due = true;
 }
 
+/* Of a count that wraps, and begins anew where the guest has armed the vector again and it has got the same number. */
+static uint64_t more_of(uint64_t now, uint64_t before)
+{
+	if (now >= before)
+		return now - before;
+	return before - now > UINT32_MAX / 2 ? (uint32_t)(now - before) : now;
+}
+
 /* What has arrived since the last look; where, if the vCPU that it is for stood still meanwhile. */
 static void take_counts(const struct irq_follow *f, struct irq_vector *v, const struct irq_vector *old, double seconds)
 {
@@ -185,7 +193,7 @@ static void take_counts(const struct irq_follow *f, struct irq_vector *v, const 
 	if (!v->nr_counts || v->nr_counts != old->nr_counts || seconds <= 0)
 		return;
 	for (unsigned i = 0; i < v->nr_counts; i++) {
-		uint32_t more = (uint32_t)(v->counts[i] - old->counts[i]); /* they wrap */
+		uint64_t more = more_of(v->counts[i], old->counts[i]);
 
 		all += more;
 		if ((int)i == old->was_on)
@@ -232,7 +240,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 					    .known = s->known,
 					    .affinity = s->affinity,
 					    .effective = s->effective,
-					    .order = { .vcpu = -1, .cpu = -1 },
+					    .order = { .what = IRQ_ROUTE_NO_MESSAGE, .vcpu = -1, .cpu = -1 },
 					    .was_on = -1,
 					    .nr_counts = s->nr_counts,
 					    .counts = s->counts };
@@ -241,6 +249,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 		if (!old)
 			continue;
 		v[i].order = old->order;
+		v[i].has_msi = old->has_msi;
 		v[i].msi = old->msi;
 		v[i].err = old->err;
 		take_counts(f, &v[i], old, seconds);
@@ -351,6 +360,7 @@ int irq_look_begin(struct irq_follow *f, struct err *err)
 {
 	struct irq_look *look = look_new(f);
 
+	f->look_due = false;
 	if (look && work_submit(f->d->pool, look_run, look_done, look) == 0) {
 		f->look = look;
 		return 0;

@@ -88,7 +88,8 @@ static void take_orders(struct irq_follow *f, const struct routed *r)
 			struct irq_vector *v = &l->irq_nic->v[i];
 
 			v->order = r->orders[at++];
-			v->was_on = v->order.vcpu >= 0 && f->vcpus[v->order.vcpu].at.known ? (int)f->vcpus[v->order.vcpu].at.cpu : -1;
+			v->was_on =
+				v->order.vcpu >= 0 && f->vcpus[v->order.vcpu].at.known ? (int)f->vcpus[v->order.vcpu].at.cpu : -1;
 			if (v->order.what == IRQ_ROUTE_KEEP)
 				err_clear(&v->err);
 		}

@@ -136,26 +136,29 @@ static json_t *message_to_json(const struct irq_vector *v)
 
 static json_t *vector_to_json(const struct irq_follow *f, const struct lease *l, const struct irq_vector *v)
 {
-	const struct irq_vcpu *vcpu = v->order.vcpu >= 0 && (unsigned)v->order.vcpu < f->nr_vcpus ? &f->vcpus[v->order.vcpu] : NULL;
+	const struct irq_vcpu *vcpu =
+		v->order.vcpu >= 0 && (unsigned)v->order.vcpu < f->nr_vcpus ? &f->vcpus[v->order.vcpu] : NULL;
 	bool at = vcpu && vcpu->at.known;
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:s?, s:o}", "lease",
-			 l->id, "index", (int)v->host.vector, "message", message_to_json(v), "masked",
-			 v->has_msi ? json_boolean(v->msi.masked) : json_null(), "vcpu", number_or_null(vcpu, vcpu ? vcpu->index : 0),
-			 "thread", number_or_null(vcpu, vcpu ? vcpu->at.tid : 0), "ran_on", number_or_null(at, at ? vcpu->at.cpu : 0),
-			 "irq", (int)v->host.irq, "affinity", v->known ? cpus_to_json(&v->affinity) : json_null(), "effective",
+	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:s?, s:o}",
+			 "lease", l->id, "index", (int)v->host.vector, "message", message_to_json(v), "masked",
+			 v->has_msi ? json_boolean(v->msi.masked) : json_null(), "vcpu",
+			 number_or_null(vcpu, vcpu ? vcpu->index : 0), "thread", number_or_null(vcpu, vcpu ? vcpu->at.tid : 0),
+			 "ran_on", number_or_null(at, at ? vcpu->at.cpu : 0), "irq", (int)v->host.irq, "affinity",
+			 v->known ? cpus_to_json(&v->affinity) : json_null(), "effective",
 			 v->known ? cpus_to_json(&v->effective) : json_null(), "wanted",
 			 number_or_null(v->order.cpu >= 0, v->order.cpu), "rate", real_or_null(v->counted, v->rate), "share",
 			 real_or_null(v->nr_judged, v->nr_judged ? (double)v->nr_there / (double)v->nr_judged : 0), "count",
-			 (json_int_t)v->nr, "judged", (json_int_t)v->nr_judged, "there", (json_int_t)v->nr_there, "state", state_of(v),
-			 "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
+			 (json_int_t)v->nr, "judged", (json_int_t)v->nr_judged, "there", (json_int_t)v->nr_there, "state",
+			 state_of(v), "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
 }
 
 static json_t *vcpu_to_json(const struct irq_vcpu *v)
 {
 	return json_pack("{s:i, s:o, s:i, s:o, s:o}", "vcpu", (int)v->index, "apic_id",
 			 number_or_null(v->at.id.has_apic_id, v->apic_id), "thread", (int)v->at.tid, "cpu",
-			 number_or_null(v->at.known, v->at.cpu), "allowed", v->at.known ? cpus_to_json(&v->at.allowed) : json_null());
+			 number_or_null(v->at.known, v->at.cpu), "allowed",
+			 v->at.known ? cpus_to_json(&v->at.allowed) : json_null());
 }
 
 json_t *irq_lease_to_json(const struct lease *l)
@@ -171,8 +174,8 @@ json_t *irq_lease_to_json(const struct lease *l)
 		there += nic->v[i].nr_there;
 		nr_known += is_known(&nic->v[i]);
 	}
-	return json_pack("{s:i, s:i, s:f, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate", nic->rate,
-			 "share", real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved",
+	return json_pack("{s:i, s:i, s:f, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate",
+			 nic->rate, "share", real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved",
 			 (json_int_t)nic->nr_moved, "error", err_to_json(&nic->err), "table_error", err_to_json(&nic->table_err));
 }
 
