@@ -5,6 +5,7 @@
 
 #include "fake_internal.h"
 #include "fake_irq.h"
+#include "irq_keep.h"
 #include "switcher_test.h"
 
 #define IRQ0 120 /* and the next two: vectors 0 to 2 of the first VF */
