@@ -34,6 +34,16 @@ counted() {
 		awk -v at="$(sed -n 's/^Cpus_allowed_list:\t//p' "/proc/$thread/status")" -F, '{ for (i = 1; i <= NF; i++) all += $i; print all, $(at + 1) }' "/sys/kernel/irq/$irq/per_cpu_count"
 	done < <(show '.vectors[] | "\(.irq) \(.thread)"') | awk '{ all += $1; there += $2 } END { print all + 0, there + 0 }'
 }
+# What is given back stays where it was sent last, for as long as that is allowed: bring it to where the host had it ($chosen).
+as_the_host_chose() {
+	local irq cpu
+	while read -r irq cpu; do
+		echo "$cpu" >"/proc/irq/$irq/smp_affinity_list"
+		echo 0-1 >"/proc/irq/$irq/smp_affinity_list"
+	done <<<"$chosen"
+	wait_until 10 eval '[[ $(effective) == "$chosen" ]]'
+}
+effective() { show '.vectors[].irq' | while read -r irq; do echo "$irq $(<"/proc/irq/$irq/effective_affinity_list")"; done; }
 ipis() { awk '$1 == "RES:" || $1 == "CAL:" { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
 # measure NAME: one request at a time from the wire, for so many seconds; adds to ${NAME}_all, _there, _ipis, _trips
 measure() {
@@ -69,7 +79,7 @@ for via in vfio-pci vfio-user; do
 	check "$via: it has an address and a carrier" guest_address vm1 "$interface" "$addr/24"
 	stream_start vm1 "$addr"
 	check "$via: each vector's vCPU is known" wait_until 20 all '.vcpu != null and .thread != null and .ran_on != null'
-	before=$(affinities)
+	before=$(affinities) chosen=$(effective)
 	gw irq show vm1
 	check "$via: with routing" routing with
 	check "$via: each interrupt is where its vCPU is" wait_until 20 in_place
@@ -97,6 +107,7 @@ for via in vfio-pci vfio-user; do
 			measure with
 			check "vCPUs on $place: without" routing without
 			check "all of it is given back" test "$(affinities)" = "$before"
+			check "interrupts are as the host has put them" as_the_host_chose
 			measure without
 		done
 		pin 0 1
