@@ -137,6 +137,8 @@ void cli_explain_irqs(FILE *out, json_t *lease)
 	fprintf(out, "%s: interrupts: %lld vectors, %s a second", id, (long long)vectors, rate);
 	if (strcmp(share, "-") != 0)
 		fprintf(out, ", %s on their vCPU's CPU", share);
+	if (json_is_true(json_object_get(irq, "storm")))
+		fputs(": a storm", out);
 	if (unknown > 0)
 		fprintf(out, "; of %lld it is not known where they belong: gangway irq show %s", (long long)unknown, guest);
 	fputc('\n', out);

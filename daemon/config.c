@@ -96,6 +96,12 @@ static int set_follow(struct config *c, size_t offset, size_t size, const char *
 	return strcmp(value, "0") != 0 ? set_number(c, offset, value, 100, 60000) : set_number(c, offset, value, 0, 0);
 }
 
+static int set_storm(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 100000000);
+}
+
 /* Not below the 5 s after which the kernel tells how many faults it has left out: their time is not known any better. */
 static int set_fault_window(struct config *c, size_t offset, size_t size, const char *value)
 {
@@ -194,6 +200,7 @@ static const struct key keys[] = {
 	SWITCH_KEY(settle_ms, set_pause, "milliseconds, 0 to 600000"),
 	IRQ_KEY(follow_ms, irq_follow_ms, set_follow, "milliseconds, 100 to 60000, or 0"),
 	IRQ_KEY(table_ms, irq_table_ms, set_ms, "milliseconds, 100 to 600000"),
+	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
 	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
 };
 
@@ -219,6 +226,7 @@ void config_defaults(struct config *c)
 		.settle_ms = 2500,
 		.irq_follow_ms = 1000,
 		.irq_table_ms = 5000,
+		.irq_storm_rate = 200000,
 		.irq_route = true,
 	};
 }

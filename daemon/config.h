@@ -36,6 +36,7 @@ struct config {
 	/* [irq] */
 	unsigned irq_follow_ms; /* from one look at a guest's interrupts to the next; 0: they are not looked at */
 	unsigned irq_table_ms; /* so long at least from one reading of its MSI-X tables to the next */
+	unsigned irq_storm_rate; /* interrupts a second of one lease that are told; 0: none */
 	bool irq_route; /* and they are moved */
 };
 

@@ -61,6 +61,7 @@ struct irq_nic {
 	struct irq_vector *v; /* by ascending vector */
 	bool interrupted; /* between the last two looks */
 	double rate;
+	bool storm; /* it was above storm_rate, and is not below half of that since */
 	uint64_t nr_moved; /* orders that were carried out */
 };
 
@@ -81,6 +82,7 @@ struct irq_follow {
 	unsigned asking_vcpu;
 	struct irq_look *look; /* on a worker */
 
+	bool asked_posts, posts; /* irq_host_posts() */
 	unsigned flags; /* enum msi_flag */
 	bool vtd_remaps;
 	pid_t pid; /* of the VMM; 0 not known */
@@ -113,5 +115,9 @@ int irq_ask_lapic(struct irq_follow *f, struct err *err);
 
 /* irq_move.c: route what was seen, and begin to move. */
 int irq_route_all(struct irq_follow *f, struct err *err);
+/* The hardware brings it to its vCPU. */
+bool irq_is_posted(const struct irq_follow *f, const struct irq_vector *v);
+/* Is the lease's VF interrupting more than can be meant? Told where that changes. */
+void irq_look_for_storm(struct lease *l);
 
 #endif

@@ -12,6 +12,7 @@
 #include "guests.h"
 #include "irq_count.h"
 #include "irq_internal.h"
+#include "irq_posted.h"
 #include "sys.h"
 #include "work.h"
 
@@ -48,6 +49,7 @@ struct irq_look {
 	uint64_t now_us;
 	int r;
 	struct err err;
+	bool asks_posts, posts;
 	struct irq_cpus online;
 	unsigned nr_vcpus, nr_nics;
 	struct seen_vcpu *vcpus;
@@ -137,6 +139,8 @@ static int look_run(void *arg)
 		look->r = err_set(&look->err, -ENOMEM, "daemon.no-memory", "no memory to look at interrupts");
 	else
 		look->r = irq_online_cpus(look->sys, &look->online, &look->err);
+	if (look->asks_posts)
+		look->posts = irq_host_posts(look->sys);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_vcpus; i++)
 		see_vcpu(look, &look->vcpus[i]);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_nics; i++)
@@ -293,6 +297,12 @@ static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic 
 		f->nr_quiet = 0;
 }
 
+static void take_one(struct irq_follow *f, struct lease *l, struct seen_nic *seen, double seconds)
+{
+	take_nic(f, l->irq_nic, seen, seconds);
+	irq_look_for_storm(l);
+}
+
 static void take(struct irq_follow *f, struct irq_look *look)
 {
 	double seconds = f->looked_us ? (double)(look->now_us - f->looked_us) / 1e6 : 0;
@@ -300,11 +310,14 @@ static void take(struct irq_follow *f, struct irq_look *look)
 
 	f->nr_quiet++;
 	f->looked_us = look->now_us;
+	if (look->asks_posts)
+		f->posts = look->posts;
+	f->asked_posts = true;
 	take_vcpus(f, look);
 	while ((l = irq_next(f, l)))
 		for (unsigned i = 0; i < look->nr_nics; i++)
 			if (!strcmp(look->nics[i].id, l->id) && !strcmp(look->nics[i].bdf, l->irq_nic->bdf))
-				take_nic(f, l->irq_nic, &look->nics[i], seconds);
+				take_one(f, l, &look->nics[i], seconds);
 	f->route_due = true;
 }
 
@@ -337,6 +350,7 @@ static struct irq_look *look_new(struct irq_follow *f)
 	look->f = f;
 	look->sys = f->d->sys;
 	look->pid = f->pid;
+	look->asks_posts = !f->asked_posts;
 	look->vcpus = calloc(f->nr_vcpus ? f->nr_vcpus : 1, sizeof(*look->vcpus));
 	look->nics = calloc(nr ? nr : 1, sizeof(*look->nics));
 	if (!look->vcpus || !look->nics) {

@@ -149,6 +149,25 @@ static void want_lapics(struct irq_follow *f)
 	}
 }
 
+/* --- storms --- */
+
+/* Said when it begins and when it is over: at half of it, or it would be said all the time. */
+void irq_look_for_storm(struct lease *l)
+{
+	struct irq_nic *nic = l->irq_nic;
+	double limit = l->daemon->config.irq_storm_rate;
+	bool storm = limit > 0 && nic->rate >= (nic->storm ? limit / 2 : limit);
+
+	if (storm == nic->storm)
+		return;
+	nic->storm = storm;
+	if (storm)
+		log_warn("lease %s: interrupt storm: VF %s interrupts %.0f times a second", l->id, l->vf_bdf, nic->rate);
+	else
+		log_info("lease %s: VF %s: the interrupt storm is over, %.0f times a second", l->id, l->vf_bdf, nic->rate);
+	ctl_event(l->daemon->ctl, "irq", l->id, json_pack("{s:b, s:f, s:s}", "storm", storm, "rate", nic->rate, "vf", l->vf_bdf));
+}
+
 /* --- moving --- */
 
 static struct irq_vector *find_vector(const struct irq_nic *nic, const struct irq_host *host)
@@ -187,14 +206,20 @@ static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 		irq_go_on(g->irq);
 }
 
-static void move_of(struct lease *l, struct irq_move *moves)
+/* What the host counts came by way of the host. */
+bool irq_is_posted(const struct irq_follow *f, const struct irq_vector *v)
+{
+	return f->posts && v->nr == 0;
+}
+
+static void move_of(const struct irq_follow *f, struct lease *l, struct irq_move *moves)
 {
 	unsigned nr = 0;
 
 	for (unsigned i = 0; i < l->irq_nic->nr; i++) {
 		const struct irq_vector *v = &l->irq_nic->v[i];
 
-		if (v->order.what == IRQ_ROUTE_WRITE)
+		if (v->order.what == IRQ_ROUTE_WRITE && !irq_is_posted(f, v))
 			moves[nr++] = (struct irq_move){ .host = v->host, .cpu = (unsigned)v->order.cpu };
 	}
 	if (nr > 0 && irq_keep_move(l, moves, nr, on_moved) < 0)
@@ -218,7 +243,7 @@ int irq_route_all(struct irq_follow *f, struct err *err)
 	if (!moves)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "guest %s: no memory to move its interrupts", f->guest->name);
 	while ((l = irq_next(f, l)))
-		move_of(l, moves);
+		move_of(f, l, moves);
 	free(moves);
 	return 0;
 }

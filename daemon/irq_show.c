@@ -34,8 +34,10 @@ static bool is_known(const struct irq_vector *v)
 	return v->order.what < IRQ_ROUTE_NO_MESSAGE;
 }
 
-static const char *state_of(const struct irq_vector *v)
+static const char *state_of(const struct irq_follow *f, const struct irq_vector *v)
 {
+	if (irq_is_posted(f, v) && is_known(v))
+		return "posted";
 	switch (v->order.what) {
 	case IRQ_ROUTE_KEEP:
 		return "in-place";
@@ -91,6 +93,8 @@ static const char *no_vcpu(const struct irq_follow *f, const struct irq_vector *
 
 static const char *why(const struct irq_follow *f, const struct irq_nic *nic, const struct irq_vector *v)
 {
+	if (irq_is_posted(f, v) && is_known(v))
+		return "the IOMMU posts it to its vCPU: left alone";
 	if (v->err.num)
 		return v->err.msg;
 	if (v->order.what == IRQ_ROUTE_KEEP || v->order.what == IRQ_ROUTE_WRITE)
@@ -150,7 +154,7 @@ static json_t *vector_to_json(const struct irq_follow *f, const struct lease *l,
 			 number_or_null(v->order.cpu >= 0, v->order.cpu), "rate", real_or_null(v->counted, v->rate), "share",
 			 real_or_null(v->nr_judged, v->nr_judged ? (double)v->nr_there / (double)v->nr_judged : 0), "count",
 			 (json_int_t)v->nr, "judged", (json_int_t)v->nr_judged, "there", (json_int_t)v->nr_there, "state",
-			 state_of(v), "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
+			 state_of(f, v), "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
 }
 
 static json_t *vcpu_to_json(const struct irq_vcpu *v)
@@ -174,9 +178,10 @@ json_t *irq_lease_to_json(const struct lease *l)
 		there += nic->v[i].nr_there;
 		nr_known += is_known(&nic->v[i]);
 	}
-	return json_pack("{s:i, s:i, s:f, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate",
-			 nic->rate, "share", real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved",
-			 (json_int_t)nic->nr_moved, "error", err_to_json(&nic->err), "table_error", err_to_json(&nic->table_err));
+	return json_pack("{s:i, s:i, s:f, s:b, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate",
+			 nic->rate, "storm", nic->storm, "share",
+			 real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved", (json_int_t)nic->nr_moved,
+			 "error", err_to_json(&nic->err), "table_error", err_to_json(&nic->table_err));
 }
 
 static json_t *nic_to_json(const struct lease *l)

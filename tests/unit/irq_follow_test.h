@@ -152,6 +152,22 @@ static inline void until_shown(unsigned i, const char *path, const char *want)
 	cr_assert(shows(&s), "vector %u: %s is %s, not %s (%s)", i, path, shown(i, path), want, shown(i, "why"));
 }
 
+static inline bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+/* The same, and nothing interrupts. */
+static inline void until_shown_in_silence(unsigned i, const char *path, const char *want)
+{
+	struct showing s = { i, path, want };
+
+	for (unsigned n = 0; n < 400 && !shows(&s); n++)
+		fake_host_until(h, never, NULL, 5);
+	cr_assert(shows(&s), "vector %u: %s is %s, not %s (%s)", i, path, shown(i, path), want, shown(i, "why"));
+}
+
 static inline void detach_irqs(void)
 {
 	succeed("detach", of_vm1());

@@ -2,6 +2,7 @@
 /* Interrupts go where their vCPUs are, and back to where they were. */
 #include <criterion/criterion.h>
 
+#include "irq_follow.h"
 #include "irq_follow_test.h"
 
 #define ALL_WAS WAS " " WAS " " WAS
@@ -290,5 +291,60 @@ Test(irq_follow, the_guest_dies)
 	fake_guest_die(vm1);
 	until_leases(0);
 	cr_assert_eq(records(), 0);
+	end();
+}
+
+/* --- what the hardware does by itself, and what is too much --- */
+
+/* Left alone as long as the host counts none: one that it counts was not posted. */
+Test(irq_follow, posted_by_the_iommu)
+{
+	begin_irqs(false);
+	fake_mkdir(h->fake, "/sys/module/kvm_intel/parameters");
+	fake_put(h->fake, "Y\n", "/sys/module/kvm_intel/parameters/enable_apicv");
+	fake_mkdir(h->fake, "/sys/class/iommu/dmar0/intel-iommu");
+	fake_put(h->fake, "8d2078c106f0466\n", "/sys/class/iommu/dmar0/intel-iommu/cap");
+	before_again();
+	attach_irqs();
+	for (unsigned i = 0; i < 3; i++)
+		until_shown_in_silence(i, "state", "posted");
+	cr_assert(strstr(shown(0, "why"), "left alone"));
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 0);
+	fake_put(h->fake, "0,5,0,0\n", "/sys/kernel/irq/%u/per_cpu_count", IRQ0 + 1);
+	fake_advance(h->fake, 1000);
+	cr_assert(fake_host_until(h, has_affinities, (void *)WAS " 2 " WAS, 5000), "%s", affinities());
+	detach_irqs();
+	end();
+}
+
+static bool has_storm(void *arg)
+{
+	bool is = lease()->irq_nic && json_is_true(member(irq_lease_to_json(lease()), "storm"));
+
+	return is == *(bool *)arg;
+}
+
+Test(irq_follow, a_storm_is_told)
+{
+	bool yes = true, no = false;
+
+	begin_irqs(false);
+	h->d.config.irq_storm_rate = 1000000;
+	attach_irqs();
+	until_affinities("1 2 2");
+	for (unsigned n = 1; n < 100 && !has_storm(&yes); n++) {
+		interrupt(n * 10000); /* in a millisecond */
+		turn();
+	}
+	cr_assert(has_storm(&yes));
+	cr_assert(fake_host_until(h, has_storm, &no, 5000), "it is over");
+	h->d.config.irq_storm_rate = 0;
+	for (unsigned n = 1; n < 20; n++) {
+		interrupt(n * 100000);
+		turn();
+		cr_assert(has_storm(&no));
+	}
+	detach_irqs();
 	end();
 }
