@@ -114,6 +114,8 @@ check-asan:
 bench: $(BENCHES)
 	$(call say,BENCH,the interval map beside a sorted array)
 	$(Q)$(O)/tests/bench/bench_map
+	$(call say,BENCH,following the interrupts of 7 VFs: at most 0.2 percent of a CPU)
+	$(Q)$(O)/tests/bench/bench_irq
 	$(call say,BENCH,the answer to DMA_MAP on a kernel that is slowed down)
 	$(Q)$(O)/tests/bench/bench_answer
 	$(Q)lab/run baseline

@@ -18,6 +18,7 @@ void cli_view_guests(FILE *out, json_t *result);
 void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
+void cli_view_irqs(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);
 void cli_view_migrated(FILE *out, json_t *result);
@@ -31,6 +32,9 @@ void cli_view_leases(FILE *out, json_t *leases);
 
 /* Lines about the legs of @lease: why it is on that one, what its switch is at. False: it has no switch, nothing was printed. */
 bool cli_explain_leg(FILE *out, json_t *lease);
+
+/* A line about the interrupts of @lease; nothing where it has none. */
+void cli_explain_irqs(FILE *out, json_t *lease);
 
 /* For columns: "macvtap gwt0"; since when the reason, or the state where there is none. */
 char *cli_fmt_standby(json_t *obj, const char *key);

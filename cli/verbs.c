@@ -189,6 +189,14 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway migrate vm1 tcp:host2:4444 --bandwidth 1000 --downtime 100\n"
 	  "gangway migrate vm1 --abort",
 	  cli_cmd_migrate },
+	{ "irq show", "GUEST", 1, 1, NULL, "where the interrupts of a guest's VFs arrive, and where they should",
+	  "A row for each vector: what the guest has written into its table (IN-GUEST its own vector, DESTINATION an APIC id or a\n"
+	  "set of them), the vCPU that is, its thread and the host's CPU it ran on last; the host's interrupt behind it, the CPUs\n"
+	  "that may have it, how many came a second, and which share of them on the CPU where their vCPU was (ON-VCPU, since the\n"
+	  "VF is followed). Lines below the table say why something is not known, or is not moved.",
+	  "gangway irq show vm1\n"
+	  "gangway -j irq show vm1",
+	  cli_cmd_irq_show },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. Lines below the table explain each lease that something is wrong with, or that is not on its VF, say what\n"

@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "devproc.h"
 #include "guests.h"
+#include "irq_follow.h"
 #include "log.h"
 #include "op.h"
 #include "switcher.h"
@@ -34,8 +35,10 @@ struct op *op_free(struct op *op)
 {
 	if (!op)
 		return NULL;
-	if (op->lease)
+	if (op->lease) {
 		op->lease->op = NULL;
+		irq_follow_hint(op->lease);
+	}
 	op_forget_question(op);
 	sd_event_source_disable_unref(op->timer);
 	steps_free(op->steps);

@@ -233,6 +233,12 @@ static void what_drive(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "wait for the guest's driver");
 }
 
+static void what_interrupts(const void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	snprintf(buf, size, "bring its interrupts to the guest's vCPUs");
+}
+
 static void what_record(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
@@ -349,6 +355,11 @@ const struct step attach_table[] = {
 	  .run = step_plug,
 	  .undo = step_unplug },
 	{ .name = "drive", .waits = STEP_WAITS_GUEST, .applies = is_here, .what = what_drive, .run = step_drive },
+	{ .name = "interrupts",
+	  .applies = has_vf,
+	  .what = what_interrupts,
+	  .undo_what = "give its interrupts back to the host",
+	  .undo = undo_interrupts },
 	{ .name = "record",
 	  .worker = true,
 	  .what = what_record,

@@ -12,6 +12,7 @@
 #include "daemon.h"
 #include "faults.h"
 #include "guests.h"
+#include "irq_follow.h"
 #include "lease.h"
 #include "policy_json.h"
 #include "switcher.h"
@@ -199,6 +200,7 @@ const struct ctl_method call_table[] = {
 	{ "attach", false, call_attach },	 { "detach", false, call_detach },
 	{ "switch", false, call_switch },	 { "migrate", false, call_migrate },
 	{ "vf.dma", false, call_vf_dma },	 { "migrate.cancel", false, call_migrate_cancel },
-	{ "status", true, call_status },	 { "monitor", true, call_monitor },
+	{ "irq.show", true, call_irq_show },	 { "status", true, call_status },
+	{ "monitor", true, call_monitor },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

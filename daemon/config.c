@@ -89,6 +89,19 @@ static int set_faults(struct config *c, size_t offset, size_t size, const char *
 	return set_number(c, offset, value, 0, 1000000);
 }
 
+/* 0: not at all. Below 100 a look at a guest costs more than it brings. */
+static int set_follow(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return strcmp(value, "0") != 0 ? set_number(c, offset, value, 100, 60000) : set_number(c, offset, value, 0, 0);
+}
+
+static int set_storm(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 100000000);
+}
+
 /* Not below the 5 s after which the kernel tells how many faults it has left out: their time is not known any better. */
 static int set_fault_window(struct config *c, size_t offset, size_t size, const char *value)
 {
@@ -113,6 +126,16 @@ static int set_share_memory(struct config *c, size_t offset, size_t size, const 
 	if (strcmp(value, "yes") && strcmp(value, "no"))
 		return -EINVAL;
 	c->share_memory = !strcmp(value, "yes");
+	return 0;
+}
+
+static int set_route(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)offset;
+	(void)size;
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		return -EINVAL;
+	c->irq_route = !strcmp(value, "yes");
 	return 0;
 }
 
@@ -150,6 +173,11 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 #field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "switch"                  \
 	}
 
+#define IRQ_KEY(name, field, fn, text)                                                                                           \
+	{                                                                                                                        \
+#name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                      \
+	}
+
 static const struct key keys[] = {
 	KEY(socket, set_path, "an absolute path"),
 	KEY(state, set_path, "an absolute path"),
@@ -170,6 +198,10 @@ static const struct key keys[] = {
 	SWITCH_KEY(rate_window, set_rate_window, "seconds, 1 to 3600"),
 	SWITCH_KEY(unplug_deadline_ms, set_ms, "milliseconds, 100 to 600000"),
 	SWITCH_KEY(settle_ms, set_pause, "milliseconds, 0 to 600000"),
+	IRQ_KEY(follow_ms, irq_follow_ms, set_follow, "milliseconds, 100 to 60000, or 0"),
+	IRQ_KEY(table_ms, irq_table_ms, set_ms, "milliseconds, 100 to 600000"),
+	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
+	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
 };
 
 void config_defaults(struct config *c)
@@ -192,6 +224,10 @@ void config_defaults(struct config *c)
 		.rate_window = 60,
 		.unplug_deadline_ms = 30000,
 		.settle_ms = 2500,
+		.irq_follow_ms = 1000,
+		.irq_table_ms = 5000,
+		.irq_storm_rate = 200000,
+		.irq_route = true,
 	};
 }
 
@@ -199,9 +235,9 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 {
 	int r;
 
-	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch"))
-		return err_set(err, -EINVAL, "config.unknown-key", "section [%s]: there are only [daemon], [attach] and [switch]",
-			       section);
+	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq"))
+		return err_set(err, -EINVAL, "config.unknown-key",
+			       "section [%s]: there are only [daemon], [attach], [switch] and [irq]", section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;

@@ -33,6 +33,11 @@ struct config {
 	unsigned rate_limit, rate_window; /* so many ways back, within so many seconds */
 	unsigned unplug_deadline_ms; /* a guest that keeps its VF longer loses its DMA */
 	unsigned settle_ms; /* after the VF's first interrupt, until it has a link */
+	/* [irq] */
+	unsigned irq_follow_ms; /* from one look at a guest's interrupts to the next; 0: they are not looked at */
+	unsigned irq_table_ms; /* so long at least from one reading of its MSI-X tables to the next */
+	unsigned irq_storm_rate; /* interrupts a second of one lease that are told; 0: none */
+	bool irq_route; /* and they are moved */
 };
 
 void config_defaults(struct config *config);

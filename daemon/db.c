@@ -14,13 +14,19 @@
 #include "fdutil.h"
 
 /* PRAGMA user_version; a database with a larger one was written by a newer gangway */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
+/* lease.irqs: what the lease's interrupts had before gangway moved them. A column of its own, as who writes the record knows nothing of it. */
 static const char schema[] = "BEGIN IMMEDIATE;"
 			     "CREATE TABLE guest(name TEXT PRIMARY KEY, qmp TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-			     "CREATE TABLE lease(id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-			     "PRAGMA user_version = 1;"
+			     "CREATE TABLE lease(id TEXT PRIMARY KEY, record TEXT NOT NULL, irqs TEXT) STRICT, WITHOUT ROWID;"
+			     "PRAGMA user_version = 2;"
 			     "COMMIT;";
+
+static const char schema_from_1[] = "BEGIN IMMEDIATE;"
+				    "ALTER TABLE lease ADD COLUMN irqs TEXT;"
+				    "PRAGMA user_version = 2;"
+				    "COMMIT;";
 
 #define DAMAGED_HINT "stop gangwayd, move the file away (leases it knew are then given back by hand) and start again"
 /* SQLite's header. It takes a file too short for even its first line for a new one. */
@@ -155,8 +161,8 @@ static int prepare_schema(struct db *db, struct err *err)
 	rc = sqlite3_exec(db->sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return fail(db, rc, err, "opening");
-	if (version == 0) {
-		rc = sqlite3_exec(db->sql, schema, NULL, NULL, NULL);
+	if (version < SCHEMA_VERSION) {
+		rc = sqlite3_exec(db->sql, version == 0 ? schema : schema_from_1, NULL, NULL, NULL);
 		if (rc != SQLITE_OK)
 			return fail(db, rc, err, "creating tables");
 	}
@@ -254,7 +260,8 @@ int db_put_lease(struct db *db, const char *id, const json_t *record, struct err
 
 	if (!text)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease record");
-	r = execute(db, "INSERT OR REPLACE INTO lease(id, record) VALUES(?, ?)", id, text, err, "writing a lease");
+	r = execute(db, "INSERT INTO lease(id, record) VALUES(?, ?) ON CONFLICT(id) DO UPDATE SET record = excluded.record", id,
+		    text, err, "writing a lease");
 	free(text);
 	return r;
 }
@@ -262,6 +269,33 @@ int db_put_lease(struct db *db, const char *id, const json_t *record, struct err
 int db_delete_lease(struct db *db, const char *id, struct err *err)
 {
 	return execute(db, "DELETE FROM lease WHERE id = ?", id, NULL, err, "removing a lease");
+}
+
+/* One that changes nothing is another failure: the mutex keeps other threads' statements from being counted. */
+static int change_irqs(struct db *db, const char *id, const char *text, struct err *err)
+{
+	int r, nr;
+
+	sqlite3_mutex_enter(sqlite3_db_mutex(db->sql));
+	r = execute(db, "UPDATE lease SET irqs = ?2 WHERE id = ?1", id, text, err, "writing a lease");
+	nr = sqlite3_changes(db->sql);
+	sqlite3_mutex_leave(sqlite3_db_mutex(db->sql));
+	return r == 0 && nr == 0 ? err_set(err, -ENOENT, "db.no-lease", "lease %s: it has no record", id) : r;
+}
+
+int db_put_irqs(struct db *db, const char *id, const json_t *irqs, struct err *err)
+{
+	char *text;
+	int r;
+
+	if (!irqs)
+		return execute(db, "UPDATE lease SET irqs = NULL WHERE id = ?", id, NULL, err, "writing a lease");
+	text = json_dumps(irqs, JSON_COMPACT);
+	if (!text)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease record");
+	r = change_irqs(db, id, text, err);
+	free(text);
+	return r;
 }
 
 int db_each_guest(struct db *db, int (*fn)(void *ctx, const char *name, const char *qmp, struct err *err), void *ctx,
@@ -287,13 +321,16 @@ int db_each_lease(struct db *db, int (*fn)(void *ctx, const char *id, const json
 	sqlite3_stmt *st;
 	int rc, r = 0;
 
-	rc = sqlite3_prepare_v2(db->sql, "SELECT id, record FROM lease ORDER BY id", -1, &st, NULL);
+	rc = sqlite3_prepare_v2(db->sql, "SELECT id, record, irqs FROM lease ORDER BY id", -1, &st, NULL);
 	if (rc != SQLITE_OK)
 		return fail(db, rc, err, "reading leases");
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		const char *id = (const char *)sqlite3_column_text(st, 0);
+		const char *irqs = (const char *)sqlite3_column_text(st, 2);
 		json_t *record = json_loads((const char *)sqlite3_column_text(st, 1), 0, NULL);
 
+		if (record && irqs)
+			json_object_set_new(record, "irqs", json_loads(irqs, 0, NULL)); /* what is no JSON is not set */
 		r = fn(ctx, id, record, err);
 		json_decref(record);
 	}

@@ -22,6 +22,11 @@ int db_put_guest(struct db *db, const char *name, const char *qmp, struct err *e
 int db_delete_guest(struct db *db, const char *name, struct err *err);
 int db_put_lease(struct db *db, const char *id, const json_t *record, struct err *err);
 int db_delete_lease(struct db *db, const char *id, struct err *err);
+/*
+ * What the lease's interrupts had before they were moved, NULL: nothing any more. Beside its record, which db_put_lease() writes and leaves
+ * this alone, and which has to be there: -ENOENT db.no-lease. It goes with the lease, and is read as the record's member "irqs".
+ */
+int db_put_irqs(struct db *db, const char *id, const json_t *irqs, struct err *err);
 
 /* At start: every row. The callbacks return 0, or a negative errno to stop. @record NULL: what is stored is no JSON. */
 int db_each_guest(struct db *db, int (*fn)(void *ctx, const char *name, const char *qmp, struct err *err), void *ctx,

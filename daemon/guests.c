@@ -14,6 +14,7 @@
 #include "daemon.h"
 #include "err.h"
 #include "fdutil.h"
+#include "irq_follow.h"
 #include "lease.h"
 #include "log.h"
 #include "switcher.h"
@@ -98,6 +99,7 @@ static void on_state(void *ctx, struct vmm *vmm, enum vmm_state state, const str
 	case VMM_UP:
 		log_info("guest %s: its VMM is there, pid %d", g->name, (int)vmm_pid(vmm));
 		follow_process(g);
+		irq_follow_vmm_up(g);
 		attach_guest_up(g->daemon, g->name);
 		break;
 	case VMM_DOWN:
@@ -125,6 +127,7 @@ static void on_event(void *ctx, struct vmm *vmm, const char *event, struct json_
 	struct guest *g = ctx;
 
 	(void)vmm;
+	irq_follow_event(g, event);
 	if (strcmp(event, "MIGRATION") != 0) /* comes by on_migration, which knows of it without the event, too */
 		switcher_guest_event(g->daemon, g->name, event, data);
 }
@@ -216,7 +219,9 @@ struct guest *guest_free(struct guest *g)
 	calls_guest_gone(g);
 	TAILQ_REMOVE(&g->daemon->guests, g, link);
 	g->daemon->nr_guests--;
+	irq_follow_stop(g->irq);
 	vmm_free(g->vmm);
+	irq_follow_free(g->irq);
 	forget_process(g);
 	free(g->qmp);
 	free(g);

@@ -24,6 +24,7 @@ struct guest {
 	int pidfd;
 	sd_event_source *exit_source;
 	char manager[32]; /* "": who listens at the QMP socket is the VMM; else the program that does so for it */
+	struct irq_follow *irq; /* of the VFs' interrupts; NULL: it never had a VF */
 	struct migrate_job *migrate; /* a call that waits for its migration (calls_migrate.c); NULL: none */
 	bool saving; /* its row in the state database is being written or deleted: the name is not to be used meanwhile */
 };

@@ -11,6 +11,8 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "devproc.h"
+#include "irq_follow.h"
+#include "irq_keep.h"
 #include "log.h"
 #include "policy_json.h"
 #include "switcher.h"
@@ -171,6 +173,8 @@ struct lease *lease_free(struct lease *l)
 	TAILQ_REMOVE(&l->daemon->leases, l, link);
 	l->daemon->nr_leases--;
 	switcher_end(l, "the lease is no more");
+	irq_nic_free(l->irq_nic);
+	irq_keep_free(l);
 	emul_leg_free(l->emul);
 	devproc_free(l->dev);
 	vdev_close(l->vdev);
@@ -195,6 +199,7 @@ void lease_set_state(struct lease *l, enum lease_state to, const char *why)
 	ctl_event(l->daemon->ctl, "lease", l->id,
 		  json_pack("{s:s, s:s, s:s, s:o}", "from", lease_state_to_string(from), "to", lease_state_to_string(to), "why",
 			    why, "lease", lease_to_json(l)));
+	irq_follow_hint(l);
 }
 
 void lease_confirm(struct lease *l, const char *why)
@@ -206,6 +211,7 @@ void lease_confirm(struct lease *l, const char *why)
 	log_info("lease %s: %s, confirmed (%s)", l->id, lease_state_to_string(l->state), why);
 	ctl_event(l->daemon->ctl, "lease", l->id,
 		  json_pack("{s:b, s:s, s:o}", "confirmed", 1, "why", why, "lease", lease_to_json(l)));
+	irq_follow_hint(l);
 }
 
 void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason)
@@ -222,6 +228,7 @@ void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason
 	ctl_event(l->daemon->ctl, "lease", l->id,
 		  json_pack("{s:s, s:s?, s:o}", "leg", lease_leg_to_string(leg), "reason", lease_reason_to_string(reason),
 			    "lease", lease_to_json(l)));
+	irq_follow_hint(l);
 }
 
 void lease_follow_pf(struct lease *l)

@@ -24,6 +24,8 @@
 
 struct daemon;
 struct devproc;
+struct irq_keep;
+struct irq_nic;
 struct op;
 struct switcher;
 struct vdev;
@@ -106,6 +108,8 @@ struct lease {
 	struct devproc *dev; /* vfio-user: its process */
 	struct err error; /* why it is failed, degraded or quarantined */
 	struct lease_faults faults;
+	struct irq_nic *irq_nic; /* its vectors, while they are followed; NULL: they are not */
+	struct irq_keep *irq_keep; /* what was changed of its interrupts; NULL: nothing ever was */
 };
 
 /* Would the guest's VMM know the VF of a NIC of this name by the id of another NIC's standby, or the other way round? -EEXIST lease.same-id. */

@@ -8,6 +8,8 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "devproc.h"
+#include "irq_follow.h"
+#include "irq_keep.h"
 #include "lease.h"
 #include "policy_json.h"
 #include "switcher.h"
@@ -48,7 +50,7 @@ json_t *lease_to_json(const struct lease *l)
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
 	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, "
-			 "s:o, s:o, s:o}",
+			 "s:o, s:o, s:o, s:o}",
 			 "id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed",
 			 l->confirmed, "why", l->why, "leg", lease_leg_to_string(l->leg), "reason",
 			 lease_reason_to_string(l->reason), "since", (json_int_t)l->since, "pf", l->pf_name, "vf",
@@ -56,7 +58,7 @@ json_t *lease_to_json(const struct lease *l)
 			 "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby", standby_to_json(l), "no_standby",
 			 err_to_json(&l->no_standby), "switch", switcher_to_json(l), "socket",
 			 l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
-			 err_to_json(&l->error), "faults", faults_to_json(l));
+			 err_to_json(&l->error), "faults", faults_to_json(l), "irq", irq_lease_to_json(l));
 }
 
 static json_t *base_to_record(const struct lease *l, const struct lease_undo *undo)
@@ -261,6 +263,7 @@ int lease_from_record(struct daemon *d, const json_t *j, struct lease **ret, str
 		lease_free(l);
 		return r;
 	}
+	irq_keep_load(l, json_object_get(j, "irqs"));
 	take_state(l, lease_state_from_string(rec.state));
 	*ret = l;
 	return 0;

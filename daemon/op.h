@@ -165,6 +165,9 @@ int step_unplug_standby(void *ctx, struct err *err);
 /* True: it had none. */
 bool lease_default_mac(struct lease *l);
 
+/* attach_irq.c: the VF's interrupts */
+int undo_interrupts(void *ctx, struct err *err);
+
 /* attach_serve.c: gangway-device */
 int step_serve(void *ctx, struct err *err);
 int step_unserve(void *ctx, struct err *err);

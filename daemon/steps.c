@@ -124,7 +124,7 @@ static int run_one(struct steps *s)
 {
 	const struct step *step = &s->table[s->at];
 
-	if (step->applies && !step->applies(s->ctx)) {
+	if (!step->run || (step->applies && !step->applies(s->ctx))) {
 		s->results[s->at].state = STEP_SKIPPED;
 		return 0;
 	}

@@ -33,7 +33,7 @@ struct step {
 	bool (*applies)(const void *ctx);
 	void (*what)(const void *ctx, char *buf, size_t size); /* one phrase: what it does, or would do */
 	const char *undo_what; /* the same of undo */
-	int (*run)(void *ctx, struct err *err);
+	int (*run)(void *ctx, struct err *err); /* NULL: there is only something to undo */
 	int (*undo)(void *ctx, struct err *err);
 	void (*after)(void *ctx); /* in the loop, when run has succeeded: publish what a worker found */
 };

@@ -12,6 +12,7 @@
 #include "emul.h"
 #include "guests.h"
 #include "host_events.h"
+#include "irq_follow.h"
 #include "lease.h"
 #include "log.h"
 #include "op.h"
@@ -48,6 +49,7 @@ static void on_moved(void *ctx, enum switch_state from, enum switch_state to, co
 		err_clear(&l->error);
 		s->told = false;
 	}
+	irq_follow_hint(l);
 }
 
 static void on_told(void *ctx, const struct err *err)

@@ -32,6 +32,9 @@ void switcher_end(struct lease *l, const char *why);
 /* Has the guest its VF, as far as is known? False: there is no switcher. */
 bool switcher_has_vf(const struct lease *l);
 
+/* Has it, and is not being asked for it. */
+bool switcher_uses_vf(const struct lease *l);
+
 /* A QMP event of its guest; @data is not trusted. */
 void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data);
 /* The migration that begins is a snapshot, the guest stays; or it does not begin after all. */

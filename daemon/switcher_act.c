@@ -13,6 +13,7 @@
 #include "devproc.h"
 #include "emul.h"
 #include "guests.h"
+#include "irq_keep.h"
 #include "lease.h"
 #include "sriov_steer.h"
 #include "switcher_internal.h"
@@ -167,13 +168,33 @@ static int need_vmm(struct switcher *s, struct vmm **ret, struct err *err)
 	return r;
 }
 
-static int unplug(struct switcher *s, unsigned deadline_ms, struct err *err)
+static int ask_to_unplug(struct switcher *s, unsigned deadline_ms, struct err *err)
 {
 	struct vmm *vmm = NULL;
 	int r = need_vmm(s, &vmm, err);
 
 	/* the VMM's own word that it took too long comes first, and says more */
 	return r < 0 ? r : vmm_unplug(vmm, s->lease->device_id, deadline_ms - deadline_ms / 8, vmm_done, s, err);
+}
+
+static void irqs_released(void *ctx)
+{
+	struct switcher *s = ctx;
+	struct err err;
+	int r;
+
+	if (s->lease->daemon->stopping)
+		return;
+	r = ask_to_unplug(s, s->act_ms, &err);
+	if (r < 0)
+		switcher_acted(s, r, &err);
+}
+
+/* Its interrupts are given back while they are there: their numbers are another's afterwards. */
+static int unplug(struct switcher *s, unsigned deadline_ms, struct err *err)
+{
+	s->act_ms = deadline_ms;
+	return irq_keep_release(s->lease, irqs_released, s) ? 0 : ask_to_unplug(s, deadline_ms, err);
 }
 
 static int plug(struct switcher *s, struct err *err)

@@ -93,6 +93,18 @@ bool switcher_has_vf(const struct lease *l)
 	return facts.place != PLACE_OUT;
 }
 
+bool switcher_uses_vf(const struct lease *l)
+{
+	struct switch_status status;
+	struct switch_facts facts;
+
+	if (!l->sw)
+		return false;
+	switch_get_facts(l->sw->sw, &facts);
+	switch_get_status(l->sw->sw, &status);
+	return facts.place == PLACE_IN && (status.state == SWITCH_PASSTHROUGH || status.state == SWITCH_TO_PASSTHROUGH);
+}
+
 /*
  * A guest that has left does not run here: QEMU stops it before it says that the migration is complete. So what has ended was a snapshot,
  * whoever took it, also where a former gangwayd was told so.

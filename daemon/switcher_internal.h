@@ -18,7 +18,7 @@ struct switcher {
 	struct migration *migration;
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
-	unsigned act_ms; /* its time */
+	unsigned act_ms; /* its time, where something comes before it */
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */

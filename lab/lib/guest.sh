@@ -13,7 +13,7 @@
 #   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
 # For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
 # (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user),
-# GUEST_FDS (descriptors of ours that QEMU inherits), GUEST_PIN (the host's processor that its vCPUs stay on).
+# GUEST_FDS (descriptors of ours that QEMU inherits), GUEST_PIN (the host's processor that its vCPUs stay on; or several, 0,1: one for each).
 
 guest_dir() { echo "/run/lab/$1"; }
 guest_qmp_path() { echo "/run/lab/$1/qmp"; }

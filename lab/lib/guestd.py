@@ -125,8 +125,9 @@ class Keeper:
         elif msg.get("id") == "cpus":
             # the vCPUs alone: what moves frames for them (QEMU's main loop, vhost) is to have the other processor
             if pin := os.environ.get("GUEST_PIN"):
+                pins = [int(p) for p in pin.split(",")]
                 for cpu in msg["return"]:
-                    os.sched_setaffinity(cpu["thread-id"], {int(pin)})
+                    os.sched_setaffinity(cpu["thread-id"], {pins[cpu["cpu-index"] % len(pins)]})
             print("ready", flush=True)
         elif msg.get("id") in self.calls:
             call = self.calls.pop(msg["id"])

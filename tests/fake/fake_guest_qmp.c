@@ -59,13 +59,13 @@ static void own_rows(struct fake_guest *g, size_t *n)
 {
 	add_row(g, n, "qom-list", "/machine/peripheral-anon", "\"return\": []");
 	if (g->own) {
-		add_row(g, n, "qom-get", text(g, 12, "/%s\", \"property\": \"mac\"", g->own),
-			text(g, 13, "\"return\": \"%s\"", g->own_mac));
-		add_row(g, n, "qom-get", text(g, 14, "/%s\", \"property\": \"failover\"", g->own),
+		add_row(g, n, "qom-get", text(g, 24, "/%s\", \"property\": \"mac\"", g->own),
+			text(g, 25, "\"return\": \"%s\"", g->own_mac));
+		add_row(g, n, "qom-get", text(g, 26, "/%s\", \"property\": \"failover\"", g->own),
 			g->own_no_failover ? "\"return\": false" : "\"return\": true");
 		add_row(g, n, "qom-get", "\"netdev\"", "\"return\": \"hn0\"");
-		add_row(g, n, "human-monitor-command", NULL,
-			text(g, 15, "\"return\": \"net0: index=0,type=nic\\r\\n \\\\ hn0: %s\\r\\n\"",
+		add_row(g, n, "human-monitor-command", "info network",
+			text(g, 27, "\"return\": \"net0: index=0,type=nic\\r\\n \\\\ hn0: %s\\r\\n\"",
 			     g->own_backend ? g->own_backend : "index=0,type=user"));
 	}
 	add_row(g, n, "qom-get", "\"property\": \"mac\"", "\"return\": \"52:54:00:ff:ff:ff\"");
@@ -110,6 +110,67 @@ static void migration_rows(struct fake_guest *g, size_t *n)
 	add_row(g, n, "migrate", NULL, "\"return\": {}");
 }
 
+#define BAR 0xfe840000u
+#define BAR_SIZE 0x4000u
+
+/* Its VFs behind the first root port, each with its table at the begin of BAR 3. */
+static const char *pci_tree(struct fake_guest *g)
+{
+	char list[600] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < FAKE_NICS; i++)
+		if (g->nics[i].device[0])
+			n += (size_t)snprintf(list + n, sizeof(list) - n,
+					      "%s{\"qdev_id\": \"%s\", \"regions\": [{\"bar\": 3, \"size\": %u, \"address\": %u, "
+					      "\"type\": \"memory\"}]}",
+					      n ? ", " : "", g->nics[i].device, BAR_SIZE, BAR + i * BAR_SIZE);
+	return text(g, 12, "\"return\": [{\"bus\": 0, \"devices\": [%s]}]", list);
+}
+
+static const char *table_words(struct fake_guest *g, unsigned nic)
+{
+	char lines[600] = "";
+	size_t n = 0;
+
+	for (unsigned i = 0; i < FAKE_MESSAGES; i++)
+		n += (size_t)snprintf(lines + n, sizeof(lines) - n, "%016x: 0x%08x 0x%08x 0x%08x 0x%08x\\r\\n",
+				      BAR + nic * BAR_SIZE + i * 16, g->messages[i][0], g->messages[i][1], g->messages[i][2],
+				      g->messages[i][3]);
+	return text(g, 13 + nic, "\"return\": \"%s\"", lines);
+}
+
+static void irq_rows(struct fake_guest *g, size_t *n)
+{
+	static const char *const lapics[FAKE_VCPUS] = { "lapic\", \"cpu-index\": 0", "lapic\", \"cpu-index\": 1",
+							"lapic\", \"cpu-index\": 2", "lapic\", \"cpu-index\": 3" };
+	static const char *const ids[FAKE_VCPUS] = { "\"return\": 0", "\"return\": 1", "\"return\": 2", "\"return\": 3" };
+	char list[600] = "";
+	size_t len = 0;
+
+	if (!g->vcpus)
+		return;
+	for (unsigned i = 0; i < g->vcpus; i++)
+		len += (size_t)snprintf(list + len, sizeof(list) - len,
+					"%s{\"cpu-index\": %u, \"thread-id\": %u, \"qom-path\": \"/cpu%u\"}", i ? ", " : "", i,
+					FAKE_TID + i, i);
+	add_row(g, n, "query-cpus-fast", NULL, text(g, 15, "\"return\": [%s]", list));
+	for (unsigned i = 0; i < g->vcpus; i++)
+		add_row(g, n, "qom-get", text(g, 16 + i, "/cpu%u\", \"property\": \"apic-id", i), ids[i]);
+	add_row(g, n, "qom-get", "kvm-msi-ext-dest-id", "\"return\": false");
+	add_row(g, n, "query-pci", NULL, pci_tree(g));
+	for (unsigned i = 0; i < FAKE_NICS; i++)
+		add_row(g, n, "human-monitor-command", i ? "wx 0xfe844000" : "wx 0xfe840000",
+			g->table_answer ? g->table_answer : table_words(g, i));
+	for (unsigned i = 0; i < g->vcpus; i++) {
+		add_row(g, n, "human-monitor-command", lapics[i],
+			text(g, 20 + i,
+			     "\"return\": \"SPIV\\t 0x000001ff APIC %s, focus=off\\r\\nAPR 0x00 DFR 0x0f LDR 0x%02x PPR "
+			     "0x00\\r\\n\"",
+			     i && g->lapic_off ? "disabled" : "enabled", 1u << i));
+	}
+}
+
 void fake_guest_update(struct fake_guest *g)
 {
 	static const char no_device[] = "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}";
@@ -128,6 +189,7 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
 	own_rows(g, &n);
+	irq_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
 	device_rows(g, &n);
 	g->answers[n] = (struct fake_qmp_answer){ 0 };

@@ -19,6 +19,8 @@
 
 #define FAKE_GUESTS_MAX 4
 #define FAKE_PORTS 4
+#define FAKE_VCPUS 4
+#define FAKE_MESSAGES 3
 #define FAKE_NICS 2 /* of a guest, each with a standby or without */
 #define FAKE_PF_BDF "0000:3b:00.0"
 #define FAKE_VF0_BDF "0000:3b:10.0"
@@ -57,6 +59,10 @@ struct fake_guest {
 	const char *own; /* a standby that it was started with: its id, NULL none */
 	const char *own_mac, *own_backend; /* of it: MAC; what `info network` says of its backend hn0, NULL: no such line */
 	bool own_no_failover; /* it is a virtio-net of that MAC, and no standby */
+	unsigned vcpus; /* that it tells of, up to FAKE_VCPUS: fake_guest_has_vcpus() */
+	uint32_t messages[FAKE_MESSAGES][4]; /* of the MSI-X table of each VF: words of its entries */
+	const char *table_answer; /* what the monitor says instead ("\"return\": ..."); NULL: the above */
+	bool lapic_off; /* of vCPU 1 */
 	/* as it is */
 	union {
 		struct fake_nic nics[FAKE_NICS];
@@ -67,8 +73,8 @@ struct fake_guest {
 	};
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
 	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
-	struct fake_qmp_answer answers[48];
-	char text[18][800];
+	struct fake_qmp_answer answers[72];
+	char text[30][800];
 	sd_event_source *post;
 };
 
@@ -114,6 +120,13 @@ void fake_guest_eject_standby(struct fake_guest *g);
 void fake_guest_drives(struct fake_guest *g, bool on);
 /* Its VF, which it drives, interrupts it, now that it is not silent any more. */
 void fake_guest_is_heard(struct fake_guest *g);
+/*
+ * It has @nr vCPUs, of which vCPU i has APIC id i, thread FAKE_TID + i, and may run on CPU i + 1 of the host alone; VF @bdf has an MSI-X table of
+ * @messages entries; the host has 4 CPUs and counts interrupts.
+ */
+#define FAKE_TID 700
+void fake_guest_has_vcpus(struct fake_guest *g, unsigned nr);
+void fake_vf_has_table(struct fake_host *h, const char *bdf, unsigned messages);
 /* The VMM plugs the VF by itself. */
 void fake_guest_replug(struct fake_guest *g);
 /* Its answers follow from its fields: to be called when they were changed. */

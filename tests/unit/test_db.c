@@ -276,7 +276,7 @@ Test(db, a_newer_one_is_refused_and_left_alone)
 	char *copy;
 
 	db_close(must_open());
-	sql("PRAGMA user_version = 2");
+	sql("PRAGMA user_version = 3");
 	copy = slurp(&len);
 	copy = memcpy(malloc(len), copy, len);
 	must_refuse(-EPROTO, "db.newer");
@@ -285,6 +285,75 @@ Test(db, a_newer_one_is_refused_and_left_alone)
 	free(copy);
 	sql("PRAGMA user_version = 2147483647");
 	must_refuse(-EPROTO, "db.newer");
+}
+
+static int keep_irqs(void *ctx, const char *id, const json_t *record, struct err *why)
+{
+	char *text = json_dumps(json_object_get(record, "irqs"), JSON_COMPACT | JSON_ENCODE_ANY), *all = ctx;
+
+	(void)why;
+	snprintf(all + strlen(all), 256 - strlen(all), "%s=%s ", id, text ? text : "none");
+	free(text);
+	return 0;
+}
+
+static const char *irqs(struct db *db)
+{
+	static char all[256];
+
+	all[0] = '\0';
+	cr_assert_eq(db_each_lease(db, keep_irqs, all, NULL), 0);
+	return all;
+}
+
+/* What its interrupts had is in a lease's row, and no business of who writes its record. */
+Test(db, irqs_of_a_lease)
+{
+	json_t *record = json_pack("{s:i}", "n", 1), *had = json_pack("{s:s}", "cpus", "0-3");
+	struct db *db = must_open();
+
+	cr_assert_eq(db_put_irqs(db, "a/nic0", had, &err), -ENOENT);
+	cr_assert_str_eq(err.code, "db.no-lease");
+	cr_assert_eq(db_put_irqs(db, "a/nic0", NULL, &err), 0, "nothing to forget");
+	cr_assert_eq(db_put_lease(db, "a/nic0", record, &err), 0);
+	cr_assert_eq(db_put_lease(db, "b/nic0", record, &err), 0);
+	cr_assert_eq(db_put_irqs(db, "a/nic0", had, &err), 0);
+	cr_assert_eq(db_put_lease(db, "a/nic0", record, &err), 0);
+	cr_assert_str_eq(irqs(db), "a/nic0={\"cpus\":\"0-3\"} b/nic0=none ");
+	db_close(db);
+	db = must_open();
+	cr_assert_str_eq(irqs(db), "a/nic0={\"cpus\":\"0-3\"} b/nic0=none ");
+	cr_assert_eq(db_put_irqs(db, "a/nic0", NULL, &err), 0);
+	cr_assert_str_eq(irqs(db), "a/nic0=none b/nic0=none ");
+	cr_assert_eq(db_put_irqs(db, "a/nic0", had, &err), 0);
+	cr_assert_eq(db_delete_lease(db, "a/nic0", &err), 0);
+	cr_assert_eq(db_put_lease(db, "a/nic0", record, &err), 0);
+	cr_assert_str_eq(irqs(db), "a/nic0=none b/nic0=none ", "they went with the lease");
+	db_close(db);
+	sql("UPDATE lease SET irqs = 'no JSON' WHERE id = 'a/nic0'");
+	db = must_open();
+	cr_assert_str_eq(irqs(db), "a/nic0=none b/nic0=none ");
+	db_close(db);
+	json_decref(record);
+	json_decref(had);
+}
+
+/* As schema 1 had it. */
+Test(db, one_of_an_older_gangway_is_taken_over)
+{
+	json_t *had = json_pack("{s:s}", "cpus", "0-3");
+	struct db *db;
+
+	sql("CREATE TABLE guest(name TEXT PRIMARY KEY, qmp TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	    "CREATE TABLE lease(id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	    "INSERT INTO lease VALUES('a/nic0', '{\"n\": 1}'); PRAGMA user_version = 1");
+	for (int i = 0; i < 2; i++) {
+		db = must_open();
+		cr_assert_str_eq(leases(db), "a/nic0=1 ");
+		cr_assert_eq(db_put_irqs(db, "a/nic0", had, &err), 0);
+		db_close(db);
+	}
+	json_decref(had);
 }
 
 Test(db, somebody_elses_is_refused)
@@ -306,7 +375,7 @@ Test(db, a_record_that_is_no_json)
 	struct db *db;
 
 	db_close(must_open());
-	sql("INSERT INTO lease VALUES('a/nic0', '{\"n\": 1}'), ('b/nic0', '{\"n\": '), ('c/nic0', '{\"n\": 3}')");
+	sql("INSERT INTO lease(id, record) VALUES('a/nic0', '{\"n\": 1}'), ('b/nic0', '{\"n\": '), ('c/nic0', '{\"n\": 3}')");
 	db = must_open();
 	/* one bad record must not hide the others */
 	cr_assert_str_eq(leases(db), "a/nic0=1 b/nic0=0 c/nic0=3 ");

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Interrupts go where their vCPUs are, and back to where they were. */
+#include <criterion/criterion.h>
+
+#include "irq_follow.h"
+#include "irq_follow_test.h"
+
+#define ALL_WAS WAS " " WAS " " WAS
+
+Test(irq_follow, each_to_its_vcpu)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_shown(0, "state", "in-place");
+	until_shown(2, "state", "in-place");
+	cr_assert_str_eq(shown(1, "vcpu"), "1");
+	cr_assert_str_eq(shown(1, "thread"), "701");
+	cr_assert_str_eq(shown(1, "ran_on"), "2");
+	cr_assert_str_eq(shown(1, "irq"), "121");
+	cr_assert_str_eq(shown(1, "affinity"), "2");
+	cr_assert_str_eq(shown(1, "message.vector"), "35");
+	cr_assert_str_eq(shown(1, "message.mode"), "physical");
+	cr_assert_str_eq(shown(1, "why"), "null");
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 1, "once");
+	detach_irqs();
+	end();
+}
+
+/* The guest writes its table, a thread is moved: nothing tells, and it is followed all the same. */
+Test(irq_follow, what_moves_is_followed)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	message_to(0, 1, 34);
+	until_shown(0, "vcpu", "1");
+	until_affinities("2 2 2");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	until_affinities("3 3 3");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 0, "0-3");
+	until_affinities("0 0 0");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	detach_irqs();
+	end();
+}
+
+/* What came while the vCPU stood still, and of that what arrived with it. */
+Test(irq_follow, counts)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_shown(0, "state", "in-place");
+	for (unsigned n = 100; n < 110; n++) {
+		interrupt(n);
+		until_shown(1, "state", "in-place");
+	}
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert(strtoull(shown(i, "there"), NULL, 10) <= strtoull(shown(i, "judged"), NULL, 10));
+	/* interrupt(): a third on CPU 0, two on CPU 1 */
+	until_shown(1, "share", "0.0");
+	for (unsigned n = 200; n < 300 && atof(shown(0, "share")) < 0.6; n++)
+		interrupt(n);
+	cr_assert_gt(atof(shown(0, "share")), 0.6);
+	cr_assert_gt(atoi(shown(0, "count")), 0);
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, looked_at_and_not_moved)
+{
+	begin_irqs(false);
+	follow(false);
+	attach_irqs();
+	until_shown(0, "wanted", "1");
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 0);
+	cr_assert_null(recorded());
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, not_looked_at)
+{
+	json_t *a;
+
+	begin_irqs(false);
+	h->d.config.irq_follow_ms = 0;
+	attach_irqs();
+	a = fake_host_call(h, "irq.show", of_vm1());
+	cr_assert_eq(json_array_size(member(a, "result.vectors")), 0);
+	json_decref(a);
+	fail("guest.unknown", ENOENT, "irq.show", json_pack("{s:s}", "guest", "vm2"));
+	detach_irqs();
+	end();
+}
+
+/* --- not known --- */
+
+struct unknown {
+	const char *name;
+	uint32_t words[4];
+	const char *answer; /* of the monitor; NULL: a table with those words */
+	const char *why; /* a part of it */
+};
+
+/* Vector 0 is what it says; the others are where they belong, unless nothing of the table is to be read. */
+Test(irq_follow, what_makes_no_sense_is_left_alone, .timeout = 120)
+{
+	static const struct unknown rows[] = {
+		{ "empty", { 0 }, NULL, "not written" },
+		{ "all ones", { ~0u, ~0u, ~0u, ~0u }, NULL, "" },
+		{ "elsewhere", { 0x12345000, 0, 0x4022, 0 }, NULL, "" },
+		{ "above 4 GiB", { 0xfee00000, 1, 0x4022, 0 }, NULL, "" },
+		{ "reserved mode", { 0xfee00000, 0, 0x4322, 0 }, NULL, "" },
+		{ "vector 3", { 0xfee00000, 0, 0x4003, 0 }, NULL, "" },
+		{ "NMI", { 0xfee00000, 0, 0x4400, 0 }, NULL, "not an interrupt vector" },
+		{ "no such APIC id", { 0xfee09000, 0, 0x4022, 0 }, NULL, "no vCPU with that id" },
+		{ "remappable", { 0xfee00010, 0, 0, 0 }, NULL, "" },
+		{ "garbage", { 0 }, "\"return\": \"xp: what?\\r\\n\"", "not the answer of a monitor" },
+		{ "no memory", { 0 }, "\"return\": \"00000000fe840000: Cannot access memory\\r\\n\"", "no memory there" },
+		{ "refused", { 0 }, "\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}", "" },
+	};
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unsigned writes = fake_affinity_writes(h->fake, IRQ0);
+
+		memcpy(vm1->messages[0], rows[i].words, sizeof(rows[i].words));
+		vm1->table_answer = rows[i].answer;
+		fake_guest_update(vm1);
+		until_shown(0, "state", "unknown");
+		cr_assert(strstr(shown(0, "why"), rows[i].why), "%s: %s", rows[i].name, shown(0, "why"));
+		cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), writes, "%s: left alone", rows[i].name);
+		cr_assert_str_eq(shown(1, "state"), rows[i].answer ? "unknown" : "in-place", "%s", rows[i].name);
+		vm1->table_answer = NULL;
+		message_to(0, 0, 34);
+		until_shown(0, "state", "in-place");
+	}
+	detach_irqs();
+	end();
+}
+
+/* Logical ids, flat: bit 1 is vCPU 1. A vCPU whose APIC is off hears nothing. */
+Test(irq_follow, logical_ids)
+{
+	begin_irqs(false);
+	memcpy(vm1->messages[0], (uint32_t[]){ 0xfee0200c, 0, 0x4122, 0 }, 16);
+	fake_guest_update(vm1);
+	attach_irqs();
+	until_affinities("2 2 2");
+	cr_assert_str_eq(shown(0, "message.mode"), "logical");
+	cr_assert_str_eq(shown(0, "vcpu"), "1");
+	vm1->lapic_off = true;
+	memcpy(vm1->messages[0], (uint32_t[]){ 0xfee0400c, 0, 0x4122, 0 }, 16);
+	fake_guest_update(vm1);
+	until_shown(0, "why", "no vCPU with that id");
+	memcpy(vm1->messages[0], (uint32_t[]){ 0xfee0100c, 0, 0x4122, 0 }, 16);
+	fake_guest_update(vm1);
+	until_affinities("1 2 2");
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, beyond_the_table)
+{
+	begin_irqs(false);
+	attach_irqs();
+	fake_add_vector(h->fake, FAKE_VF0_BDF, IRQ0 + 3, 3, WAS);
+	until_affinities("1 2 2");
+	until_shown(3, "why", "it is beyond the VF's MSI-X table");
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0 + 3), 0);
+	fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0 + 3);
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, threads_and_interrupts_that_vanish)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	fake_remove_thread(h->fake, vm1->pid, FAKE_TID + 1);
+	until_shown(1, "state", "unknown");
+	cr_assert_str_eq(shown(1, "why"), "the vCPU's thread is gone");
+	cr_assert_str_eq(shown(0, "state"), "in-place");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	until_affinities("1 3 3");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	/* it comes back as another vector, of another device: neither is ours to give back */
+	fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0);
+	until_shown(0, "irq", "121");
+	fake_add_irq(h->fake, FAKE_VF1_BDF, IRQ0, "eth1-rx", "2");
+	succeed("detach", of_vm1());
+	cr_assert_str_eq(affinities(), "2 " WAS " " WAS);
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 0, "it is another one");
+	fake_remove(h->fake, "/sys/bus/pci/devices/%s/msi_irqs", FAKE_VF1_BDF);
+	remove_vectors();
+	unchanged();
+	end();
+}
+
+Test(irq_follow, the_kernel_refuses)
+{
+	static const int nums[] = { -EIO, -EACCES };
+
+	for (size_t i = 0; i < 2; i++) {
+		begin_irqs(false);
+		attach_irqs();
+		fake_refuse_affinity(h->fake, IRQ0, nums[i]);
+		until_affinities(WAS " 2 2");
+		until_shown(0, "state", "refused");
+		until_shown(1, "state", "in-place");
+		cr_assert(json_is_string(member(vector_now(0), "why")));
+		cr_assert_leq(fake_affinity_writes(h->fake, IRQ0), 1, "not again");
+		detach_irqs();
+		end();
+	}
+}
+
+/* --- legs --- */
+
+Test(irq_follow, given_back_when_the_guest_leaves_its_vf)
+{
+	begin_irqs(true);
+	json_decref(attach(pair_params("macvtap")));
+	add_vectors();
+	until_at("passthrough");
+	until_affinities("1 2 2");
+	succeed("switch", leg("emulated"));
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	cr_assert_null(recorded());
+	remove_vectors();
+	succeed("switch", leg("passthrough"));
+	add_vectors();
+	until_affinities("1 2 2");
+	succeed("detach", of_vm1());
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	remove_vectors();
+	cr_assert_eq(records(), 0);
+	unchanged();
+	end();
+}
+
+static bool is_asked_to_unplug(void *arg)
+{
+	(void)arg;
+	return vm1->seen_del > 0;
+}
+
+/* Before the VF is asked for; and where the guest keeps it, they are followed again. */
+Test(irq_follow, given_back_before_the_unplug)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	vm1->unplug = FAKE_UNPLUG_IGNORED;
+	fake_host_send(h, "detach", of_vm1());
+	cr_assert(fake_host_until(h, is_asked_to_unplug, NULL, 5000));
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	until_affinities("1 2 2");
+	json_object_clear(h->answers);
+	vm1->unplug = FAKE_UNPLUG_OBEYED;
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, the_vmm_comes_back)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	fake_qmp_lose(vm1->peer);
+	message_to(0, 1, 34);
+	until_affinities("2 2 2");
+	fake_qmp_event(vm1->peer, "RESET", NULL);
+	message_to(0, 0, 34);
+	until_affinities("1 2 2");
+	detach_irqs();
+	end();
+}
+
+Test(irq_follow, the_guest_dies)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	fake_guest_die(vm1);
+	until_leases(0);
+	cr_assert_eq(records(), 0);
+	end();
+}
+
+/* --- what the hardware does by itself, and what is too much --- */
+
+/* Left alone as long as the host counts none: one that it counts was not posted. */
+Test(irq_follow, posted_by_the_iommu)
+{
+	begin_irqs(false);
+	fake_mkdir(h->fake, "/sys/module/kvm_intel/parameters");
+	fake_put(h->fake, "Y\n", "/sys/module/kvm_intel/parameters/enable_apicv");
+	fake_mkdir(h->fake, "/sys/class/iommu/dmar0/intel-iommu");
+	fake_put(h->fake, "8d2078c106f0466\n", "/sys/class/iommu/dmar0/intel-iommu/cap");
+	before_again();
+	attach_irqs();
+	for (unsigned i = 0; i < 3; i++)
+		until_shown_in_silence(i, "state", "posted");
+	cr_assert(strstr(shown(0, "why"), "left alone"));
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 0);
+	fake_put(h->fake, "0,5,0,0\n", "/sys/kernel/irq/%u/per_cpu_count", IRQ0 + 1);
+	fake_advance(h->fake, 1000);
+	cr_assert(fake_host_until(h, has_affinities, (void *)WAS " 2 " WAS, 5000), "%s", affinities());
+	detach_irqs();
+	end();
+}
+
+static bool has_storm(void *arg)
+{
+	bool is = lease()->irq_nic && json_is_true(member(irq_lease_to_json(lease()), "storm"));
+
+	return is == *(bool *)arg;
+}
+
+Test(irq_follow, a_storm_is_told)
+{
+	bool yes = true, no = false;
+
+	begin_irqs(false);
+	h->d.config.irq_storm_rate = 1000000;
+	attach_irqs();
+	until_affinities("1 2 2");
+	for (unsigned n = 1; n < 100 && !has_storm(&yes); n++) {
+		interrupt(n * 10000); /* in a millisecond */
+		turn();
+	}
+	cr_assert(has_storm(&yes));
+	cr_assert(fake_host_until(h, has_storm, &no, 5000), "it is over");
+	h->d.config.irq_storm_rate = 0;
+	for (unsigned n = 1; n < 20; n++) {
+		interrupt(n * 100000);
+		turn();
+		cr_assert(has_storm(&no));
+	}
+	detach_irqs();
+	end();
+}
