@@ -254,6 +254,7 @@ static const struct sys_ops linux_ops = {
 	.rate_set = sys_linux_rate_set,
 	.source_filter = sys_linux_source_filter,
 	.announce = sys_linux_announce,
+	.frames_open = sys_linux_frames_open,
 	.watch_open = sys_linux_watch_open,
 	.watch_read = sys_linux_watch_read,
 	.now_us = linux_now_us,

@@ -28,5 +28,6 @@ int sys_linux_rate_set(struct sys *sys, const struct sys_link *link, enum sys_si
 int sys_linux_source_filter(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac,
 			    struct err *err);
 int sys_linux_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
+int sys_linux_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 
 #endif

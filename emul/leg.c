@@ -243,6 +243,11 @@ const char *emul_leg_ifname(const struct emul_leg *leg)
 	return leg->ifname;
 }
 
+unsigned emul_leg_pf_ifindex(const struct emul_leg *leg)
+{
+	return leg->pf_ifindex;
+}
+
 const char *emul_leg_bridge(const struct emul_leg *leg)
 {
 	return leg->words.bridge;

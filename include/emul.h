@@ -70,6 +70,8 @@ int emul_own_tap(struct sys *sys, pid_t pid, const char *claimed, int fd, char r
 
 /* The host's interface: "gwt7"; EMUL_OWN: its tap, "" if that is not known. */
 const char *emul_leg_ifname(const struct emul_leg *leg);
+/* Of the PF; 0 where it was not looked at yet. */
+unsigned emul_leg_pf_ifindex(const struct emul_leg *leg);
 /* The bridge it is a port of, together with the PF. "" none, as far as is known. */
 const char *emul_leg_bridge(const struct emul_leg *leg);
 /* Frames that the guest has sent by it since it was made, as the kernel counts them; 0 where it does not tell. Does not block. */

@@ -142,6 +142,10 @@ struct sys_ops {
 	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
 	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 
+	/* A descriptor that becomes readable when a frame whose source is @mac comes in by @ifindex; what goes out by it does not count. Closed
+	 * with .close; never blocks. */
+	int (*frames_open)(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
+
 	/* Changes as they happen. watch_open: a non-blocking descriptor to poll for reading, closed with .close. watch_read: 0 and the
 	 * next event; -EAGAIN: none; -ENOBUFS: events were lost, look at everything. Never blocks; what others forge is dropped. */
 	int (*watch_open)(struct sys *sys, enum sys_watch which);

@@ -371,6 +371,7 @@ static const struct sys_ops fake_ops = {
 	.rate_set = fake_rate_set,
 	.source_filter = fake_source_filter,
 	.announce = fake_announce,
+	.frames_open = fake_frames_open,
 	.watch_open = fake_watch_open,
 	.watch_read = fake_watch_read,
 	.now_us = fake_now_us,

@@ -95,6 +95,8 @@ struct fake {
 	struct {
 		int rx, tx; /* rx is the watcher's */
 		enum sys_watch which;
+		unsigned frames_on; /* ifindex: no watch, but what waits for frames of .mac there */
+		uint8_t mac[SYS_MAC_LEN];
 	} watches[FAKE_WATCHES_MAX];
 };
 
@@ -145,6 +147,7 @@ int fake_link_get(struct sys *sys, const char *ifname, struct sys_link *ret);
 int fake_vf_list(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t max, size_t *ret_nr);
 int fake_vf_set(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
 int fake_watch_open(struct sys *sys, enum sys_watch which);
+int fake_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret);
 
 /* fake_leg.c, fake_tc.c */
