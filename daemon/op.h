@@ -108,11 +108,13 @@ int undo_save(void *ctx, struct err *err);
 int step_record(void *ctx, struct err *err);
 int undo_record(void *ctx, struct err *err);
 
-/* attach_guest.c: the steps that talk to the guest's VMM */
+/* attach_ask.c: what the guest is like */
 int step_ask_guest(void *ctx, struct err *err);
 int step_answer(void *ctx, struct err *err);
 /* The operation ends: an answer that is still to come finds nobody. */
 void op_forget_question(struct op *op);
+
+/* attach_guest.c: the VF in the guest */
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);
