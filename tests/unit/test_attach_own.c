@@ -184,6 +184,93 @@ Test(attach_own, entries_that_were_there, .timeout = 60)
 		}
 }
 
+/* --- whatever fails, and whenever it is killed: the entries are as they were --- */
+
+static void begin_with_entries(void)
+{
+	begin_own(BY_FD);
+	set_entry("vnet0", SYS_FDB_BRIDGE);
+	set_entry("eth0", SYS_FDB_SELF);
+	before_again();
+}
+
+static void detach_with_retry(void)
+{
+	const char *got = fake_host_expect(h, NULL, "detach", of_vm1());
+
+	if (got) {
+		fake_fail_at(h->fake, 0, 0);
+		fake_host_settle(h);
+		if (h->d.nr_leases)
+			succeed("detach", of_vm1());
+	}
+}
+
+Test(attach_own, each_call_fails_in_turn, .timeout = 120)
+{
+	unsigned failed = 0;
+
+	for (unsigned n = 1;; n++) {
+		json_t *a;
+		bool was;
+
+		begin_with_entries();
+		fake_fail_at(h->fake, n, -EIO);
+		a = fake_host_call(h, "attach", with_mac("own"));
+		if (member(a, "result")) {
+			detach_with_retry();
+		} else {
+			failed++;
+			fake_host_settle(h);
+			if (h->d.nr_leases)
+				detach_with_retry();
+		}
+		json_decref(a);
+		was = fake_failed(h->fake);
+		fake_fail_at(h->fake, 0, 0);
+		fake_host_settle(h);
+		until_leases(0);
+		cr_assert_eq(records(), 0, "call %u", n);
+		unchanged();
+		end();
+		if (!was)
+			break;
+		cr_assert_lt(n, 2000);
+	}
+	cr_assert_gt(failed, 20);
+}
+
+Test(attach_own, killed_at_each_turn, .timeout = 120)
+{
+	unsigned adopted = 0;
+	bool answered = false;
+
+	for (unsigned turns = 1; !answered; turns++) {
+		char id[32];
+
+		begin_with_entries();
+		snprintf(id, sizeof(id), "%lld", (long long)fake_host_send(h, "attach", with_mac("own")));
+		for (unsigned i = 0; i < turns && !answered; i++) {
+			turn();
+			answered = json_object_get(h->answers, id) != NULL;
+		}
+		json_object_clear(h->answers);
+		fake_host_stop(h);
+		fake_host_start(h);
+		cr_assert(fake_host_until(h, decided, NULL, 5000), "turn %u: undecided", turns);
+		fake_host_settle(h);
+		adopted += h->d.nr_leases;
+		if (h->d.nr_leases) {
+			until_at("passthrough");
+			succeed("detach", of_vm1());
+		}
+		cr_assert_eq(records(), 0, "turn %u", turns);
+		unchanged();
+		end();
+	}
+	cr_assert_gt(adopted, 0);
+}
+
 Test(attach_own, needs_no_second_port)
 {
 	begin_own(BY_FD);
