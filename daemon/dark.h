@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * dark: how long nobody reaches a guest that goes elsewhere, as its old host can know it: from when it stands still here until its MAC is heard on the
- * wire. That is the announcement of its new host or a frame of its own, whichever comes first; so both hosts are on one Ethernet, as for a live
- * migration they have to be.
+ * wire. That is the announcement of its new host or a frame of its own, whichever comes first; the announcement comes before the guest runs again, so
+ * it may be dark a little longer. Both hosts are on one Ethernet, as for a live migration they have to be.
  */
 #ifndef GANGWAY_DARK_H
 #define GANGWAY_DARK_H
