@@ -2,9 +2,9 @@
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
 # limit: 900
-# Arguments: the number of rounds (3), seconds of each measurement (5)
+# Arguments: the number of rounds (2), seconds of each measurement (5)
 . /share/lab/lib/all.sh
-rounds=${1:-3} seconds=${2:-5} addr=10.9.0.11
+rounds=${1:-2} seconds=${2:-5} addr=10.9.0.11
 
 # show FILTER: a value of what gangway knows of vm1's interrupts
 show() { gw_field "$1" irq show vm1; }
