@@ -116,6 +116,7 @@ void cli_view_irqs(FILE *out, json_t *result)
 	json_array_foreach (nics, i, v)
 		explain_error(out, v, "lease", "error");
 	explain_error(out, result, "guest", "error");
+	explain_error(out, json_object_get(result, "irqbalance"), "socket", "error");
 	if (json_array_size(vectors) && json_is_false(json_object_get(result, "routed")))
 		fputs("nothing is moved (route = no in gangway.conf)\n", out);
 }

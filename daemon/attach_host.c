@@ -284,8 +284,11 @@ int step_check(void *ctx, struct err *err)
 int step_check_memory(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
+	int r = preflight_memory(op, err);
 
-	return preflight_memory(op, err);
+	if (r == 0)
+		preflight_numa(op);
+	return r;
 }
 
 /* --- bind --- */

@@ -31,6 +31,14 @@ static int set_path(struct config *c, size_t offset, size_t size, const char *va
 	return 0;
 }
 
+static int set_balance(struct config *c, size_t offset, size_t size, const char *value)
+{
+	if (strcmp(value, "no") != 0)
+		return set_path(c, offset, size, value);
+	*((char *)c + offset) = '\0';
+	return 0;
+}
+
 static int set_name(struct config *c, size_t offset, size_t size, const char *value)
 {
 	if (!value[0] || strlen(value) >= size || strpbrk(value, "/: \t"))
@@ -201,6 +209,7 @@ static const struct key keys[] = {
 	IRQ_KEY(follow_ms, irq_follow_ms, set_follow, "milliseconds, 100 to 60000, or 0"),
 	IRQ_KEY(table_ms, irq_table_ms, set_ms, "milliseconds, 100 to 600000"),
 	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
+	IRQ_KEY(irqbalance, irqbalance, set_balance, "an absolute path, or \"no\""),
 	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
 };
 
@@ -227,6 +236,7 @@ void config_defaults(struct config *c)
 		.irq_follow_ms = 1000,
 		.irq_table_ms = 5000,
 		.irq_storm_rate = 200000,
+		.irqbalance = "/run/irqbalance",
 		.irq_route = true,
 	};
 }

@@ -37,6 +37,7 @@ struct config {
 	unsigned irq_follow_ms; /* from one look at a guest's interrupts to the next; 0: they are not looked at */
 	unsigned irq_table_ms; /* so long at least from one reading of its MSI-X tables to the next */
 	unsigned irq_storm_rate; /* interrupts a second of one lease that are told; 0: none */
+	char irqbalance[PATH_MAX]; /* where irqbalance has its socket; "": it is not looked for */
 	bool irq_route; /* and they are moved */
 };
 

@@ -12,6 +12,7 @@
 #include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "lease.h"
 #include "sriov_watch.h"
 #include "work.h"
@@ -62,6 +63,8 @@ void daemon_stop(struct daemon *d)
 	d->watch = NULL;
 	d->faults = faults_free(d->faults);
 	d->pool = work_pool_free(d->pool);
+	irq_balance_free(d->irq_balance);
+	d->irq_balance = NULL;
 	/* cancels what the VMMs were asked: the operations hear of it, and leave it at that */
 	while ((g = TAILQ_FIRST(&d->guests)))
 		guest_free(g);

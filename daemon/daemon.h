@@ -16,6 +16,7 @@ struct devproc;
 struct err;
 struct faults;
 struct guest;
+struct irq_balance;
 struct lease;
 struct sriov_watch;
 struct sys;
@@ -43,6 +44,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */
 	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */
 	char boot_id[40]; /* of this boot: records of another one describe a host that is no more */

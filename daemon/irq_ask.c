@@ -219,7 +219,7 @@ int irq_ask_table(struct irq_follow *f, struct err *err)
 
 static bool is_lapic_left(const struct irq_follow *f)
 {
-	for (unsigned i = 0; i < f->nr_vcpus; i++)
+	for (unsigned i = 0; f->vcpus && i < f->nr_vcpus; i++)
 		if (!f->vcpus[i].lapic_asked)
 			return true;
 	return false;

@@ -8,6 +8,7 @@
 #include "attach.h"
 #include "daemon.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "irq_internal.h"
 #include "log.h"
 #include "switcher.h"
@@ -231,6 +232,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 		rest(f);
 		return 0;
 	}
+	irq_balance_update(f->d, false);
 	f->pid = guest_vmm_pid(f->guest);
 	f->look_due = true;
 	irq_go_on(f);

@@ -9,25 +9,12 @@
 #include "daemon.h"
 #include "db.h"
 #include "gangway_limits.h"
+#include "irq_balance.h"
 #include "irq_follow.h"
+#include "irq_keep_internal.h"
 #include "lease.h"
 #include "log.h"
 #include "work.h"
-
-struct saved_list {
-	unsigned nr;
-	struct irq_saved of[LIMIT_IRQ_VECTORS];
-};
-
-struct irq_keep {
-	struct lease *lease;
-	char bdf[BDF_LEN]; /* of the function whose interrupts they are */
-	struct saved_list saved;
-	struct job *job; /* under way; NULL: none */
-	bool release; /* when that is over */
-	void (*released)(void *ctx);
-	void *ctx;
-};
 
 /* On a worker. */
 struct job {
@@ -43,38 +30,7 @@ struct job {
 	struct irq_move moves[];
 };
 
-/* --- as a record --- */
-
-static json_t *to_json(const struct job *j)
-{
-	json_t *list = json_array();
-	char text[IRQ_CPUS_TEXT_MAX];
-
-	for (unsigned i = 0; i < j->saved.nr; i++) {
-		const struct irq_saved *s = &j->saved.of[i];
-
-		irq_cpus_format(&s->affinity, text);
-		json_array_append_new(list, json_pack("{s:I, s:I, s:b, s:s}", "irq", (json_int_t)s->irq, "vector",
-						      (json_int_t)s->vector, "msix", s->msix, "cpus", text));
-	}
-	return json_pack("{s:s, s:s, s:o}", "boot_id", j->boot_id, "bdf", j->bdf, "saved", list);
-}
-
-static bool saved_from_json(const json_t *j, struct irq_saved *ret)
-{
-	json_int_t irq, vector;
-	const char *cpus;
-	int msix;
-
-	if (json_unpack((json_t *)j, "{s:I, s:I, s:b, s:s}", "irq", &irq, "vector", &vector, "msix", &msix, "cpus", &cpus) < 0)
-		return false;
-	if (irq < 0 || irq > INT32_MAX || vector < 0 || vector >= IRQ_HOST_MAX)
-		return false;
-	*ret = (struct irq_saved){ .irq = (unsigned)irq, .vector = (unsigned)vector, .msix = msix };
-	return irq_cpus_parse(cpus, strlen(cpus), &ret->affinity) == 0 && irq_cpus_nth(&ret->affinity, 0) >= 0;
-}
-
-static struct irq_keep *keep_of(struct lease *l)
+struct irq_keep *irq_keep_of(struct lease *l)
 {
 	if (!l->irq_keep) {
 		l->irq_keep = calloc(1, sizeof(*l->irq_keep));
@@ -82,33 +38,6 @@ static struct irq_keep *keep_of(struct lease *l)
 			l->irq_keep->lease = l;
 	}
 	return l->irq_keep;
-}
-
-void irq_keep_load(struct lease *l, const json_t *irqs)
-{
-	const char *boot_id = json_string_value(json_object_get(irqs, "boot_id"));
-	const char *bdf = json_string_value(json_object_get(irqs, "bdf"));
-	const json_t *list = json_object_get(irqs, "saved"), *v;
-	struct irq_keep *k;
-	char text[BDF_LEN];
-	size_t i;
-
-	if (!irqs || (boot_id && strcmp(boot_id, l->daemon->boot_id))) /* of another boot: those interrupts are no more */
-		return;
-	if (!boot_id || !bdf || bdf_parse(bdf, text) < 0 || !json_is_array(list)) {
-		log_warn("lease %s: what its interrupts had before is not readable, ignoring", l->id);
-		return;
-	}
-	k = keep_of(l);
-	if (!k)
-		return;
-	memcpy(k->bdf, text, sizeof(k->bdf));
-	json_array_foreach (list, i, v) {
-		if (k->saved.nr < LIMIT_IRQ_VECTORS && saved_from_json(v, &k->saved.of[k->saved.nr]))
-			k->saved.nr++;
-		else
-			log_warn("lease %s: what one of its interrupts had before is not readable, ignoring", l->id);
-	}
 }
 
 /* --- on a worker: move --- */
@@ -169,7 +98,7 @@ static void save_new(struct job *j, const struct irq_host *hosts, unsigned nr)
 
 static int record(struct job *j, struct err *err)
 {
-	json_t *irqs = to_json(j);
+	json_t *irqs = irq_saved_to_json(&j->saved, j->bdf, j->boot_id);
 	int r;
 
 	if (!irqs)
@@ -283,6 +212,7 @@ static void move_done(int r, void *arg)
 	if (k) {
 		k->saved = j->saved;
 		k->job = NULL;
+		irq_balance_update(k->lease->daemon, true);
 		j->moved(k->lease, j->moves, j->nr);
 		if (k->release && !k->job && !begin_release(k))
 			released(k);
@@ -302,6 +232,7 @@ static void release_done(int r, void *arg)
 	if (k) {
 		k->saved.nr = 0;
 		k->job = NULL;
+		irq_balance_update(k->lease->daemon, true);
 		irq_follow_hint(k->lease); /* who follows it waits for this */
 		released(k);
 	}
@@ -326,7 +257,7 @@ static bool begin_release(struct irq_keep *k)
 
 int irq_keep_move(struct lease *l, const struct irq_move *moves, unsigned nr, irq_moved_fn done)
 {
-	struct irq_keep *k = keep_of(l);
+	struct irq_keep *k = irq_keep_of(l);
 	struct job *j;
 	int r;
 
@@ -355,6 +286,15 @@ int irq_keep_move(struct lease *l, const struct irq_move *moves, unsigned nr, ir
 bool irq_keep_has(const struct lease *l)
 {
 	return l->irq_keep && (l->irq_keep->job || l->irq_keep->saved.nr);
+}
+
+unsigned irq_keep_irqs(const struct lease *l, unsigned *ret)
+{
+	unsigned nr = l->irq_keep ? l->irq_keep->saved.nr : 0;
+
+	for (unsigned i = 0; i < nr; i++)
+		ret[i] = l->irq_keep->saved.of[i].irq;
+	return nr;
 }
 
 bool irq_keep_is_busy(const struct lease *l)

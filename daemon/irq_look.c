@@ -260,7 +260,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 		nic->rate += v[i].rate;
 		nic->interrupted = nic->interrupted || v[i].rate > 0;
 	}
-	for (unsigned i = 0; i < nic->nr; i++)
+	for (unsigned i = 0; nic->v && i < nic->nr; i++)
 		free(nic->v[i].counts);
 	free(nic->v);
 	nic->v = v;

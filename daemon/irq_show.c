@@ -8,6 +8,7 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "irq_internal.h"
 
 static json_t *cpus_to_json(const struct irq_cpus *set)
@@ -42,7 +43,7 @@ static const char *state_of(const struct irq_follow *f, const struct irq_vector 
 	case IRQ_ROUTE_KEEP:
 		return "in-place";
 	case IRQ_ROUTE_WRITE:
-		return v->err.num ? "refused" : "moved";
+		return v->err.num ? "failed" : "moved";
 	case IRQ_ROUTE_SETTLING:
 		return "wandering";
 	case IRQ_ROUTE_LIMITED:
@@ -231,8 +232,8 @@ void call_irq_show(struct daemon *d, struct ctl_req *req, const json_t *params)
 		rows(f, nics, vectors, vcpus);
 	if (f && f->looked_us)
 		looked = json_integer((json_int_t)((d->sys->ops->now_us(d->sys) - f->looked_us) / 1000));
-	ctl_reply(req, json_pack("{s:s, s:b, s:i, s:o?, s:o, s:o, s:o, s:o}", "guest", g->name, "routed", d->config.irq_route,
-				 "follow_ms", (int)d->config.irq_follow_ms, "looked_ms_ago", looked, "error",
-				 f && f->err.num ? err_to_json(&f->err) : json_null(), "nics", nics, "vectors", vectors, "vcpus",
-				 vcpus));
+	ctl_reply(req, json_pack("{s:s, s:b, s:i, s:o?, s:o, s:o, s:o, s:o, s:o}", "guest", g->name, "routed",
+				 d->config.irq_route, "follow_ms", (int)d->config.irq_follow_ms, "looked_ms_ago", looked, "error",
+				 f && f->err.num ? err_to_json(&f->err) : json_null(), "irqbalance",
+				 irq_balance_to_json(d->irq_balance), "nics", nics, "vectors", vectors, "vcpus", vcpus));
 }

@@ -10,6 +10,8 @@ struct op;
 int preflight_host(struct op *op, struct err *err);
 /* The guest's RAM, once it is known, against the host's, the IOVA ranges and what may be locked. On a worker. */
 int preflight_memory(struct op *op, struct err *err);
+/* Is the VF where the guest may be? A warning if not. On a worker. */
+void preflight_numa(struct op *op);
 /* The guest, from op->info: memory, slot; settles via and bus. In the loop. */
 int preflight_guest(struct op *op, struct err *err);
 

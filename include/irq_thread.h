@@ -30,6 +30,12 @@ int irq_thread_read(struct sys *sys, pid_t pid, pid_t tid, struct irq_thread *re
 /* Cpus_allowed_list of /proc/@pid/task/@tid/status: affinity and cpuset together. The same errors; costs more than the above. */
 int irq_thread_allowed(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err);
 
+/* Mems_allowed_list of the same: nodes of memory, as a set of numbers. A memory policy may be narrower. */
+int irq_thread_mems(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err);
+
+/* CPUs of NUMA node @node, /sys/devices/system/node/nodeN/cpulist. Empty: it has none. -ENOENT: no such node, "irq.no-node". */
+int irq_node_cpus(struct sys *sys, int node, struct irq_cpus *ret, struct err *err);
+
 /* /sys/devices/system/cpu/online. Never empty. -EPROTO "irq.bad-list", or the errno of reading it, "irq.no-cpus". */
 int irq_online_cpus(struct sys *sys, struct irq_cpus *ret, struct err *err);
 

@@ -15,6 +15,7 @@
 #define FIELD_START 22 /* proc_pid_stat(5) */
 #define FIELD_CPU 39
 #define ALLOWED "\nCpus_allowed_list:\t"
+#define MEMS "\nMems_allowed_list:\t"
 
 /* Decimal digits at *@at, which moves behind them. False: none, or too large. */
 static bool take_u64(const char **at, const char *end, uint64_t *ret)
@@ -58,18 +59,23 @@ int irq_stat_parse(const char *text, size_t len, struct irq_thread *ret)
 	return 0;
 }
 
-int irq_status_parse(const char *text, size_t len, struct irq_cpus *ret)
+static int parse_status(const char *text, size_t len, const char *label, struct irq_cpus *ret)
 {
 	/* the name above it cannot fake the line: its newlines are escaped */
-	const char *at = len ? memmem(text, len, ALLOWED, strlen(ALLOWED)) : NULL, *end;
+	const char *at = len ? memmem(text, len, label, strlen(label)) : NULL, *end;
 
 	if (!at)
 		return -EPROTO;
-	at += strlen(ALLOWED);
+	at += strlen(label);
 	end = memchr(at, '\n', (size_t)(text + len - at));
 	if (!end || end == at)
 		return -EPROTO;
 	return irq_cpus_parse(at, (size_t)(end - at), ret) < 0 ? -EPROTO : 0;
+}
+
+int irq_status_parse(const char *text, size_t len, struct irq_cpus *ret)
+{
+	return parse_status(text, len, ALLOWED, ret);
 }
 
 static ssize_t read_task(struct sys *sys, pid_t pid, pid_t tid, const char *file, char *text, size_t size, struct err *err)
@@ -103,7 +109,7 @@ int irq_thread_read(struct sys *sys, pid_t pid, pid_t tid, struct irq_thread *re
 	return irq_stat_parse(text, (size_t)n, ret) < 0 ? bad(pid, tid, "stat", err) : 0;
 }
 
-int irq_thread_allowed(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err)
+static int read_status(struct sys *sys, pid_t pid, pid_t tid, const char *label, struct irq_cpus *ret, struct err *err)
 {
 	char *text = malloc(STATUS_MAX);
 	ssize_t n;
@@ -115,9 +121,33 @@ int irq_thread_allowed(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *r
 	if (n < 0)
 		r = (int)n;
 	else
-		r = irq_status_parse(text, (size_t)n, ret) < 0 ? bad(pid, tid, "status", err) : 0;
+		r = parse_status(text, (size_t)n, label, ret) < 0 ? bad(pid, tid, "status", err) : 0;
 	free(text);
 	return r;
+}
+
+int irq_thread_allowed(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err)
+{
+	return read_status(sys, pid, tid, ALLOWED, ret, err);
+}
+
+int irq_thread_mems(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err)
+{
+	return read_status(sys, pid, tid, MEMS, ret, err);
+}
+
+int irq_node_cpus(struct sys *sys, int node, struct irq_cpus *ret, struct err *err)
+{
+	char path[64], text[IRQ_CPUS_TEXT_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/cpulist", node);
+	n = sys->ops->read_file(sys, path, text, sizeof(text));
+	if (n < 0)
+		return err_set(err, (int)n, "irq.no-node", "%s: %s", path, strerror((int)-n));
+	if (irq_cpus_parse(text, (size_t)n, ret) < 0)
+		return err_set(err, -EPROTO, "irq.bad-list", "%s: no list of CPUs from 0 to %d", path, IRQ_CPUS_MAX - 1);
+	return 0;
 }
 
 int irq_online_cpus(struct sys *sys, struct irq_cpus *ret, struct err *err)

@@ -2,9 +2,9 @@
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
 # limit: 900
-# Arguments: seconds of each measurement (10)
+# Arguments: the number of rounds (2), seconds of each measurement (5)
 . /share/lab/lib/all.sh
-seconds=${1:-10} addr=10.9.0.11
+rounds=${1:-2} seconds=${2:-5} addr=10.9.0.11
 
 # show FILTER: a value of what gangway knows of vm1's interrupts
 show() { gw_field "$1" irq show vm1; }
@@ -45,21 +45,23 @@ as_the_host_chose() {
 }
 effective() { show '.vectors[].irq' | while read -r irq; do echo "$irq $(<"/proc/irq/$irq/effective_affinity_list")"; done; }
 ipis() { awk '$1 == "RES:" || $1 == "CAL:" { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
-# measure NAME: one request at a time from the wire, for so many seconds; adds to ${NAME}_all, _there, _ipis, _trips
+# measure NAME: one request at a time from the wire, for so many seconds; adds to ${NAME}_all and _there, a line to /run/lab/NAME.trips and .ipis
 measure() {
-	local name=$1 all there all_before there_before ipis_before trips
+	local name=$1 all there all_before there_before ipis_before ipis_after trips
 	read -r all_before there_before < <(counted)
 	ipis_before=$(ipis)
-	trips=$(wire ping -A -q -w "$seconds" "$addr" | sed -n 's/.* \([0-9]*\) received.*/\1/p')
+	trips=$(wire ping -A -q -w "$seconds" "$addr" | sed -n 's/.* \([0-9]*\) received.*/\1/p') || true # some lost at the end
+	ipis_after=$(ipis)
 	read -r all there < <(counted)
 	printf -v "${name}_all" %d $((${name}_all + all - all_before))
 	printf -v "${name}_there" %d $((${name}_there + there - there_before))
-	printf -v "${name}_ipis" %d $((${name}_ipis + $(ipis) - ipis_before))
-	printf -v "${name}_trips" %d $((${name}_trips + trips))
-	diag "$name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $trips round trips; $(($(ipis) - ipis_before)) IPIs"
+	echo "$((trips / seconds))" >>"/run/lab/$name.trips"
+	awk -v i="$((ipis_after - ipis_before))" -v t="$trips" 'BEGIN { printf "%.3f\n", t ? i / t : 0 }' >>"/run/lab/$name.ipis"
+	diag "$name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $trips round trips; $((ipis_after - ipis_before)) IPIs"
 }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b ? a / b : 0 }'; }
-with_all=0 with_there=0 with_ipis=0 with_trips=0 without_all=0 without_there=0 without_ipis=0 without_trips=0
+median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+with_all=0 with_there=0 without_all=0 without_there=0
 routing() { gangwayd_stop; gangwayd_start --config "/run/lab/$1.conf"; wait_until 10 eval '[[ $(lease_field vm1 .confirmed) == true ]]' && wait_until 10 all '.vcpu != null'; }
 
 wire_up
@@ -99,13 +101,14 @@ for via in vfio-pci vfio-user; do
 	stream_stop vm1
 
 	if [[ $via == vfio-pci ]]; then
-		for place in "0 1" "1 0"; do
+		for ((i = 0; i < rounds * 2; i++)); do
+			place="$((i % 2)) $((1 - i % 2))"
 			# shellcheck disable=SC2086
 			pin $place
-			check "vCPUs on $place: with routing" routing with
+			check "round $i, vCPUs on $place: with routing" routing with
 			check "they are in place" wait_until 20 arrives
 			measure with
-			check "vCPUs on $place: without" routing without
+			check "round $i: without" routing without
 			check "all of it is given back" test "$(affinities)" = "$before"
 			check "interrupts are as the host has put them" as_the_host_chose
 			measure without
@@ -161,6 +164,6 @@ guest_stop vm1
 share=$(ratio "$with_there" "$with_all") share_without=$(ratio "$without_there" "$without_all")
 check "of the interrupts 95 in 100 arrive on their vCPU's CPU" awk -v s="$share" 'BEGIN { exit !(s >= 0.95) }'
 figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without;" \
-	"round trips with/without $(ratio "$with_trips" "$without_trips") ($with_trips/$without_trips);" \
+	"one request at a time, a second: with/without $(ratio "$(median /run/lab/with.trips)" "$(median /run/lab/without.trips)") (medians $(median /run/lab/with.trips)/$(median /run/lab/without.trips));" \
 	"gangwayd for 7 VFs of 3 vectors $cost_with % of an emulated processor, $cost_without % without following, the bare reading $bare %;" \
-	"rescheduling and call IPIs for each round trip $(ratio "$with_ipis" "$with_trips"), without $(ratio "$without_ipis" "$without_trips")"
+	"rescheduling and call IPIs for each $(median /run/lab/with.ipis), without $(median /run/lab/without.ipis)"

@@ -235,6 +235,7 @@ void fake_host_start(struct fake_host *h)
 	d->config.standby_auto = false; /* a test says what it wants */
 	d->config.return_delay_ms = 50;
 	d->config.irq_follow_ms = 0; /* as above */
+	d->config.irqbalance[0] = '\0';
 	snprintf(d->boot_id, sizeof(d->boot_id), "%s", h->boot_id);
 	r = db_open(d->config.state, &d->db, &err);
 	if (r == 0)

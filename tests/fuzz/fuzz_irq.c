@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "irq_affinity.h"
+#include "irq_balance.h"
 #include "irq_count.h"
 #include "irq_thread.h"
 #include "msix_table.h"
@@ -16,6 +17,14 @@
 #define ENTRIES 8
 #define ADDRESS 0xfe840000u
 #define GUARD 0x5a5a5a5au
+
+static void check_balance(const char *text, size_t len)
+{
+	unsigned irqs[4];
+
+	if (irq_balance_parse(text, len, irqs, 4) > 4)
+		abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -121,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_cpus(copy, size);
 	check_texts(copy, size);
 	irq_status_parse(copy, size, &set);
+	check_balance(copy, size);
 	for (size_t at = 0; at + sizeof(m) <= size; at += sizeof(m)) {
 		memcpy(&m, copy + at, sizeof(m));
 		for (unsigned flags = 0; flags < 4; flags++)

@@ -294,6 +294,28 @@ Test(irq_follow, the_guest_dies)
 	end();
 }
 
+/* A driver masks its vectors at each poll: that is no reason to do anything. */
+Test(irq_follow, masked_ones_keep_their_route)
+{
+	unsigned writes;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_shown(0, "state", "in-place");
+	writes = fake_affinity_writes(h->fake, IRQ0);
+	for (unsigned masked = 1; masked < 6; masked++) {
+		vm1->messages[0][3] = masked & 1;
+		fake_guest_update(vm1);
+		until_shown(0, "masked", masked & 1 ? "true" : "false");
+		cr_assert_str_eq(shown(0, "state"), "in-place");
+		cr_assert_str_eq(shown(0, "vcpu"), "0");
+	}
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), writes);
+	detach_irqs();
+	end();
+}
+
 /* --- what the hardware does by itself, and what is too much --- */
 
 /* Left alone as long as the host counts none: one that it counts was not posted. */

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* irqbalance is told which interrupts to leave alone, and that it may have them again. The other end of its socket is here. */
+#include <criterion/criterion.h>
+#include <sys/socket.h>
+
+#include "fdutil.h"
+#include "irq_balance.h"
+#include "irq_follow_test.h"
+
+/* An irqbalance: its list, and what it was sent. */
+static struct {
+	int fd;
+	sd_event_source *source;
+	char path[128], list[512]; /* "IRQ 7 LOAD 0 " */
+	const char *says; /* to "setup", instead */
+	bool silent;
+	int clients[64];
+	unsigned nr_clients, nr_set;
+} peer;
+
+static void set_list(const char *text)
+{
+	unsigned irq;
+	int used;
+
+	peer.list[0] = '\0';
+	peer.nr_set++;
+	for (; sscanf(text, "%u %n", &irq, &used) == 1; text += used)
+		snprintf(peer.list + strlen(peer.list), sizeof(peer.list) - strlen(peer.list), "IRQ %u LOAD 0 DIFF 0 CLASS 5 ",
+			 irq);
+}
+
+static int on_question(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	char buf[501] = "", text[700];
+	ssize_t n = recv(fd, buf, 500, 0);
+
+	(void)ctx;
+	(void)revents;
+	sd_event_source_unref(s);
+	if (n > 0 && !strncmp(buf, "setup", 5)) {
+		snprintf(text, sizeof(text), "SLEEP 10 %sBANNED 00000000,00000000", peer.list);
+		n = send(fd, peer.says ? peer.says : text, strlen(peer.says ? peer.says : text), MSG_NOSIGNAL);
+	} else if (n > 0 && !strncmp(buf, "settings ban irqs ", 18)) {
+		set_list(buf + 18);
+	}
+	cr_assert_geq(n, 0);
+	close(fd);
+	return 0;
+}
+
+static int on_client(sd_event_source *s, int fd, uint32_t revents, void *ctx)
+{
+	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)s;
+	(void)revents;
+	(void)ctx;
+	cr_assert_geq(client, 0);
+	if (peer.silent)
+		peer.clients[peer.nr_clients++] = client;
+	else
+		cr_assert_geq(sd_event_add_io(h->event, &(sd_event_source *){ NULL }, client, EPOLLIN, on_question, NULL), 0);
+	return 0;
+}
+
+static void start_peer(int pid)
+{
+	snprintf(peer.path, sizeof(peer.path), "%s/irqbalance%d.sock", h->dir, pid);
+	peer.fd = fd_listen_unix(peer.path, SOCK_STREAM, 0600);
+	cr_assert_geq(peer.fd, 0);
+	cr_assert_geq(sd_event_add_io(h->event, &peer.source, peer.fd, EPOLLIN, on_client, NULL), 0);
+	fake_mkdir(h->fake, "%s", h->dir); /* gangwayd looks for it by way of its kernel */
+	fake_put(h->fake, "", "%s", peer.path);
+}
+
+static void stop_peer(void)
+{
+	peer.source = sd_event_source_disable_unref(peer.source);
+	fd_close(&peer.fd);
+	unlink(peer.path);
+	fake_remove(h->fake, "%s", peer.path);
+	for (unsigned i = 0; i < peer.nr_clients; i++)
+		close(peer.clients[i]);
+	peer.nr_clients = 0;
+}
+
+static void begin_balance(void)
+{
+	begin_irqs(false);
+	snprintf(h->d.config.irqbalance, sizeof(h->d.config.irqbalance), "%s", h->dir);
+}
+
+static bool list_is(void *want)
+{
+	return !strcmp(peer.list, want);
+}
+
+static void until_list(const char *want)
+{
+	cr_assert(fake_host_until(h, list_is, (void *)want, 5000), "\"%s\", not \"%s\"", peer.list, want);
+}
+
+#define ROW(n) "IRQ " #n " LOAD 0 DIFF 0 CLASS 5 "
+#define OURS ROW(120) ROW(121) ROW(122)
+
+static void end_balance(void)
+{
+	succeed("detach", of_vm1());
+	cr_assert_str_eq(affinities(), WAS " " WAS " " WAS);
+	remove_vectors();
+	cr_assert_eq(records(), 0);
+}
+
+Test(irq_balance, is_kept_off_and_given_back)
+{
+	begin_balance();
+	start_peer(815);
+	strcpy(peer.list, ROW(7));
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	end_balance();
+	until_list(ROW(7));
+	stop_peer();
+	end();
+}
+
+/* What the operator has on its list stays there, also where it is one of ours. */
+Test(irq_balance, the_operators_own_stay)
+{
+	begin_balance();
+	start_peer(815);
+	strcpy(peer.list, ROW(121));
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(121) ROW(120) ROW(122));
+	end_balance();
+	until_list(ROW(121));
+	stop_peer();
+	end();
+}
+
+Test(irq_balance, there_is_none)
+{
+	json_t *a;
+
+	begin_balance();
+	attach_irqs();
+	until_affinities("1 2 2");
+	a = fake_host_call(h, "irq.show", of_vm1());
+	cr_assert(json_is_null(member(a, "result.irqbalance")));
+	json_decref(a);
+	end_balance();
+	end();
+}
+
+/* gangwayd is killed: the next one knows what to take out again. */
+Test(irq_balance, gangwayd_is_killed)
+{
+	begin_balance();
+	start_peer(815);
+	strcpy(peer.list, ROW(7));
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	fake_host_stop(h);
+	fake_host_start(h);
+	follow(true);
+	snprintf(h->d.config.irqbalance, sizeof(h->d.config.irqbalance), "%s", h->dir);
+	cr_assert(fake_host_until(h, decided, NULL, 5000));
+	until_affinities("1 2 2");
+	end_balance();
+	until_list(ROW(7));
+	stop_peer();
+	end();
+}
+
+static bool has_error(void *arg)
+{
+	json_t *a = fake_host_call(h, "irq.show", of_vm1());
+	bool has = json_is_object(member(a, "result.irqbalance.error"));
+
+	(void)arg;
+	json_decref(a);
+	return has;
+}
+
+/* Nothing that it says or does keeps gangway from its own. */
+Test(irq_balance, one_that_makes_no_sense)
+{
+	static const char *const says[] = { "", "no", "\x1b[2J SLEEP", "BANNED 0" };
+
+	for (size_t i = 0; i <= sizeof(says) / sizeof(says[0]); i++) {
+		begin_balance();
+		start_peer(815);
+		peer.list[0] = '\0';
+		peer.nr_set = 0;
+		peer.silent = i == sizeof(says) / sizeof(says[0]);
+		peer.says = peer.silent ? NULL : says[i];
+		attach_irqs();
+		until_affinities("1 2 2");
+		for (unsigned n = 0; n < 400 && !has_error(NULL); n++)
+			fake_host_until(h, never, NULL, 10);
+		cr_assert(has_error(NULL), "row %zu", i);
+		cr_assert_eq(peer.nr_set, 0, "its list is not touched");
+		end_balance();
+		stop_peer();
+		end();
+	}
+}
+
+Test(irq_balance, parse)
+{
+	static const struct {
+		const char *text;
+		int nr;
+		unsigned irqs[3];
+	} rows[] = {
+		{ "SLEEP 10 BANNED 00000000", 0, { 0 } },
+		{ "SLEEP 10 IRQ 33 LOAD 0 DIFF 0 CLASS 5 BANNED 0", 1, { 33 } },
+		{ "SLEEP 10 IRQ 33 LOAD 0 IRQ 34 LOAD 1 IRQ 35 BANNED 0", 3, { 33, 34, 35 } },
+		{ "SLEEP 10 IRQ 1 IRQ 2 IRQ 3 IRQ 4 BANNED 0", 3, { 1, 2, 3 } }, /* no room for more */
+		{ "SLEEP 10 IRQ x IRQ -1 IRQ ", 0, { 0 } },
+		{ "SLEEP 10 IRQ 12345678901 ", 1, { 123456789 } },
+		{ "", -EPROTO, { 0 } },
+		{ "SLEEP", -EPROTO, { 0 } },
+		{ "TYPE 0 NUMBER 0", -EPROTO, { 0 } },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unsigned irqs[3] = { 0 };
+
+		cr_assert_eq(irq_balance_parse(rows[i].text, strlen(rows[i].text), irqs, 3), rows[i].nr, "%s", rows[i].text);
+		cr_assert_arr_eq(irqs, rows[i].irqs, sizeof(irqs), "%s", rows[i].text);
+	}
+}
