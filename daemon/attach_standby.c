@@ -195,6 +195,7 @@ int op_choose_standby(struct op *op, struct err *err)
 	l->emul = NULL;
 	l->standby = (struct emul_words){ .kind = EMUL_OWN };
 	snprintf(l->standby_id, sizeof(l->standby_id), "%s", op->own.id);
+	l->standby_pid = op->vmm_pid;
 	op->standby_auto = false; /* there is no doing without what is there */
 	return 0;
 }

@@ -163,6 +163,18 @@ static void decide(struct lease *l, struct question *q)
 		attach_look_again(l);
 }
 
+/*
+ * A standby of gangway's is gone with the VMM that it was plugged into; the guest's own is there again in the next one, by the same name, which
+ * nobody has given the lease to: its tap is another, and the guest's MAC still leads where the former one was.
+ */
+static bool is_of_former_vmm(const struct lease *l)
+{
+	const struct guest *g = guest_find(l->daemon, l->guest);
+	pid_t pid = g ? guest_vmm_pid(g) : 0;
+
+	return l->standby.kind == EMUL_OWN && l->standby_pid > 0 && pid > 0 && pid != l->standby_pid;
+}
+
 static void on_has_standby(void *ctx, int r, const struct err *err)
 {
 	struct question *q = ctx;
@@ -170,7 +182,7 @@ static void on_has_standby(void *ctx, int r, const struct err *err)
 
 	if (!l)
 		return;
-	q->has_standby = r > 0;
+	q->has_standby = r > 0 && !is_of_former_vmm(l);
 	decide(l, q);
 }
 

@@ -93,6 +93,7 @@ struct lease {
 	char standby_id
 		[LEASE_BUS_MAX]; /* its NIC in the guest's VMM: "gangway-nic0-standby"; EMUL_OWN: as the guest's is called */
 	char netdev_id[LIMIT_NAME + 24];
+	pid_t standby_pid; /* EMUL_OWN: of the VMM that has it, 0 not known: the next one of this guest may have one called the same */
 	char bus[LEASE_BUS_MAX]; /* root port that the VF is plugged into */
 	bool stay_emulated; /* the operator's choice */
 	bool revoked; /* as recorded: its guest keeps the VF past the deadline, whose DMA is taken away */

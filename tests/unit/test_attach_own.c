@@ -305,6 +305,12 @@ Test(attach_own, policy_is_its_owners)
 
 /* --- what is refused; nothing is changed --- */
 
+static bool has_no_lease(void *arg)
+{
+	(void)arg;
+	return h->d.nr_leases == 0;
+}
+
 static void no_nic(void)
 {
 	vm1->own = NULL;
@@ -377,6 +383,39 @@ Test(attach_own, the_vmm_ends_while_it_is_asked)
 	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
 	steers_to("", false);
 	end();
+}
+
+/* gangwayd was not there to see the guest end: the next one of that name was started with a standby of the same name, and is not attached. */
+static void is_started_anew(bool same_tap)
+{
+	struct sys *sys;
+	struct sys_link link;
+
+	begin_own(BY_FD);
+	json_decref(attach(with_mac("own")));
+	until_at("passthrough");
+	fake_host_stop(h);
+	fake_guest_die(vm1);
+	sys = fake_sys(h->fake);
+	cr_assert_eq(sys->ops->link_get(sys, "vnet0", &link), 0);
+	if (!same_tap) { /* the next VMM makes one of that name */
+		cr_assert_eq(sys->ops->link_del(sys, &link, NULL), 0);
+		make_tap("vnet0", "br0");
+	}
+	fake_guest_run(vm1);
+	fake_host_start(h);
+	cr_assert(fake_host_until(h, has_no_lease, NULL, 5000), "%s", text_now("switch.step"));
+	cr_assert_str_eq(vm1->vf, "");
+	cr_assert_eq(records(), 0);
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	steers_to("", false);
+	end();
+}
+
+Test(attach_own, the_guest_is_started_anew_meanwhile)
+{
+	is_started_anew(false);
+	is_started_anew(true);
 }
 
 /* The one that the guest has is of one lease. */
