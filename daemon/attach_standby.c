@@ -190,6 +190,9 @@ int op_choose_standby(struct op *op, struct err *err)
 		return two_standbys(op, err);
 	if (is_taken(op, err) < 0)
 		return err->num;
+	/* what could have been done without, with the MAC that was made for its sake, cannot any more */
+	if (op_has_vf(op) && op_check_mac_settable(op, err) < 0)
+		return err->num;
 	err_clear(&op->standby_err);
 	emul_leg_free(l->emul);
 	l->emul = NULL;

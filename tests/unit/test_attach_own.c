@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "fake_internal.h"
+#include "mac.h"
 #include "switcher_test.h"
 
 #define MAC_OF_VM1 "52:54:00:00:00:aa"
@@ -365,6 +366,33 @@ Test(attach_own, refused, .timeout = 60)
 		unchanged();
 		end();
 	}
+}
+
+/* The MAC that gangway would make is that of the guest's own, which cannot be done without: the VF has to be given it. */
+Test(attach_own, no_mac_can_be_given)
+{
+	char mac[MAC_TEXT];
+	json_t *a;
+
+	begin_own(BY_FD);
+	no_nic();
+	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "standby", "bridge:br0")));
+	mac_format(lease()->want.mac, mac);
+	until_at("passthrough");
+	succeed("detach", of_vm1());
+	has_own(BY_FD);
+	vm1->own_mac = mac;
+	fake_guest_update(vm1);
+	fake_vf(h->fake, "eth0", 0)->fields &= ~(unsigned)SYS_VF_MAC;
+	fake_vf(h->fake, "eth0", 1)->fields &= ~(unsigned)SYS_VF_MAC;
+	before_again();
+	a = fake_host_call(h, "attach", json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "standby", "auto"));
+	cr_assert_str_eq(text_of(a, "error.data.code"), "policy.no-mac", "%s", text_of(a, "error.message"));
+	json_decref(a);
+	fake_host_settle(h);
+	cr_assert_eq(records(), 0);
+	unchanged();
+	end();
 }
 
 Test(attach_own, the_vmm_ends_while_it_is_asked)
