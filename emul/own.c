@@ -99,6 +99,21 @@ static int note_entries(struct emul_leg *leg, const struct sys_link *pf, const s
 	return r < 0 ? r : leg->sys->ops->fdb_get(leg->sys, pf, &self, &leg->had_self, err);
 }
 
+/* Its owner has put it there, and whatever VLAN the bridge gives ports by default, this one may be in another. */
+static int check_tap_vlan(struct emul_leg *leg, const struct sys_link *tap, uint16_t vlan, struct err *err)
+{
+	bool member = true;
+	int r = vlan ? leg->sys->ops->bridge_vlan_get(leg->sys, tap, vlan, &member, err) : 0;
+
+	if (r < 0 || member)
+		return r;
+	err_set(err, -EOPNOTSUPP, "emul.bridge-vlan-missing", "bridge %s: the guest's own tap %s is not in VLAN %u there",
+		leg->words.bridge, leg->ifname, vlan);
+	err_hint(err, "the VF's VLAN is to be that of the tap: --vlan; or bridge vlan add dev %s vid %u pvid untagged",
+		 leg->ifname, vlan);
+	return -EOPNOTSUPP;
+}
+
 static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err)
 {
 	struct sys_link tap;
@@ -116,6 +131,8 @@ static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_
 	if (!leg->words.bridge[0])
 		return 0;
 	r = emul_bridge_vlan(leg, pf, ret_port_vlan, err);
+	if (r == 0)
+		r = check_tap_vlan(leg, &tap, *ret_port_vlan, err);
 	if (r == 0 && !leg->pf_ifindex) { /* the first look */
 		leg->port_vlan = *ret_port_vlan;
 		r = note_entries(leg, pf, &tap, err);

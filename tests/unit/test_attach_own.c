@@ -368,6 +368,61 @@ Test(attach_own, refused, .timeout = 60)
 	}
 }
 
+/* A bridge that filters VLANs; the tap is in VLAN @vid, the VF in none: that is the bridge's default, 1. */
+static void begin_in_vlan(unsigned vid)
+{
+	struct sys_link tap;
+	struct sys *sys;
+
+	h = fake_host_new(2);
+	fake_vmm_takes_taps(h->fake);
+	fake_add_bridge(h->fake, "br0", true);
+	fake_join(h->fake, "eth0", "br0");
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = 2;
+	fake_guest_run(vm1);
+	make_tap("vnet0", "br0");
+	sys = fake_sys(h->fake);
+	cr_assert_eq(sys->ops->link_get(sys, "vnet0", &tap), 0);
+	cr_assert_eq(sys->ops->bridge_vlan_set(sys, &tap, 1, vid == 1, NULL), 0);
+	cr_assert_eq(sys->ops->bridge_vlan_set(sys, &tap, vid, true, NULL), 0);
+	has_own(BY_FD);
+	before_again();
+}
+
+Test(attach_own, in_the_bridges_vlan)
+{
+	begin_in_vlan(1);
+	json_decref(attach(with_mac("own")));
+	until_at("passthrough");
+	cr_assert_str_eq(fake_fdb_port(h->fake, vm1_mac, 1), "eth0");
+	succeed("switch", leg("emulated"));
+	until_at("emulated");
+	cr_assert_str_eq(fake_fdb_port(h->fake, vm1_mac, 1), "vnet0");
+	succeed("detach", of_vm1());
+	unchanged();
+	end();
+}
+
+/* A dry run says it, too: it is found out before anything is changed. */
+Test(attach_own, in_another_vlan)
+{
+	begin_in_vlan(7);
+	for (int dry = 1; dry >= 0; dry--) {
+		json_t *p = with_mac("own"), *a;
+
+		json_object_set_new(p, "dry_run", json_boolean(dry));
+		a = fake_host_call(h, "attach", p);
+		cr_assert_str_eq(text_of(a, "error.data.code"), "emul.bridge-vlan-missing", "%s", text_of(a, "error.message"));
+		json_decref(a);
+		fake_host_settle(h);
+	}
+	cr_assert_null(strstr(h->steps, "bind"));
+	cr_assert_eq(records(), 0);
+	unchanged();
+	end();
+}
+
 /* The MAC that gangway would make is that of the guest's own, which cannot be done without: the VF has to be given it. */
 Test(attach_own, no_mac_can_be_given)
 {
