@@ -172,6 +172,17 @@ static int is_taken(const struct op *op, struct err *err)
 	return 0;
 }
 
+/* QEMU takes one of a pair, and would say so when the VF is plugged. */
+static int is_paired(const struct op *op, struct err *err)
+{
+	if (!op->own.primary[0])
+		return 0;
+	err_set(err, -EBUSY, "vmm.other-primary", "guest %s: its standby %s is paired with another device already: %s",
+		op->lease->guest, op->own.id, op->own.primary);
+	err_hint(err, "take that one out of the guest first (device_del; libvirt: virsh detach-device)");
+	return -EBUSY;
+}
+
 int op_choose_standby(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
@@ -188,7 +199,7 @@ int op_choose_standby(struct op *op, struct err *err)
 	}
 	if (op_plugs_standby(op) && !op->standby_auto)
 		return two_standbys(op, err);
-	if (is_taken(op, err) < 0)
+	if (is_taken(op, err) < 0 || is_paired(op, err) < 0)
 		return err->num;
 	/* what could have been done without, with the MAC that was made for its sake, cannot any more */
 	if (op_has_vf(op) && op_check_mac_settable(op, err) < 0)

@@ -50,7 +50,10 @@ static const char *peripherals(struct fake_guest *g)
 					      nic->device);
 	}
 	if (g->own)
-		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}", g->own);
+		n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}",
+				      g->own);
+	if (g->own_primary)
+		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->own_primary);
 	return text(g, 3, "\"return\": [%s]", list);
 }
 
@@ -68,6 +71,9 @@ static void own_rows(struct fake_guest *g, size_t *n)
 			text(g, 27, "\"return\": \"net0: index=0,type=nic\\r\\n \\\\ hn0: %s\\r\\n\"",
 			     g->own_backend ? g->own_backend : "index=0,type=user"));
 	}
+	if (g->own_primary)
+		add_row(g, n, "qom-get", text(g, 28, "/%s\", \"property\": \"failover_pair_id\"", g->own_primary),
+			text(g, 29, "\"return\": \"%s\"", g->own));
 	add_row(g, n, "qom-get", "\"property\": \"mac\"", "\"return\": \"52:54:00:ff:ff:ff\"");
 	add_row(g, n, "qom-get", "\"failover_pair_id\"", "\"return\": null");
 }

@@ -58,6 +58,7 @@ struct fake_guest {
 	const char *standby_error; /* the same of a standby */
 	const char *own; /* a standby that it was started with: its id, NULL none */
 	const char *own_mac, *own_backend; /* of it: MAC; what `info network` says of its backend hn0, NULL: no such line */
+	const char *own_primary; /* a VF that it was started with, too, of that pair: its id, NULL none */
 	bool own_no_failover; /* it is a virtio-net of that MAC, and no standby */
 	unsigned vcpus; /* that it tells of, up to FAKE_VCPUS: fake_guest_has_vcpus() */
 	uint32_t messages[FAKE_MESSAGES][4]; /* of the MSI-X table of each VF: words of its entries */

@@ -330,6 +330,12 @@ static void foreign_mac(void)
 	fake_guest_update(vm1);
 }
 
+static void paired(void)
+{
+	vm1->own_primary = "hostdev0";
+	fake_guest_update(vm1);
+}
+
 static void in_no_vlan(void)
 {
 	fake_vf(h->fake, "eth0", 0)->vlan = fake_vf(h->fake, "eth0", 1)->vlan = 5;
@@ -346,6 +352,8 @@ Test(attach_own, refused, .timeout = 60)
 		{ "it has none", "own", no_nic, "attach.no-own-standby" },
 		{ "of another MAC", "own", foreign_mac, "attach.no-own-standby" },
 		{ "it is no standby", "auto", no_failover, "vmm.standby-no-failover" },
+		{ "it has another VF of the pair", "own", paired, "vmm.other-primary" },
+		{ "the same, by default", "auto", paired, "vmm.other-primary" },
 		{ "the VF is in a VLAN, its bridge filters none", "own", in_no_vlan, "emul.bridge-no-vlan" },
 	};
 
