@@ -113,14 +113,18 @@ int emul_leg_link(struct emul_leg *leg, struct sys_link *ret, struct err *err)
 int emul_leg_remove(struct emul_leg *leg, struct err *err)
 {
 	struct sys_link link;
-	bool ours;
+	bool ours = false;
 	int r = find(leg, &link, &ours, err);
 
-	if (r == -ENODEV || (r == 0 && !ours)) {
+	if (r == -ENODEV) {
 		err_clear(err);
-		return 0;
+		r = 0;
 	}
-	return r < 0 ? r : leg->sys->ops->link_del(leg->sys, &link, err);
+	if (r == 0 && ours)
+		r = leg->sys->ops->link_del(leg->sys, &link, err);
+	if (r == 0)
+		leg->ifindex = 0;
+	return r;
 }
 
 int emul_limit_rate(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh,
@@ -338,9 +342,7 @@ int emul_leg_destroy(struct emul_leg *leg, struct err *err)
 {
 	int r = leg->ops->destroy(leg, err);
 
-	if (r == 0) {
+	if (r == 0)
 		leg->carries = false;
-		leg->ifindex = 0;
-	}
 	return r;
 }

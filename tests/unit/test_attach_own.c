@@ -558,3 +558,31 @@ Test(attach_own, records_that_are_damaged)
 	unchanged();
 	end();
 }
+
+/* A detach that came no further than that is tried again: by then a tap of that name may be another guest's. */
+Test(attach_own, undone_once_more)
+{
+	struct emul_leg *read = NULL;
+	struct sys_link link;
+	struct sys *sys;
+	json_t *j;
+
+	begin_own(BY_FD);
+	set_entry("vnet0", SYS_FDB_BRIDGE);
+	json_decref(attach(with_mac("own")));
+	until_at("passthrough");
+	sys = fake_sys(h->fake);
+	cr_assert_eq(emul_leg_destroy(lease()->emul, NULL), 0);
+	steers_to("vnet0", false);
+	j = emul_leg_to_json(lease()->emul);
+	cr_assert_eq(emul_leg_from_json(sys, j, &read, NULL), 0, "what is recorded now can be read");
+	json_decref(j);
+	emul_leg_free(read);
+	cr_assert_eq(sys->ops->link_get(sys, "vnet0", &link), 0);
+	cr_assert_eq(sys->ops->link_del(sys, &link, NULL), 0);
+	make_tap("vnet0", "br0");
+	steers_to("", false);
+	cr_assert_eq(emul_leg_destroy(lease()->emul, NULL), 0);
+	steers_to("", false);
+	end();
+}
