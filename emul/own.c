@@ -71,22 +71,23 @@ static int find_tap(struct emul_leg *leg, struct sys_link *ret, struct err *err)
 }
 
 /* The bridge that the tap and the PF are ports of; "" if there is none. */
-static int find_bridge(struct emul_leg *leg, const struct sys_link *pf, const struct sys_link *tap, struct err *err)
+static int find_bridge(struct emul_leg *leg, const struct sys_link *pf, const struct sys_link *tap, char ret[static IF_NAMESIZE],
+		       struct err *err)
 {
 	char path[EMUL_PATH_MAX];
 	struct sys_link br;
 	int r;
 
-	leg->words.bridge[0] = '\0';
+	ret[0] = '\0';
 	if (!tap->master || tap->master != pf->master)
 		return 0;
 	snprintf(path, sizeof(path), CLASS_NET "/%s/master", leg->ifname);
-	r = sys_link_name(leg->sys, path, leg->words.bridge, sizeof(leg->words.bridge));
+	r = sys_link_name(leg->sys, path, ret, IF_NAMESIZE);
 	if (r < 0)
 		return err_set(err, r, "emul.sysfs", "%s: %s", path, strerror(-r));
-	r = emul_link_get(leg->sys, leg->words.bridge, "emul.no-bridge", &br, err);
+	r = emul_link_get(leg->sys, ret, "emul.no-bridge", &br, err);
 	if (r == 0 && strcmp(br.kind, "bridge") != 0) /* a bond, ... */
-		leg->words.bridge[0] = '\0';
+		ret[0] = '\0';
 	return r;
 }
 
@@ -116,6 +117,7 @@ static int check_tap_vlan(struct emul_leg *leg, const struct sys_link *tap, uint
 
 static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err)
 {
+	char bridge[IF_NAMESIZE];
 	struct sys_link tap;
 	int r;
 
@@ -124,9 +126,18 @@ static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_
 		return 0;
 	r = find_tap(leg, &tap, err);
 	if (r == 0)
-		r = find_bridge(leg, pf, &tap, err);
+		r = find_bridge(leg, pf, &tap, bridge, err);
 	if (r < 0)
 		return r;
+	/* the second look changes nothing of the leg: its record is written, and the loop reads it */
+	if (!leg->pf_ifindex) {
+		snprintf(leg->words.bridge, sizeof(leg->words.bridge), "%s", bridge);
+	} else if (strcmp(bridge, leg->words.bridge) != 0) {
+		err_set(err, -EAGAIN, "emul.host-changed", "%s: it has joined or left a bridge since it was looked at",
+			leg->ifname);
+		err_hint(err, "try again");
+		return -EAGAIN;
+	}
 	leg->ifindex = tap.ifindex;
 	if (!leg->words.bridge[0])
 		return 0;

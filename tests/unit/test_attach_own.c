@@ -559,6 +559,31 @@ Test(attach_own, records_that_are_damaged)
 	end();
 }
 
+/* What was not in the bridge when it was looked at, no entry noted: then the record does not say that it is steered to. */
+Test(attach_own, joins_a_bridge_meanwhile)
+{
+	struct emul_want want = { .words.kind = EMUL_OWN, .pf = "eth0", .tap = "vnet0" };
+	static const char *const bridges[][2] = { { NULL, "br0" }, { "br1", "br0" }, { "br0", "br1" } };
+
+	memcpy(want.mac, vm1_mac, SYS_MAC_LEN);
+	for (size_t i = 0; i < sizeof(bridges) / sizeof(bridges[0]); i++) {
+		struct emul_leg *made = NULL;
+		struct err err = { 0 };
+
+		begin_pair(true);
+		fake_add_bridge(h->fake, "br1", false);
+		make_tap("vnet0", bridges[i][0]);
+		cr_assert_eq(emul_leg_new(fake_sys(h->fake), &want, &made, NULL), 0);
+		fake_join(h->fake, "vnet0", bridges[i][1]);
+		before_again();
+		cr_assert_eq(emul_leg_create(made, &err), -EAGAIN);
+		cr_assert_str_eq(err.code, "emul.host-changed");
+		unchanged();
+		emul_leg_free(made);
+		end();
+	}
+}
+
 /* A detach that came no further than that is tried again: by then a tap of that name may be another guest's. */
 Test(attach_own, undone_once_more)
 {
