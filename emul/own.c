@@ -34,12 +34,24 @@ static int tap_of_fd(struct sys *sys, pid_t pid, const char *fd, char ret[static
 	return 0;
 }
 
+/* The name of a tap says nothing in another network namespace, where fdinfo tells it all the same (tun_chr_show_fdinfo(), drivers/net/tun.c). */
+static bool is_in_other_netns(struct sys *sys, pid_t pid)
+{
+	char path[EMUL_PATH_MAX], ours[64], theirs[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	return sys_link_name(sys, "/proc/self/ns/net", ours, sizeof(ours)) == 0 &&
+	       sys_link_name(sys, path, theirs, sizeof(theirs)) == 0 && strcmp(ours, theirs) != 0;
+}
+
 int emul_own_tap(struct sys *sys, pid_t pid, const char *claimed, int fd, char ret[static IF_NAMESIZE])
 {
 	char path[EMUL_PATH_MAX], name[IF_NAMESIZE], **fds;
 	int r;
 
 	ret[0] = '\0';
+	if (is_in_other_netns(sys, pid))
+		return -ENOENT;
 	if (fd >= 0) {
 		snprintf(name, sizeof(name), "%d", fd);
 		return tap_of_fd(sys, pid, name, ret);

@@ -64,7 +64,8 @@ void emul_leg_free(struct emul_leg *leg);
 
 /*
  * The tap of a VMM: behind descriptor @fd of process @pid, or, where @fd is negative, the one that the VMM @claimed to have ("": none), if the
- * process has it open. By the kernel's word. -ENOENT: that is no tap, or none is known; errors of reading /proc/PID/fdinfo.
+ * process has it open. By the kernel's word. -ENOENT: that is no tap, or none is known, or the process is in another network namespace, where
+ * the name is another's; errors of reading /proc/PID/fdinfo.
  */
 int emul_own_tap(struct sys *sys, pid_t pid, const char *claimed, int fd, char ret[static IF_NAMESIZE]);
 

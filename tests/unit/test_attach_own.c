@@ -146,6 +146,30 @@ Test(attach_own, a_tap_that_is_not_its)
 	end();
 }
 
+/* A VMM in a network namespace of its own (KubeVirt's pods): the host's vnet0 is another guest's. */
+Test(attach_own, a_tap_of_another_namespace, .timeout = 60)
+{
+	for (int other = 0; other < 2; other++)
+		for (enum backend backend = BY_FD; backend <= BY_NAME; backend++) {
+			json_t *a;
+
+			begin_own(backend);
+			fake_mkdir(h->fake, "/proc/self/ns");
+			fake_mkdir(h->fake, "/proc/%d/ns", (int)vm1->pid);
+			fake_symlink(h->fake, "net:[4026531840]", "/proc/self/ns/net");
+			fake_symlink(h->fake, other ? "net:[4026532000]" : "net:[4026531840]", "/proc/%d/ns/net", (int)vm1->pid);
+			before_again();
+			a = attach(with_mac("own"));
+			cr_assert_str_eq(text_of(a, "lease.standby.interface"), other ? "(null)" : "vnet0");
+			json_decref(a);
+			until_at("passthrough");
+			steers_to(other ? "" : "eth0", false);
+			succeed("detach", of_vm1());
+			unchanged();
+			end();
+		}
+}
+
 static void set_entry(const char *ifname, enum sys_fdb_where where)
 {
 	struct sys *sys = fake_sys(h->fake);
