@@ -176,20 +176,6 @@ static int open_fd(struct emul_leg *leg, struct err *err)
 	return err_set(err, -EALREADY, "emul.opened", "%s: it is the guest's own", leg->ifname);
 }
 
-static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err)
-{
-	struct sys_link tap, pf;
-	int r;
-
-	(void)policy;
-	if (!leg->words.bridge[0])
-		return 0;
-	r = find_tap(leg, &tap, err);
-	if (r == 0)
-		r = emul_pf_link(leg, &pf, err);
-	return r < 0 ? r : emul_bridge_steer(leg, &pf, &tap, on, err);
-}
-
 static int apply(struct emul_leg *leg, const struct emul_policy *policy, struct err *err)
 {
 	(void)leg;
@@ -231,7 +217,7 @@ static int put_back(struct emul_leg *leg, const struct sys_link *tap, struct err
 	}
 	if (has_pf && leg->had_self)
 		put_entry(leg, &pf, SYS_FDB_SELF, true, &r, err);
-	if (tap && tap->master)
+	if (tap)
 		put_entry(leg, tap, SYS_FDB_BRIDGE, leg->had_entry, &r, err);
 	if (has_pf && pf.master)
 		put_entry(leg, &pf, SYS_FDB_BRIDGE, false, &r, err);
@@ -240,17 +226,55 @@ static int put_back(struct emul_leg *leg, const struct sys_link *tap, struct err
 	return r;
 }
 
+/* Is it a port of the bridge that it was found in? Its owner may have moved it since: its entries went, and it leads elsewhere. */
+static int is_in_bridge(struct emul_leg *leg, bool *ret, struct err *err)
+{
+	char path[EMUL_PATH_MAX], name[IF_NAMESIZE];
+	int r;
+
+	snprintf(path, sizeof(path), CLASS_NET "/%s/master", leg->ifname);
+	r = sys_link_name(leg->sys, path, name, sizeof(name));
+	if (r < 0 && r != -ENOENT)
+		return err_set(err, r, "emul.sysfs", "%s: %s", path, strerror(-r));
+	*ret = r == 0 && strcmp(name, leg->words.bridge) == 0;
+	return 0;
+}
+
+static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err)
+{
+	struct sys_link tap, pf;
+	bool in = true;
+	int r;
+
+	(void)policy;
+	if (!leg->words.bridge[0])
+		return 0;
+	r = find_tap(leg, &tap, err);
+	if (r == 0)
+		r = is_in_bridge(leg, &in, err);
+	if (r == 0 && !in)
+		return put_back(leg, NULL, err);
+	if (r == 0)
+		r = emul_pf_link(leg, &pf, err);
+	return r < 0 ? r : emul_bridge_steer(leg, &pf, &tap, on, err);
+}
+
 static int destroy(struct emul_leg *leg, struct err *err)
 {
 	struct sys_link tap;
+	bool in = false;
 	int r;
 
 	if (!leg->words.bridge[0])
 		return 0;
 	r = find_tap(leg, &tap, err);
-	if (r == -ENODEV)
+	if (r == 0)
+		r = is_in_bridge(leg, &in, err);
+	if (r == -ENODEV) {
 		err_clear(err);
-	return r < 0 && r != -ENODEV ? r : put_back(leg, r == 0 ? &tap : NULL, err);
+		r = 0;
+	}
+	return r < 0 ? r : put_back(leg, in ? &tap : NULL, err);
 }
 
 const struct emul_ops emul_own_ops = {

@@ -608,6 +608,36 @@ Test(attach_own, joins_a_bridge_meanwhile)
 	}
 }
 
+/* Its owner moves the tap: the guest can leave its VF all the same, and what was in the PF's bridge is not put into another. */
+Test(attach_own, leaves_its_bridge, .timeout = 60)
+{
+	for (int to_other = 0; to_other < 2; to_other++) {
+		struct sys_link_want none = { .fields = SYS_LINK_MASTER };
+		struct sys_link tap;
+		struct sys *sys;
+
+		begin_own(BY_FD);
+		fake_add_bridge(h->fake, "br1", false);
+		set_entry("vnet0", SYS_FDB_BRIDGE);
+		json_decref(attach(with_mac("own")));
+		until_at("passthrough");
+		sys = fake_sys(h->fake);
+		cr_assert_eq(sys->ops->link_get(sys, "vnet0", &tap), 0);
+		if (to_other)
+			fake_join(h->fake, "vnet0", "br1");
+		else
+			cr_assert_eq(sys->ops->link_set(sys, &tap, &none, NULL), 0);
+		succeed("switch", leg("emulated"));
+		until_at("emulated");
+		steers_to("", false);
+		cr_assert(!to_vf());
+		succeed("detach", of_vm1());
+		steers_to("", false);
+		cr_assert_eq(records(), 0);
+		end();
+	}
+}
+
 /* A detach that came no further than that is tried again: by then a tap of that name may be another guest's. */
 Test(attach_own, undone_once_more)
 {
