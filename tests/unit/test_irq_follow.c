@@ -84,6 +84,15 @@ Test(irq_follow, vcpus_are_plugged)
 	end();
 }
 
+/* Of the other lease. */
+static void other_is(const char *want)
+{
+	char *is = fake_affinity(h->fake, IRQ0 + 3);
+
+	cr_assert_str_eq(is, want);
+	free(is);
+}
+
 /* A guest is looked at whole: what ends of one of its leases leaves the other as it is. */
 Test(irq_follow, two_leases_of_a_guest)
 {
@@ -99,9 +108,9 @@ Test(irq_follow, two_leases_of_a_guest)
 	cr_assert_str_eq(shown(3, "lease"), "vm1/two");
 	succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", "nic0"));
 	cr_assert_str_eq(affinities(), ALL_WAS);
-	cr_assert_str_eq(fake_affinity(h->fake, IRQ0 + 3), "1");
+	other_is("1");
 	succeed("detach", of_vm1());
-	cr_assert_str_eq(fake_affinity(h->fake, IRQ0 + 3), WAS);
+	other_is(WAS);
 	fake_remove_irq(h->fake, FAKE_VF1_BDF, IRQ0 + 3);
 	remove_vectors();
 	unchanged();
@@ -277,7 +286,7 @@ Test(irq_follow, the_kernel_refuses)
 		until_affinities(WAS " 2 2");
 		until_shown(0, "state", "refused");
 		until_shown(1, "state", "in-place");
-		cr_assert(json_is_string(member(vector_now(0), "why")));
+		cr_assert(strstr(shown(0, "why"), "affinity to CPUs 1"), "%s", shown(0, "why"));
 		cr_assert_leq(fake_affinity_writes(h->fake, IRQ0), 1, "not again");
 		detach_irqs();
 		end();
@@ -405,8 +414,10 @@ Test(irq_follow, posted_by_the_iommu)
 
 static bool has_storm(void *arg)
 {
-	bool is = lease()->irq_nic && json_is_true(member(irq_lease_to_json(lease()), "storm"));
+	json_t *j = irq_lease_to_json(lease());
+	bool is = json_is_true(json_object_get(j, "storm"));
 
+	json_decref(j);
 	return is == *(bool *)arg;
 }
 
