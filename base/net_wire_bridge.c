@@ -41,6 +41,38 @@ int net_wire_put_fdb(struct nl_msg *msg, unsigned ifindex, const struct sys_fdb 
 	return 0;
 }
 
+int net_wire_put_get_fdb(struct nl_msg *msg)
+{
+	struct ndmsg ndm = { .ndm_family = PF_BRIDGE };
+
+	if (!nlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, RTM_GETNEIGH, 0, NLM_F_REQUEST | NLM_F_DUMP))
+		return -ENOMEM;
+	return nlmsg_append(msg, &ndm, sizeof(ndm), NLMSG_ALIGNTO) < 0 ? -ENOMEM : 0;
+}
+
+int net_wire_get_fdb(const struct nlmsghdr *nlh, unsigned ifindex, const struct sys_fdb *entry, bool *ret)
+{
+	const struct ndmsg *ndm = nlmsg_data(nlh);
+	bool self = entry->where == SYS_FDB_SELF;
+	const struct nlattr *mac, *vlan;
+	uint16_t vid = 0;
+
+	if (nlh->nlmsg_type != RTM_NEWNEIGH || !nlmsg_valid_hdr(nlh, sizeof(*ndm)))
+		return -EBADMSG;
+	if (ndm->ndm_family != PF_BRIDGE || ndm->ndm_ifindex != (int)ifindex || self != !!(ndm->ndm_flags & NTF_SELF) ||
+	    !(ndm->ndm_state & (self ? NUD_PERMANENT : NUD_NOARP)))
+		return 0;
+	mac = nlmsg_find_attr((struct nlmsghdr *)nlh, sizeof(*ndm), NDA_LLADDR);
+	vlan = nlmsg_find_attr((struct nlmsghdr *)nlh, sizeof(*ndm), NDA_VLAN);
+	if ((mac && nla_len(mac) < SYS_MAC_LEN) || (vlan && nla_len(vlan) < (int)sizeof(vid)))
+		return -EBADMSG;
+	if (vlan)
+		memcpy(&vid, nla_data(vlan), sizeof(vid));
+	if (mac && vid == entry->vlan && memcmp(nla_data(mac), entry->mac, SYS_MAC_LEN) == 0)
+		*ret = true;
+	return 0;
+}
+
 static int put_bridge(struct nl_msg *msg, int type, int flags, unsigned ifindex)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = (int)ifindex };

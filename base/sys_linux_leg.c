@@ -114,6 +114,35 @@ int sys_linux_fdb_set(struct sys *sys, const struct sys_link *link, const struct
 	return r < 0 ? r : request_end(&q, net_wire_put_fdb(q.msg, link->ifindex, entry, there), there ? 0 : -ENOENT, NULL);
 }
 
+struct wanted_entry {
+	unsigned ifindex;
+	const struct sys_fdb *entry;
+	bool there;
+};
+
+static int entry_valid(const struct nlmsghdr *nlh, void *arg)
+{
+	struct wanted_entry *w = arg;
+
+	return net_wire_get_fdb(nlh, w->ifindex, w->entry, &w->there);
+}
+
+int sys_linux_fdb_get(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err)
+{
+	struct wanted_entry w = { .ifindex = link->ifindex, .entry = entry };
+	struct net_talk x = { .valid = entry_valid, .arg = &w };
+	struct request q;
+	int r;
+
+	(void)sys;
+	r = request_begin(&q, link->name, "its forwarding entries", err);
+	if (r == 0)
+		r = request_end(&q, net_wire_put_get_fdb(q.msg), 0, &x);
+	if (r == 0)
+		*ret = w.there;
+	return r;
+}
+
 int sys_linux_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err)
 {
 	struct request q;

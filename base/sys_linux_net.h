@@ -20,6 +20,7 @@ int sys_linux_tap_open(struct sys *sys, const struct sys_link *link, struct err 
 int sys_linux_link_set(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
 int sys_linux_link_del(struct sys *sys, const struct sys_link *link, struct err *err);
 int sys_linux_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+int sys_linux_fdb_get(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err);
 int sys_linux_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 int sys_linux_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
 int sys_linux_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);
@@ -27,5 +28,6 @@ int sys_linux_rate_set(struct sys *sys, const struct sys_link *link, enum sys_si
 int sys_linux_source_filter(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac,
 			    struct err *err);
 int sys_linux_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
+int sys_linux_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 
 #endif

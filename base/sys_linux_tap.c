@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The real kernel: descriptors of taps and macvtaps as QEMU wants them, and frames sent by a packet socket. */
+/* The real kernel: descriptors of taps and macvtaps as QEMU wants them, frames sent and heard by packet sockets. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
@@ -132,4 +135,35 @@ int sys_linux_announce(struct sys *sys, const struct sys_link *link, const struc
 		r = send_frame(fd, &to, frame, net_frame_na(what, i, frame));
 	fd_close(&fd);
 	return r < 0 ? net_wire_refused(err, r, link->name, "an announcement", "") : 0;
+}
+
+/* The filter stands before the socket hears anything: until it is bound it has no protocol. */
+int sys_linux_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN])
+{
+	const uint32_t high = (uint32_t)mac[0] << 24 | (uint32_t)mac[1] << 16 | (uint32_t)mac[2] << 8 | mac[3];
+	const uint32_t low = (uint32_t)mac[4] << 8 | mac[5];
+	struct sock_filter ops[] = {
+		{ BPF_LD | BPF_B | BPF_ABS, 0, 0, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE) },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 5, 0, PACKET_OUTGOING },
+		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, ETH_ALEN },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 0, 3, high },
+		{ BPF_LD | BPF_H | BPF_ABS, 0, 0, ETH_ALEN + 4 },
+		{ BPF_JMP | BPF_JEQ | BPF_K, 0, 1, low },
+		{ BPF_RET | BPF_K, 0, 0, ETH_HLEN },
+		{ BPF_RET | BPF_K, 0, 0, 0 },
+	};
+	const struct sock_fprog program = { .len = sizeof(ops) / sizeof(ops[0]), .filter = ops };
+	const struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)ifindex };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
+
+	(void)sys;
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
+	    bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+		r = -errno;
+	if (r == 0)
+		return fd;
+	fd_close(&fd);
+	return r;
 }

@@ -28,8 +28,8 @@ const struct cli_opt cli_global_opts[] = {
 		{ "trust", "on|off", ON_OFF, "let the guest ask for promiscuous mode and other MACs", 0 },                       \
 		{ "min-tx-rate", "MBIT", NULL, "guaranteed sending rate", 0 },                                                   \
 		{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 }, {                                         \
-		"standby", "KIND", "auto|macvtap|bridge:|none",                                                                  \
-			"the emulated NIC that stands by: macvtap, bridge:BR, none; auto: macvtap if it can be had", 0           \
+		"standby", "KIND", "auto|own|macvtap|bridge:|none",                                                              \
+			"the emulated NIC that stands by: own, macvtap, bridge:BR, none; auto: own, else macvtap if it can be had", 0 \
 	}
 
 static const struct cli_opt attach_opts[] = {
@@ -153,8 +153,9 @@ const struct cli_verb cli_verbs[] = {
 	  "\n"
 	  "`--via auto` (the default) takes vfio-user where the VMM speaks it and can unplug it safely, else vfio-pci.\n"
 	  "\n"
-	  "`--standby auto` (the default) plugs a macvtap beside the VF, so that the NIC can leave it. Where that cannot be had,\n"
-	  "the guest gets the VF all the same; a warning, and `status`, say why. A kind that is named is refused then.\n"
+	  "`--standby auto` (the default) takes the NIC with failover=on and the same MAC that the guest has (own), or plugs a\n"
+	  "macvtap beside the VF, so that the NIC can leave it. Where that cannot be had, the guest gets the VF all the same; a\n"
+	  "warning, and `status`, say why. A kind that is named is refused then.\n"
 	  "\n"
 	  "With `--prepare` the guest need not run: VF and policy are set up, and the QEMU arguments, alone, go to stdout, ready\n"
 	  "for $(...); what else there is to say goes to stderr.",

@@ -265,16 +265,19 @@ void cli_view_detached(FILE *out, json_t *result)
 	outcome(out, result, "detached");
 }
 
-/* "vm1: migrated, 3201 ms, downtime 41 ms, 213 MiB sent" */
+/* "vm1: migrated, 3201 ms, downtime 41 ms, dark at least 63 ms, 213 MiB sent" */
 void cli_view_migrated(FILE *out, json_t *result)
 {
 	json_t *m = json_object_get(result, "migration");
+	json_t *dark = json_object_get(m, "dark_ms");
 	char *guest = cli_cell(result, "guest");
 
-	fprintf(out, "%s: migrated, %lld ms, downtime %lld ms, %lld MiB sent\n", guest,
+	fprintf(out, "%s: migrated, %lld ms, downtime %lld ms, ", guest,
 		(long long)json_integer_value(json_object_get(m, "total_ms")),
-		(long long)json_integer_value(json_object_get(m, "downtime_ms")),
-		(long long)json_integer_value(json_object_get(m, "transferred")) >> 20);
+		(long long)json_integer_value(json_object_get(m, "downtime_ms")));
+	if (json_is_integer(dark))
+		fprintf(out, "dark at least %lld ms, ", (long long)json_integer_value(dark));
+	fprintf(out, "%lld MiB sent\n", (long long)json_integer_value(json_object_get(m, "transferred")) >> 20);
 	free(guest);
 }
 

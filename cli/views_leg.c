@@ -31,7 +31,7 @@ char *cli_fmt_standby(json_t *obj, const char *key)
 	if (!json_is_object(standby))
 		return cli_text("-");
 	kind = cli_cell(standby, "kind");
-	name = cli_cell(standby, "interface");
+	name = cli_cell(standby, json_is_string(json_object_get(standby, "interface")) ? "interface" : "id");
 	text = cli_text("%s %s", kind, name);
 	free(kind);
 	free(name);

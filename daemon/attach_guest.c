@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The steps of the attach table that talk to the guest's VMM. All are asynchronous: they end in op_step_done(). */
+/* The steps of the attach table about the VF in the guest: plug, unplug, its driver. All are asynchronous: they end in op_step_done(). */
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <stdio.h>
@@ -12,7 +12,6 @@
 #include "host_events.h"
 #include "log.h"
 #include "op.h"
-#include "preflight.h"
 #include "switcher.h"
 
 /*
@@ -20,104 +19,6 @@
  * So it is read until it shows; a read is one config cycle.
  */
 #define DRIVE_POLL_US 10000
-
-/* --- ask-guest, answer --- */
-
-/*
- * The VMM takes its time to answer: meanwhile the host is looked at. So asking is one step, and taking the answer a later one; the
- * question outlives an operation that ends before.
- */
-struct vmm_question {
-	struct op *op; /* NULL: nobody wants to know any more */
-};
-
-void op_forget_question(struct op *op)
-{
-	if (op->question)
-		op->question->op = NULL;
-	op->question = NULL;
-}
-
-static int take_answer(struct op *op, struct err *err)
-{
-	if (op->answer_r < 0) {
-		*err = op->answer_err;
-		return op->answer_r;
-	}
-	return preflight_guest(op, err);
-}
-
-static void on_info(void *ctx, int r, const struct vmm_info *info, const struct err *why)
-{
-	struct vmm_question *question = ctx;
-	struct op *op = question->op;
-	struct err err = { 0 };
-
-	free(question);
-	if (!op)
-		return;
-	op->question = NULL;
-	op->answered_us = op->d->sys->ops->now_us(op->d->sys);
-	op->answer_r = r;
-	if (r == 0)
-		op->info = *info;
-	else if (why)
-		op->answer_err = *why;
-	if (!op->awaiting_answer)
-		return;
-	op->awaiting_answer = false;
-	r = take_answer(op, &err);
-	op_step_done(op, r, &err);
-}
-
-static unsigned ports_wanted(const struct op *op)
-{
-	if (op->vf_only) /* chosen when the lease was made */
-		return 0;
-	return op->lease->standby.kind == EMUL_NONE ? 1 : 2;
-}
-
-int step_ask_guest(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-	struct guest *g;
-	int r;
-
-	if (!op->asked_us)
-		op->asked_us = op->d->sys->ops->now_us(op->d->sys);
-	r = op_vmm_to_ask(op, step_ask_guest, &g, err);
-	if (r != 0)
-		return r;
-	op->lease->owner_uid = vmm_uid(g->vmm);
-	op->lease->owner_gid = vmm_gid(g->vmm);
-	op->vmm_pid = guest_vmm_pid(g);
-	if (g->manager[0])
-		op_warn(op,
-			"%s, pid %d, listens at the QMP socket and is no QEMU: uid %u is taken for the VMM's, how much it may "
-			"lock is "
-			"not known",
-			g->manager, (int)vmm_pid(g->vmm), op->lease->owner_uid);
-	op->question = calloc(1, sizeof(*op->question));
-	if (!op->question)
-		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to ask its guest", op->lease->id);
-	op->question->op = op;
-	r = vmm_query(g->vmm, ports_wanted(op), on_info, op->question, err);
-	if (r < 0) {
-		free(op->question);
-		op->question = NULL;
-	}
-	return r;
-}
-
-int step_answer(void *ctx, struct err *err)
-{
-	struct op *op = ctx;
-
-	if (!op->question)
-		return take_answer(op, err);
-	op->awaiting_answer = true;
-	return STEP_PENDING;
-}
 
 /* --- plug --- */
 

@@ -69,14 +69,26 @@ static int find_recorded(struct op *op, struct err *err)
 	return r;
 }
 
-/* The leg that is there keeps the VLAN that it was made with: is the VF in that one? */
-static bool is_of_legs_vlan(const struct op *op)
+static bool is_switched_off(const struct sys_vf *policy)
+{
+	return (policy->fields & SYS_VF_STATE) && policy->state == SYS_VF_STATE_DISABLE;
+}
+
+/*
+ * The leg that is there keeps the VLAN that it was made with, and goes on carrying, though it is to have what the VF has that nobody asked for
+ * (step_leg_policy()). Why the VF does not fit it; NULL: it does.
+ */
+static const char *why_no_fit(const struct op *op)
 {
 	struct sys_vf vf, leg;
 
 	lease_leg_policy(op->lease, &op->vf.policy, &vf);
 	lease_leg_policy(op->lease, &(struct sys_vf){ 0 }, &leg);
-	return vf.vlan == leg.vlan && (!vf.vlan || (vf.qos == leg.qos && vf.proto == leg.proto));
+	if (vf.vlan != leg.vlan || (vf.vlan && (vf.qos != leg.qos || vf.proto != leg.proto)))
+		return "is in another VLAN";
+	if (is_switched_off(&vf) && !is_switched_off(&leg))
+		return "is switched off (state disable)";
+	return NULL;
 }
 
 /* As if somebody had it. */
@@ -93,17 +105,22 @@ static int pass_over(struct op *op, struct err *err)
 
 static int find_free(struct op *op, struct err *err)
 {
-	unsigned passed = 0;
 	int r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
+	const char *why, *last = NULL;
+	unsigned passed = 0, index = 0;
 
-	for (; r == 0 && op->vf_only && !is_of_legs_vlan(op); passed++) {
+	for (; r == 0 && op->vf_only && (why = why_no_fit(op)); passed++) {
+		last = why;
+		index = op->vf.index;
 		r = pass_over(op, err);
 		if (r == 0)
 			r = sriov_vf_find_free(op->d->sys, &op->pf, is_leased, op, &op->vf, err);
 	}
-	if (r == -EBUSY && passed)
-		err_set(err, r, "sriov.no-vf-of-vlan", "pf %s: of its VFs %u are free, but in another VLAN than the emulated leg",
-			op->lease->pf_name, passed);
+	if (r == -EBUSY && passed) {
+		err_set(err, r, "sriov.no-vf-fits", "pf %s: of its %u free VFs none fits the emulated leg: vf%u %s",
+			op->lease->pf_name, passed, index, last);
+		err_hint(err, "`gangway vf set %s/vf%u ...` changes that", op->lease->pf_name, index);
+	}
 	return r;
 }
 

@@ -104,7 +104,6 @@ void after_save(void *ctx)
 	struct op *op = ctx;
 
 	op->lease->undo = op->undo;
-	op->lease->half_vf = op->vf_only;
 }
 
 int undo_save(void *ctx, struct err *err)

@@ -56,6 +56,11 @@ void op_without_standby(struct op *op, const struct err *why)
 	}
 }
 
+bool op_plugs_standby(const struct op *op)
+{
+	return op->lease->standby.kind != EMUL_NONE && op->lease->standby.kind != EMUL_OWN;
+}
+
 int op_check_mac_settable(const struct op *op, struct err *err)
 {
 	if (op->vf.policy.fields & SYS_VF_MAC)
@@ -76,22 +81,33 @@ static int forgive(struct op *op, int r, struct err *err)
 	return 0;
 }
 
+bool op_mac_is_for_standby(const struct op *op)
+{
+	return op->standby_auto && op->made_mac && !op->must_come;
+}
+
+static int new_leg(struct op *op, const char *tap, struct err *err)
+{
+	struct lease *l = op->lease;
+	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .tap = tap, .nr = l->leg_nr };
+
+	lease_leg_policy(l, &op->vf.policy, &want.policy);
+	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
+	return emul_leg_new(op->d->sys, &want, &op->leg, err);
+}
+
 /* On a worker, part of "check": changes nothing. */
 int op_check_standby(struct op *op, struct err *err)
 {
-	struct lease *l = op->lease;
-	struct emul_want want = { .words = l->standby, .pf = op->pf.ifname, .nr = l->leg_nr };
 	int r = 0;
 
-	if (l->standby.kind == EMUL_NONE)
+	if (!op_plugs_standby(op))
 		return 0;
-	lease_leg_policy(l, &op->vf.policy, &want.policy);
-	memcpy(want.mac, l->want.mac, SYS_MAC_LEN);
 	/* a MAC that was asked for is refused with the VF; one that was made is no reason to refuse the VF */
-	if (op->standby_auto && op->made_mac && op_has_vf(op))
+	if (op_mac_is_for_standby(op) && op_has_vf(op))
 		r = op_check_mac_settable(op, err);
 	if (r == 0)
-		r = emul_leg_new(op->d->sys, &want, &op->leg, err);
+		r = new_leg(op, NULL, err);
 	return forgive(op, r, err);
 }
 
@@ -115,7 +131,110 @@ void after_check(void *ctx)
 		lease_clear_vf(op->lease);
 	op->lease->emul = op->leg;
 	op->leg = NULL;
-	after_standby(op);
+	if (op->lease->prepared) /* else the guest may have one of its own: op_choose_standby() */
+		after_standby(op);
+}
+
+/* --- the guest's own --- */
+
+static int no_own(const struct op *op, struct err *err)
+{
+	char mac[MAC_TEXT];
+
+	mac_format(op->lease->want.mac, mac);
+	err_set(err, -ENOENT, "attach.no-own-standby", "guest %s: it has no virtio-net with the MAC address %s", op->lease->guest,
+		mac);
+	err_hint(err, "--mac with that of its NIC that has failover=on; or --standby auto, which plugs one where there is none");
+	return -ENOENT;
+}
+
+/* Two with one MAC: the guest's kernel would pair the VF with either. */
+static int two_standbys(const struct op *op, struct err *err)
+{
+	char words[EMUL_WORDS_MAX];
+
+	emul_words_print(&op->lease->standby, words);
+	err_set(err, -EEXIST, "attach.own-standby", "guest %s: it has a standby with this MAC address already: %s",
+		op->lease->guest, op->own.id);
+	err_hint(err, "--standby own (or auto) uses it; for %s start the guest without", words);
+	return -EEXIST;
+}
+
+static int is_taken(const struct op *op, struct err *err)
+{
+	const struct lease *l;
+
+	TAILQ_FOREACH(l, &op->d->leases, link)
+	if (l != op->lease && !strcmp(l->guest, op->lease->guest) &&
+	    (!strcmp(l->standby_id, op->own.id) || !strcmp(l->device_id, op->own.id)))
+		return err_set(err, -EEXIST, "lease.exists", "guest %s: its standby %s is that of lease %s", l->guest, op->own.id,
+			       l->id);
+	return 0;
+}
+
+/* QEMU takes one of a pair, and would say so when the VF is plugged. */
+static int is_paired(const struct op *op, struct err *err)
+{
+	if (!op->own.primary[0])
+		return 0;
+	err_set(err, -EBUSY, "vmm.other-primary", "guest %s: its standby %s is paired with another device already: %s",
+		op->lease->guest, op->own.id, op->own.primary);
+	err_hint(err, "take that one out of the guest first (device_del; libvirt: virsh detach-device)");
+	return -EBUSY;
+}
+
+int op_choose_standby(struct op *op, struct err *err)
+{
+	struct lease *l = op->lease;
+
+	if (op->vf_only)
+		return 0;
+	if (op->own_r < 0) {
+		*err = op->own_err;
+		return op->own_r;
+	}
+	if (op->own_r == 0) {
+		after_standby(op);
+		return l->standby.kind == EMUL_OWN ? no_own(op, err) : 0;
+	}
+	if (op_plugs_standby(op) && !op->standby_auto)
+		return two_standbys(op, err);
+	if (is_taken(op, err) < 0 || is_paired(op, err) < 0)
+		return err->num;
+	/* what could have been done without, with the MAC that was made for its sake, cannot any more */
+	if (op_has_vf(op) && op_check_mac_settable(op, err) < 0)
+		return err->num;
+	err_clear(&op->standby_err);
+	emul_leg_free(l->emul);
+	l->emul = NULL;
+	l->standby = (struct emul_words){ .kind = EMUL_OWN };
+	snprintf(l->standby_id, sizeof(l->standby_id), "%s", op->own.id);
+	l->standby_pid = op->vmm_pid;
+	op->standby_auto = false; /* there is no doing without what is there */
+	return 0;
+}
+
+/* On a worker: where the kernel says that it leads to. Nothing is changed. */
+int step_own_standby(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+	char tap[IF_NAMESIZE];
+
+	if (emul_own_tap(op->d->sys, op->vmm_pid, op->own.tap, op->own.tap_fd, tap) < 0)
+		tap[0] = '\0';
+	return new_leg(op, tap, err);
+}
+
+void after_own_standby(void *ctx)
+{
+	struct op *op = ctx;
+	struct lease *l = op->lease;
+
+	l->emul = op->leg;
+	op->leg = NULL;
+	if (l->want.fields & ~(unsigned)SYS_VF_MAC)
+		op_warn(op, "the policy is the VF's: what holds on the guest's own standby %s is left to whoever made it",
+			l->standby_id);
 }
 
 /* Without vhost the VMM moves the frames in its main loop, which stands still while it plugs a VF and pins the guest's memory. */
@@ -135,6 +254,8 @@ static int make_standby(struct op *op, struct err *err)
 	struct emul_leg *leg = op->lease->emul;
 	int r = emul_leg_create(leg, err);
 
+	if (r == 0 && !op_plugs_standby(op)) /* its VMM has the descriptor */
+		return emul_leg_carry(leg, true, err);
 	if (r < 0)
 		return r;
 	r = emul_leg_open(leg, err);

@@ -44,6 +44,16 @@ static bool has_standby(const void *ctx)
 	return is_whole(ctx) && op->lease->standby.kind != EMUL_NONE;
 }
 
+static bool plugs_standby(const void *ctx)
+{
+	return is_whole(ctx) && op_plugs_standby(ctx);
+}
+
+static bool has_own_standby(const void *ctx)
+{
+	return has_standby(ctx) && !op_plugs_standby(ctx);
+}
+
 static bool has_refused_standby(const void *ctx)
 {
 	return is_whole(ctx) && op_has_refused_standby(ctx);
@@ -117,6 +127,13 @@ static void what_answer(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "hear what guest %s is like", op->lease->guest);
 }
 
+static void what_own_standby(const void *ctx, char *buf, size_t size)
+{
+	const struct op *op = ctx;
+
+	snprintf(buf, size, "see where the guest's own standby %s leads to", op->lease->standby_id);
+}
+
 static void what_check_memory(const void *ctx, char *buf, size_t size)
 {
 	(void)ctx;
@@ -171,7 +188,10 @@ static void what_standby(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
 
-	snprintf(buf, size, "make the emulated leg gwt%u on %s", op->lease->leg_nr, op->lease->pf_name);
+	if (op_plugs_standby(op))
+		snprintf(buf, size, "make the emulated leg gwt%u on %s", op->lease->leg_nr, op->lease->pf_name);
+	else
+		snprintf(buf, size, "steer to the guest's own standby %s too", op->lease->standby_id);
 }
 
 static void what_leg_policy(const void *ctx, char *buf, size_t size)
@@ -248,6 +268,13 @@ const struct step attach_table[] = {
 	  .applies = is_hot,
 	  .what = what_answer,
 	  .run = step_answer },
+	{ .name = "own-standby",
+	  .worker = true,
+	  .preflight = true,
+	  .applies = has_own_standby,
+	  .what = what_own_standby,
+	  .run = step_own_standby,
+	  .after = after_own_standby },
 	{ .name = "check-memory",
 	  .worker = true,
 	  .preflight = true,
@@ -303,13 +330,13 @@ const struct step attach_table[] = {
 	  .worker = true,
 	  .applies = has_standby,
 	  .what = what_standby,
-	  .undo_what = "remove the emulated leg",
+	  .undo_what = "undo the emulated leg",
 	  .run = step_standby,
 	  .undo = undo_standby,
 	  .after = after_standby },
 	{ .name = "plug-standby",
 	  .waits = STEP_WAITS_VMM,
-	  .applies = has_standby,
+	  .applies = plugs_standby,
 	  .what = what_plug_standby,
 	  .undo_what = "take the standby NIC out of the guest",
 	  .run = step_plug_standby,

@@ -79,7 +79,7 @@ void op_vf_finished(struct op *op, int r, const struct err *why, const struct st
 		return; /* attach_get_vf() has it */
 	r = op->over_r;
 	op_free(op);
-	switcher_got_vf(s, r, &err);
+	switcher_acted(s, r, &err);
 }
 
 int attach_get_vf(struct lease *l, struct err *err)

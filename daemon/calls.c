@@ -113,10 +113,9 @@ static int check_incoming(struct attach_params *p, struct err *err)
 	if (p->standby.kind == EMUL_NONE) {
 		err_set(err, -EINVAL, "attach.bad-standby",
 			"standby none: a guest that comes by migration comes by its emulated leg");
-		err_hint(err, "--standby macvtap or --standby bridge:BR");
+		err_hint(err, "--standby macvtap, bridge:BR or own");
 		return -EINVAL;
 	}
-	p->standby_auto = false;
 	return 0;
 }
 

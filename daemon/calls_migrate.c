@@ -11,6 +11,7 @@
 
 #include "calls.h"
 #include "daemon.h"
+#include "dark.h"
 #include "guests.h"
 #include "lease.h"
 #include "log.h"
@@ -19,6 +20,7 @@
 #include "vmm_migrate.h"
 
 #define PROGRESS_US 250000 /* nothing tells how many bytes have gone: it is asked */
+#define DARK_US 2000000 /* the answer waits so long at most for the guest to be heard elsewhere */
 
 /* The guest may be forgotten meanwhile: so it is looked for by name. */
 struct migrate_job {
@@ -31,6 +33,9 @@ struct migrate_job {
 	bool postcopy; /* is yet to begin */
 	uint64_t remaining; /* bytes, when last asked */
 	bool over; /* on_migration has told the end; the answer to come is the last one */
+	bool leaves; /* it is no snapshot */
+	struct dark *dark; /* from when the guest stands still; NULL: it does not, or nothing can tell */
+	struct vmm_migrate_info done; /* it is complete, the answer waits for the end of .dark: status COMPLETED */
 };
 
 static void job_free(struct migrate_job *j)
@@ -40,6 +45,7 @@ static void job_free(struct migrate_job *j)
 	if (g && g->migrate == j)
 		g->migrate = NULL;
 	sd_event_source_disable_unref(j->timer);
+	dark_free(j->dark);
 	free(j);
 }
 
@@ -49,28 +55,70 @@ static void fail(struct migrate_job *j, const struct err *err)
 	job_free(j);
 }
 
-static json_t *info_to_json(const struct vmm_migrate_info *i)
+static json_t *info_to_json(const struct vmm_migrate_info *i, const struct dark *dark)
 {
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status", i->migration.word, "role",
+	json_t *ms = dark && dark_is_over(dark) ? json_integer((json_int_t)dark_ms(dark)) : json_null();
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "status", i->migration.word, "role",
 			 vmm_mig_role_to_string(i->migration.role), "transferred", (json_int_t)i->transferred, "remaining",
 			 (json_int_t)i->remaining, "total", (json_int_t)i->total, "dirty_rate", (json_int_t)i->dirty_rate,
 			 "bandwidth", (json_int_t)i->bandwidth, "total_ms", (json_int_t)i->total_ms, "setup_ms",
 			 (json_int_t)i->setup_ms, "downtime_ms", (json_int_t)i->downtime_ms, "expected_downtime_ms",
-			 (json_int_t)i->expected_downtime_ms);
+			 (json_int_t)i->expected_downtime_ms, "dark_ms", ms);
 }
 
 static void tell_progress(struct migrate_job *j, const struct vmm_migrate_info *i)
 {
 	uint64_t done = i->total > i->remaining ? i->total - i->remaining : 0;
-	char what[160];
+	char what[192], dark[48] = "";
+
+	if (j->dark)
+		snprintf(dark, sizeof(dark), ", dark %s%" PRIu64 " ms", dark_is_over(j->dark) ? "" : "for ", dark_ms(j->dark));
 
 	if (!i->total)
 		snprintf(what, sizeof(what), "%s", i->migration.word);
 	else
 		snprintf(what, sizeof(what),
-			 "%s: %" PRIu64 " of %" PRIu64 " MiB, dirty %" PRIu64 " MiB/s, downtime %" PRIu64 " ms",
-			 i->migration.word, done >> 20, i->total >> 20, i->dirty_rate >> 20, i->expected_downtime_ms);
+			 "%s: %" PRIu64 " of %" PRIu64 " MiB, dirty %" PRIu64 " MiB/s, downtime %" PRIu64 " ms%s",
+			 i->migration.word, done >> 20, i->total >> 20, i->dirty_rate >> 20, i->expected_downtime_ms, dark);
 	ctl_progress(j->req, i->migration.word, i->total ? (size_t)(done * 100 / i->total) : 0, 100, what);
+}
+
+static void succeed(struct migrate_job *j)
+{
+	ctl_reply(j->req, json_pack("{s:s, s:o}", "guest", j->guest, "migration", info_to_json(&j->done, j->dark)));
+	job_free(j);
+}
+
+/* A guest that is complete elsewhere announces itself there a moment later. */
+static void complete(struct migrate_job *j, const struct vmm_migrate_info *i)
+{
+	uint64_t now;
+
+	j->done = *i;
+	if (!j->dark || dark_is_over(j->dark) || sd_event_now(j->d->event, CLOCK_MONOTONIC, &now) < 0 ||
+	    sd_event_source_set_time(j->timer, now + DARK_US) < 0 || sd_event_source_set_enabled(j->timer, SD_EVENT_ONESHOT) < 0)
+		succeed(j);
+}
+
+static bool is_complete(const struct migrate_job *j)
+{
+	return j->done.migration.status == VMM_MIG_COMPLETED;
+}
+
+static void on_heard(void *ctx)
+{
+	struct migrate_job *j = ctx;
+
+	if (is_complete(j))
+		succeed(j);
+}
+
+/* QEMU has stopped the guest when it says one of these. */
+static bool stands_still(enum vmm_mig_status status)
+{
+	return status == VMM_MIG_PRE_SWITCHOVER || status == VMM_MIG_DEVICE || status == VMM_MIG_POSTCOPY_DEVICE ||
+	       status == VMM_MIG_POSTCOPY_ACTIVE;
 }
 
 static void finish(struct migrate_job *j, const struct vmm_migrate_info *i)
@@ -78,8 +126,7 @@ static void finish(struct migrate_job *j, const struct vmm_migrate_info *i)
 	struct err err;
 
 	if (i->migration.status == VMM_MIG_COMPLETED) {
-		ctl_reply(j->req, json_pack("{s:s, s:o}", "guest", j->guest, "migration", info_to_json(i)));
-		job_free(j);
+		complete(j, i);
 		return;
 	}
 	err_set(&err, i->migration.status == VMM_MIG_CANCELLED ? -ECANCELED : -EIO,
@@ -154,6 +201,10 @@ static void ask(struct migrate_job *j)
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 {
+	if (is_complete(ctx)) {
+		succeed(ctx);
+		return 0;
+	}
 	sd_event_source_set_time(s, usec + PROGRESS_US);
 	sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 	ask(ctx);
@@ -162,10 +213,16 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 
 void calls_migration_changed(struct guest *g, const struct vmm_migration *migration)
 {
-	if (!g->migrate || vmm_mig_is_under_way(migration->status))
+	struct migrate_job *j = g->migrate;
+
+	if (!j || is_complete(j))
 		return;
-	g->migrate->over = true;
-	ask(g->migrate);
+	if (j->leaves && !j->dark && stands_still(migration->status))
+		j->dark = dark_begin(j->d, j->guest, on_heard, j);
+	if (vmm_mig_is_under_way(migration->status))
+		return;
+	j->over = true;
+	ask(j);
 }
 
 void calls_guest_gone(struct guest *g)
@@ -175,6 +232,10 @@ void calls_guest_gone(struct guest *g)
 	/* one that awaits an answer hears from the VMM's end */
 	if (!g->migrate || g->migrate->asking)
 		return;
+	if (is_complete(g->migrate)) {
+		succeed(g->migrate);
+		return;
+	}
 	err_set(&err, -ECANCELED, "guest.unknown", "guest %s: it is not known any more, its migration is not watched", g->name);
 	fail(g->migrate, &err);
 }
@@ -273,7 +334,8 @@ static int begin(struct daemon *d, struct ctl_req *req, const char *guest, const
 	}
 	g->migrate = j;
 	j->postcopy = m->postcopy;
-	if (!strncmp(m->uri, "file:", 5) || m->background_snapshot)
+	j->leaves = strncmp(m->uri, "file:", 5) != 0 && !m->background_snapshot;
+	if (!j->leaves)
 		switcher_snapshot(d, guest, true);
 	return 0;
 }

@@ -200,7 +200,7 @@ static const struct key keys[] = {
 	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"", "daemon" },
 	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
 	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
-	{ "standby", set_standby, 0, 0, "auto, macvtap, bridge:BR or none", "attach" },
+	{ "standby", set_standby, 0, 0, "auto, own, macvtap, bridge:BR or none", "attach" },
 	SWITCH_KEY(return_delay_ms, set_pause, "milliseconds, 0 to 600000"),
 	SWITCH_KEY(rate_limit, set_rate, "a number, 1 to 32"),
 	SWITCH_KEY(rate_window, set_rate_window, "seconds, 1 to 3600"),

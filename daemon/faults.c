@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Faults from the kernel's log, counted for the lease that has the VF.
+ * Faults from the kernel's log, counted for the lease that has the VF (faults_owner.c), and told (faults_tell.c).
  *
  * A storm is thousands of faults a second, of which the kernel prints about two and says every 5 s how many it has left out. So counts are of
  * what was printed and a share of what was left out, and nothing here grows with their number: a lease has one last fault, and a few lines
  * and events in each window.
  */
-#include "faults.h"
-
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 
-#include "ctl.h"
 #include "daemon.h"
 #include "err.h"
+#include "faults_internal.h"
 #include "lease.h"
 #include "log.h"
 #include "sys.h"
-#include "work.h"
 
 #define RECORDS_PER_TURN 64 /* then others in the loop have theirs; the descriptor stays readable */
 #define WINDOW_US (FAULT_WINDOW_SEC * UINT64_C(1000000))
@@ -47,177 +42,6 @@ static uint64_t now_us(struct daemon *d)
 	return d->sys->ops->now_us(d->sys);
 }
 
-/* --- whose it is --- */
-
-/* Is there a function with the same bus, device and function in another segment? Negative: not known. */
-static int has_twin(struct sys *sys, const char *bdf)
-{
-	char **names;
-	int found = 0, r;
-
-	r = sys->ops->list(sys, "/sys/bus/pci/devices", &names);
-	if (r < 0)
-		return r;
-	for (char **n = names; *n; n++)
-		found = found || (strlen(*n) == strlen(bdf) && strcmp(*n, bdf) != 0 && !strcmp(*n + 4, bdf + 4));
-	sys_list_free(names);
-	return found;
-}
-
-struct look {
-	struct daemon *d;
-	struct sys *sys;
-	char id[LEASE_ID_MAX], bdf[BDF_LEN];
-};
-
-static int look_run(void *arg)
-{
-	struct look *look = arg;
-
-	return has_twin(look->sys, look->bdf);
-}
-
-static void look_done(int r, void *arg)
-{
-	struct look *look = arg;
-	struct lease *l;
-
-	TAILQ_FOREACH(l, &look->d->leases, link)
-	if (!strcmp(l->id, look->id) && !strcmp(l->vf_bdf, look->bdf))
-		l->faults.segment = r < 0 ? SEGMENT_UNASKED : r ? SEGMENT_DOUBTED : SEGMENT_SURE;
-	free(look);
-}
-
-void faults_expect(struct lease *l)
-{
-	struct look *look = l->daemon->pool ? malloc(sizeof(*look)) : NULL;
-
-	if (!look)
-		return;
-	*look = (struct look){ .d = l->daemon, .sys = l->daemon->sys };
-	memcpy(look->id, l->id, sizeof(look->id));
-	memcpy(look->bdf, l->vf_bdf, sizeof(look->bdf));
-	if (work_submit(l->daemon->pool, look_run, look_done, look) < 0)
-		free(look);
-	else
-		l->faults.segment = SEGMENT_ASKED;
-}
-
-/* Intel's lines do not say which segment. Where that leaves a doubt, or it is not known yet, nobody is blamed. */
-static bool is_sure(struct lease *l)
-{
-	if (l->faults.segment == SEGMENT_UNASKED)
-		faults_expect(l);
-	return l->faults.segment == SEGMENT_SURE;
-}
-
-static struct lease *lease_of_fault(struct daemon *d, const struct fault *f)
-{
-	size_t from = f->has_segment ? 0 : 4; /* ":3b:10.0" */
-	struct lease *l;
-
-	TAILQ_FOREACH(l, &d->leases, link)
-	if (f->bdf[0] && l->vf_bdf[0] && !strcmp(l->vf_bdf + from, f->bdf + from))
-		return f->has_segment || is_sure(l) ? l : NULL;
-	return NULL;
-}
-
-/* --- told --- */
-
-static void fault_words(const struct fault *f, char *buf, size_t size)
-{
-	const char *direction = fault_direction_to_string(f->direction);
-	const char *what = f->kind == FAULT_AER ? "PCIe error" : f->kind == FAULT_INTERRUPT ? "interrupt refused" : "DMA fault";
-	char address[40] = "";
-
-	if (f->has_address)
-		snprintf(address, sizeof(address), "%s 0x%" PRIx64, f->kind == FAULT_INTERRUPT ? ", index" : " at", f->address);
-	snprintf(buf, size, "%s%s%s%s%s%s", what, direction ? ", " : "", direction ? direction : "", address,
-		 f->reason[0] ? ": " : "", f->reason);
-}
-
-static json_t *fault_to_json(const struct fault *f)
-{
-	char address[24];
-
-	snprintf(address, sizeof(address), "0x%" PRIx64, f->address);
-	return json_pack("{s:s, s:s?, s:s?, s:s?}", "kind", fault_kind_to_string(f->kind), "address",
-			 f->has_address ? address : NULL, "direction", fault_direction_to_string(f->direction), "reason",
-			 f->reason[0] ? f->reason : NULL);
-}
-
-static void start_timer(struct faults *faults)
-{
-	if (faults->timer && sd_event_source_set_time_relative(faults->timer, TICK_US) >= 0)
-		sd_event_source_set_enabled(faults->timer, SD_EVENT_ONESHOT);
-}
-
-static void open_window(struct lease *l)
-{
-	struct lease_faults *lf = &l->faults;
-
-	if (lf->telling)
-		return;
-	lf->telling = true;
-	lf->told_from_us = now_us(l->daemon);
-	lf->nr_lines = lf->nr_events = 0;
-	lf->nr_unwritten = lf->nr_untold = 0;
-	if (l->daemon->faults)
-		start_timer(l->daemon->faults);
-}
-
-bool faults_may_log(struct lease *l)
-{
-	open_window(l);
-	if (l->faults.nr_lines == LIMIT_FAULT_LINES)
-		return false;
-	l->faults.nr_lines++;
-	return true;
-}
-
-/* @more: so many that had no event. */
-static void event(struct lease *l, uint64_t more)
-{
-	json_t *j = fault_to_json(&l->faults.last);
-
-	json_object_set_new(j, "vf", json_string(l->vf_bdf));
-	json_object_set_new(j, "count", json_integer((json_int_t)l->faults.nr));
-	if (more)
-		json_object_set_new(j, "more", json_integer((json_int_t)more));
-	ctl_event(l->daemon->ctl, "fault", l->id, j);
-}
-
-static void tell(struct lease *l)
-{
-	struct lease_faults *lf = &l->faults;
-	char words[FAULT_REASON_MAX + 80];
-
-	fault_words(&lf->last, words, sizeof(words));
-	if (faults_may_log(l))
-		log_warn("lease %s: VF %s: %s", l->id, l->vf_bdf, words);
-	else
-		lf->nr_unwritten++;
-	if (lf->nr_events == LIMIT_FAULT_EVENTS) {
-		lf->nr_untold++;
-		return;
-	}
-	lf->nr_events++;
-	event(l, 0);
-}
-
-/* The one line, and the one event, for all that had none. */
-static void close_window(struct lease *l)
-{
-	struct lease_faults *lf = &l->faults;
-
-	lf->telling = false;
-	if (lf->nr_unwritten)
-		log_warn("lease %s: VF %s: %" PRIu64 " more faults in %d s, %" PRIu64 " in all", l->id, l->vf_bdf,
-			 lf->nr_unwritten, FAULT_WINDOW_SEC, lf->nr);
-	if (lf->nr_untold)
-		event(l, lf->nr_untold);
-}
-
 /* --- counted --- */
 
 static void count(struct lease *l, uint64_t n)
@@ -238,8 +62,8 @@ static void count(struct lease *l, uint64_t n)
 	} else if (!lf->due && c->fault_limit && lf->nr_limit > c->fault_limit) {
 		lf->due = true;
 		quarantine_start(l);
-		if (lf->due && l->daemon->faults)
-			start_timer(l->daemon->faults);
+		if (lf->due)
+			faults_start_timer(l->daemon->faults);
 	}
 }
 
@@ -255,7 +79,7 @@ static void forget_sample(struct faults *faults)
 
 static void on_fault(struct faults *faults, const struct fault *f)
 {
-	struct lease *l = lease_of_fault(faults->d, f);
+	struct lease *l = faults_owner(faults->d, f);
 
 	if (now_us(faults->d) - faults->sample_from_us > SAMPLE_US)
 		forget_sample(faults);
@@ -270,7 +94,7 @@ static void on_fault(struct faults *faults, const struct fault *f)
 	l->faults.last = *f;
 	l->faults.last_time = time(NULL);
 	count(l, 1);
-	tell(l);
+	faults_tell(l);
 }
 
 /*
@@ -290,7 +114,7 @@ static void on_suppressed(struct faults *faults, uint64_t nr)
 		if (!share || l->faults.nr_sample * SAMPLE_PART < all)
 			continue;
 		rest -= share;
-		open_window(l);
+		faults_open_window(l);
 		l->faults.nr_unwritten += share;
 		l->faults.nr_untold += share;
 		count(l, share);
@@ -301,6 +125,12 @@ static void on_suppressed(struct faults *faults, uint64_t nr)
 
 /* --- the loop --- */
 
+void faults_start_timer(struct faults *faults)
+{
+	if (faults && faults->timer && sd_event_source_set_time_relative(faults->timer, TICK_US) >= 0)
+		sd_event_source_set_enabled(faults->timer, SD_EVENT_ONESHOT);
+}
+
 void faults_tick(struct faults *faults)
 {
 	uint64_t now = now_us(faults->d);
@@ -310,13 +140,13 @@ void faults_tick(struct faults *faults)
 	TAILQ_FOREACH(l, &faults->d->leases, link)
 	{
 		if (l->faults.telling && now - l->faults.told_from_us >= WINDOW_US)
-			close_window(l);
+			faults_close_window(l);
 		if (l->faults.due)
 			quarantine_start(l);
 		more = more || l->faults.telling || l->faults.due;
 	}
 	if (more)
-		start_timer(faults);
+		faults_start_timer(faults);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
@@ -400,14 +230,4 @@ json_t *faults_host_to_json(const struct faults *faults)
 	if (!faults)
 		return json_null();
 	return json_pack("{s:I, s:I}", "others", (json_int_t)faults->nr_others, "lost", (json_int_t)faults->nr_lost);
-}
-
-json_t *faults_to_json(const struct lease *l)
-{
-	json_t *last = l->faults.last_time ? fault_to_json(&l->faults.last) : json_null();
-
-	if (json_is_object(last))
-		json_object_set_new(last, "time", json_integer(l->faults.last_time));
-	return json_pack("{s:I, s:b, s:o}", "count", (json_int_t)l->faults.nr, "quarantined", l->faults.quarantined, "last",
-			 last);
 }

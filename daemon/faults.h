@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * faults: the IOMMU faults and PCIe errors of VFs, read from the kernel's log from the start of gangwayd on, and given to the leases
- * whose VFs they are. faults.c counts and tells, quarantine.c acts on a VF that does not stop.
+ * whose VFs they are. faults.c counts, faults_owner.c knows whose they are, faults_tell.c tells, quarantine.c acts on a VF that does not stop.
  */
 #ifndef GANGWAY_FAULTS_H
 #define GANGWAY_FAULTS_H

@@ -46,9 +46,9 @@ static bool standby_needs_pf(const struct lease *l)
 	char path[64], **names;
 	bool other = false;
 
-	if (l->standby.kind != EMUL_BRIDGE)
+	if (!l->emul || !emul_leg_bridge(l->emul)[0])
 		return true;
-	snprintf(path, sizeof(path), "/sys/class/net/%s", l->standby.bridge);
+	snprintf(path, sizeof(path), "/sys/class/net/%s", emul_leg_bridge(l->emul));
 	if (sys->ops->list(sys, path, &names) < 0)
 		return true;
 	for (char **n = names; *n; n++)

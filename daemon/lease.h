@@ -90,8 +90,10 @@ struct lease {
 	struct err no_standby; /* why it has none, though nobody said none; .num 0: it has one, or is to have none */
 	struct emul_leg *emul; /* it, on the host: from "check" of its attach on; NULL: none */
 	unsigned leg_nr; /* of it, no other lease has it */
-	char standby_id[LIMIT_NAME + 24]; /* its NIC in the guest's VMM: "gangway-nic0-standby" */
+	char standby_id
+		[LEASE_BUS_MAX]; /* its NIC in the guest's VMM: "gangway-nic0-standby"; EMUL_OWN: as the guest's is called */
 	char netdev_id[LIMIT_NAME + 24];
+	pid_t standby_pid; /* EMUL_OWN: of the VMM that has it, 0 not known: the next one of this guest may have one called the same */
 	char bus[LEASE_BUS_MAX]; /* root port that the VF is plugged into */
 	bool stay_emulated; /* the operator's choice */
 	bool revoked; /* as recorded: its guest keeps the VF past the deadline, whose DMA is taken away */

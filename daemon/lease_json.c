@@ -13,6 +13,7 @@
 #include "lease.h"
 #include "policy_json.h"
 #include "switcher.h"
+#include "vmm.h"
 
 #define RECORD_VERSION 1
 
@@ -34,11 +35,13 @@ static json_t *device_to_json(const struct devproc *dev)
 static json_t *standby_to_json(const struct lease *l)
 {
 	char words[EMUL_WORDS_MAX];
+	const char *ifname;
 
 	if (!l->emul)
 		return json_null();
 	emul_words_print(&l->standby, words);
-	return json_pack("{s:s, s:s, s:s}", "kind", words, "interface", emul_leg_ifname(l->emul), "id", l->standby_id);
+	ifname = emul_leg_ifname(l->emul);
+	return json_pack("{s:s, s:s?, s:s}", "kind", words, "interface", ifname[0] ? ifname : NULL, "id", l->standby_id);
 }
 
 json_t *lease_to_json(const struct lease *l)
@@ -88,23 +91,27 @@ static json_t *emul_to_record(const struct lease *l)
 	char words[EMUL_WORDS_MAX];
 
 	emul_words_print(&l->standby, words);
-	return json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:o}", "words", words, "nr", (int)l->leg_nr, "bus", l->bus, "stay",
-			 l->stay_emulated, "half_vf", l->half_vf, "revoked", l->revoked, "leg", emul_leg_to_json(l->emul));
+	return json_pack("{s:s, s:s, s:i, s:i, s:s, s:b, s:b, s:b, s:o}", "words", words, "id", l->standby_id, "pid",
+			 (int)l->standby_pid, "nr", (int)l->leg_nr, "bus", l->bus, "stay", l->stay_emulated, "half_vf",
+			 l->half_vf, "revoked", l->revoked, "leg", emul_leg_to_json(l->emul));
 }
 
 static int emul_from_record(struct lease *l, const json_t *j, struct err *err)
 {
-	const char *words, *bus;
+	const char *words, *bus, *id = NULL;
 	json_error_t je;
 	json_t *leg;
-	int stay, nr, half_vf = 0, revoked = 0;
+	int stay, nr, pid = 0, half_vf = 0, revoked = 0;
 
-	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s:i, s:s, s:b, s?b, s?b, s:o}", "words", &words, "nr", &nr, "bus", &bus,
-			   "stay", &stay, "half_vf", &half_vf, "revoked", &revoked, "leg", &leg) < 0)
+	if (json_unpack_ex((json_t *)j, &je, 0, "{s:s, s?s, s?i, s:i, s:s, s:b, s?b, s?b, s:o}", "words", &words, "id", &id,
+			   "pid", &pid, "nr", &nr, "bus", &bus, "stay", &stay, "half_vf", &half_vf, "revoked", &revoked, "leg",
+			   &leg) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: emul: %s", je.text);
-	if (nr < 0 || nr > (int)EMUL_NR_MAX || take(l->bus, sizeof(l->bus), bus) < 0)
+	if (nr < 0 || nr > (int)EMUL_NR_MAX || pid < 0 || take(l->bus, sizeof(l->bus), bus) < 0 ||
+	    (id && (vmm_id_check(id, NULL) < 0 || take(l->standby_id, sizeof(l->standby_id), id) < 0)))
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s: a field of emul is out of range", l->id);
 	l->leg_nr = (unsigned)nr;
+	l->standby_pid = pid;
 	l->stay_emulated = stay;
 	l->half_vf = half_vf;
 	l->revoked = revoked;

@@ -10,6 +10,7 @@
 #include "lease.h"
 #include "steps.h"
 #include "vmm.h"
+#include "vmm_standby.h"
 
 struct guest;
 
@@ -49,6 +50,9 @@ struct op {
 	struct vmm_question *question; /* the VMM was asked, NULL: it has answered */
 	int answer_r; /* what it answered: 0 with info, or an error */
 	struct err answer_err;
+	int own_r; /* whether the guest has a standby of its own: 1 with .own, 0, or an error; 0 where that was not asked */
+	struct err own_err;
+	struct vmm_standby own;
 	uint64_t asked_us, answered_us; /* 0: not asked */
 	bool awaiting_answer; /* the "answer" step is under way */
 	struct emul_leg *leg; /* checked, not the lease's yet */
@@ -104,11 +108,13 @@ int undo_save(void *ctx, struct err *err);
 int step_record(void *ctx, struct err *err);
 int undo_record(void *ctx, struct err *err);
 
-/* attach_guest.c: the steps that talk to the guest's VMM */
+/* attach_ask.c: what the guest is like */
 int step_ask_guest(void *ctx, struct err *err);
 int step_answer(void *ctx, struct err *err);
 /* The operation ends: an answer that is still to come finds nobody. */
 void op_forget_question(struct op *op);
+
+/* attach_guest.c: the VF in the guest */
 int step_plug(void *ctx, struct err *err);
 int step_unplug(void *ctx, struct err *err);
 int step_drive(void *ctx, struct err *err);
@@ -134,6 +140,14 @@ int op_vmm_to_undo(struct op *op, int (*step)(void *ctx, struct err *err), struc
 
 /* attach_standby.c: the emulated leg */
 int op_check_standby(struct op *op, struct err *err);
+/* The MAC is there for the sake of an emulated leg that nobody insists on. */
+bool op_mac_is_for_standby(const struct op *op);
+/* It is plugged into the guest, into a port of its own: the guest has none. */
+bool op_plugs_standby(const struct op *op);
+/* The guest has answered: has it a standby that is to be used? */
+int op_choose_standby(struct op *op, struct err *err);
+int step_own_standby(void *ctx, struct err *err);
+void after_own_standby(void *ctx);
 /* Both legs need the same MAC: can the VF be given one? */
 int op_check_mac_settable(const struct op *op, struct err *err);
 void after_check(void *ctx);
@@ -175,5 +189,7 @@ int op_copy_leased(struct op *op, struct err *err);
 void op_warn(struct op *op, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Begin to undo a lease that no operation holds. */
 int op_undo_start(struct lease *l, struct ctl_req *req, const char *why, unsigned wait_ms, struct err *err);
+/* The same where nobody has asked for it: @l has to end, because @why. guest_reports.c */
+void op_end(struct lease *l, const char *why);
 
 #endif

@@ -111,7 +111,7 @@ static int check_vf(struct op *op, struct err *err)
 	if (r == 0)
 		r = check_vfio(op, err);
 	/* an emulated leg that nobody insists on is what is done without, where it was only for its sake that a MAC was made */
-	if (r < 0 || op->lease->standby.kind == EMUL_NONE || (op->standby_auto && op->made_mac))
+	if (r < 0 || op->lease->standby.kind == EMUL_NONE || op_mac_is_for_standby(op))
 		return r;
 	return op_check_mac_settable(op, err);
 }
@@ -187,7 +187,7 @@ static void settle_standby(struct op *op)
 	struct err why;
 
 	/* one that is yet to come by migration needs a leg that it can come to */
-	if (l->standby.kind == EMUL_NONE || !op->standby_auto || i->incoming)
+	if (!op_plugs_standby(op) || !op->standby_auto || i->incoming)
 		return;
 	if (i->free_ports[0][0] && !i->free_ports[1][0]) {
 		err_set(&why, -ENOSPC, "vmm.no-slot",
@@ -249,12 +249,12 @@ int preflight_guest(struct op *op, struct err *err)
 	if (r < 0)
 		return r;
 	settle_standby(op);
-	vf = l->standby.kind == EMUL_NONE ? 0 : 1;
-	if (!vf && op->info.incoming && l->no_standby.num) {
+	vf = op_plugs_standby(op) ? 1 : 0;
+	if (l->standby.kind == EMUL_NONE && op->info.incoming && l->no_standby.num) {
 		*err = l->no_standby;
 		return err->num;
 	}
-	op->incoming = vf && !strcmp(op->info.run_state, "inmigrate");
+	op->incoming = l->standby.kind != EMUL_NONE && !strcmp(op->info.run_state, "inmigrate");
 	if (op->incoming) /* there is nothing else that it could come by */
 		op->standby_auto = false;
 	r = check_migrating(op, err);

@@ -184,6 +184,7 @@ static void on_left(void *ctx)
 
 	switch_get_facts(s->sw, &facts);
 	s->had_vf = facts.place != PLACE_OUT;
+	s->had_revoked = facts.revoked;
 	s->left = true;
 }
 
@@ -302,6 +303,7 @@ static void begin(struct switcher *s, bool in, bool incoming)
 	if (g && !strcmp(vmm_run_state(g->vmm), "postmigrate")) {
 		s->left = true;
 		s->had_vf = in;
+		s->had_revoked = l->revoked;
 		switcher_settle(s);
 		return;
 	}

@@ -45,8 +45,8 @@ bool switcher_device_deleted(struct lease *l);
 void switcher_found(struct lease *l, bool in);
 /* vfio-user: the guest's driver has started the VF, has stopped, or neither. */
 void switcher_driver_changed(struct lease *l);
-/* attach_get_vf() has ended. */
-void switcher_got_vf(struct switcher *s, int r, const struct err *err);
+/* What it has begun has ended: an action, or attach_get_vf(). @s may be gone after this. */
+void switcher_acted(struct switcher *s, int r, const struct err *err);
 /* A VF has become free, somewhere. */
 void switcher_vf_free(struct daemon *d);
 /* Nothing to do where the lease has no switcher. */

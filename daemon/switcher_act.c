@@ -273,11 +273,6 @@ static int begin(struct switcher *s, enum switch_action action, unsigned deadlin
 	return 1;
 }
 
-void switcher_got_vf(struct switcher *s, int r, const struct err *err)
-{
-	switcher_acted(s, r, err);
-}
-
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err)
 {
 	struct switcher *s = ctx;

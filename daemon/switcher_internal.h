@@ -32,6 +32,7 @@ struct switcher {
 	uint64_t sent_before; /* until it started the VF */
 	bool left; /* the guest runs elsewhere: the lease is to end, once nothing is under way */
 	bool had_vf; /* its VMM had the VF still when it left */
+	bool had_revoked; /* whose DMA had been taken away */
 	unsigned nr_cleared; /* of what is to be taken away then (switcher_left.c) */
 	bool negotiated; /* failover, and what the VMM has is being asked: the switch hears of it then */
 	bool told; /* the lease's error is the switch's */
@@ -58,12 +59,10 @@ void switcher_settle(struct switcher *s);
 void switcher_look_at_driver(struct switcher *s, bool always);
 /* The VF has left the guest, or comes anew. */
 void switcher_forget_driver(struct switcher *s);
-/* The begin of an action: as struct switch_ops wants it. switcher_act.c */
+/* The begin of an action, which ends in switcher_acted(): as struct switch_ops wants it. switcher_act.c */
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* The same, with what the record is to know of before. switcher_record.c */
 int switcher_act_recorded(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
-/* It has ended. */
-void switcher_acted(struct switcher *s, int r, const struct err *err);
 
 /* switcher.c: causes as the lease has them. */
 void switcher_begin_causes(struct switcher *s);

@@ -63,9 +63,11 @@ void switcher_left(struct switcher *s)
 void switcher_comes_back(struct switcher *s)
 {
 	struct lease *l = s->lease;
-	struct switch_facts facts = {
-		.prepared = true, .place = s->had_vf ? PLACE_HELD : PLACE_OUT, .vf = FILTER_MAYBE, .standby = FILTER_MAYBE
-	};
+	struct switch_facts facts = { .prepared = true,
+				      .place = s->had_vf ? PLACE_HELD : PLACE_OUT,
+				      .vf = FILTER_MAYBE,
+				      .standby = FILTER_MAYBE,
+				      .revoked = s->had_vf && s->had_revoked };
 
 	if (!s->left || l->end_why[0])
 		return; /* it has not, or what it had here is to be undone */

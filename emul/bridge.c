@@ -105,21 +105,12 @@ static int choose_vlan(struct emul_leg *leg, uint16_t *ret, struct err *err)
 	return 0;
 }
 
-static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err)
+int emul_bridge_vlan(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret, struct err *err)
 {
-	struct sys_link br;
 	bool member = true;
 	uint16_t vlan = 0;
-	int r = find_bridge(leg, pf, &br, err);
+	int r = choose_vlan(leg, &vlan, err);
 
-	if (r < 0)
-		return r;
-	if (leg->policy.qos) {
-		err_set(err, -EOPNOTSUPP, "emul.bridge-qos", "bridge %s: a bridge gives frames no QoS", leg->words.bridge);
-		err_hint(err, "leave qos out, or --standby macvtap");
-		return -EOPNOTSUPP;
-	}
-	r = choose_vlan(leg, &vlan, err);
 	if (r == 0 && vlan)
 		r = leg->sys->ops->bridge_vlan_get(leg->sys, pf, vlan, &member, err);
 	if (r < 0)
@@ -130,8 +121,25 @@ static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_
 		err_hint(err, "bridge vlan add dev %s vid %u", leg->pf, vlan);
 		return -EOPNOTSUPP;
 	}
-	*ret_port_vlan = vlan;
+	*ret = vlan;
 	return 0;
+}
+
+static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err)
+{
+	struct sys_link br;
+	int r = emul_name_free(leg->sys, leg->ifname, err);
+
+	if (r == 0)
+		r = find_bridge(leg, pf, &br, err);
+	if (r < 0)
+		return r;
+	if (leg->policy.qos) {
+		err_set(err, -EOPNOTSUPP, "emul.bridge-qos", "bridge %s: a bridge gives frames no QoS", leg->words.bridge);
+		err_hint(err, "leave qos out, or --standby macvtap");
+		return -EOPNOTSUPP;
+	}
+	return emul_bridge_vlan(leg, pf, ret_port_vlan, err);
 }
 
 /* The tap's own VLAN; the one the bridge gave it on joining goes, or the guest would hear that, too. */
@@ -210,7 +218,7 @@ static int open_fd(struct emul_leg *leg, struct err *err)
 	return fd_take(&leg->fd);
 }
 
-static struct sys_fdb entry_of(const struct emul_leg *leg, enum sys_fdb_where where)
+struct sys_fdb emul_bridge_entry(const struct emul_leg *leg, enum sys_fdb_where where)
 {
 	struct sys_fdb e = { .where = where, .vlan = where == SYS_FDB_BRIDGE ? leg->port_vlan : 0 };
 
@@ -218,11 +226,23 @@ static struct sys_fdb entry_of(const struct emul_leg *leg, enum sys_fdb_where wh
 	return e;
 }
 
-/* The PF takes the MAC before the bridge sends it to the tap, and the other way round back: no frame is lost in between. */
+int emul_bridge_steer(struct emul_leg *leg, const struct sys_link *pf, const struct sys_link *tap, bool on, struct err *err)
+{
+	struct sys_fdb port = emul_bridge_entry(leg, SYS_FDB_BRIDGE), self = emul_bridge_entry(leg, SYS_FDB_SELF);
+	const struct sys_ops *ops = leg->sys->ops;
+	int r = 0;
+
+	if (on)
+		r = ops->fdb_set(leg->sys, pf, &self, true, err);
+	if (r == 0)
+		r = ops->fdb_set(leg->sys, on ? tap : pf, &port, true, err);
+	if (r == 0 && !on)
+		r = ops->fdb_set(leg->sys, pf, &self, false, err);
+	return r;
+}
+
 static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on, struct err *err)
 {
-	struct sys_fdb port = entry_of(leg, SYS_FDB_BRIDGE), self = entry_of(leg, SYS_FDB_SELF);
-	const struct sys_ops *ops = leg->sys->ops;
 	struct sys_link tap, pf;
 	int r = emul_leg_link(leg, &tap, err);
 
@@ -230,12 +250,8 @@ static int carry(struct emul_leg *leg, const struct emul_policy *policy, bool on
 		r = emul_pf_link(leg, &pf, err);
 	if (r == 0 && on)
 		r = open_port(leg, &tap, policy, true, err);
-	if (r == 0 && on)
-		r = ops->fdb_set(leg->sys, &pf, &self, true, err);
 	if (r == 0)
-		r = ops->fdb_set(leg->sys, on ? &tap : &pf, &port, true, err);
-	if (r == 0 && !on)
-		r = ops->fdb_set(leg->sys, &pf, &self, false, err);
+		r = emul_bridge_steer(leg, &pf, &tap, on, err);
 	if (r == 0 && !on)
 		r = open_port(leg, &tap, policy, false, err);
 	return r;
@@ -262,7 +278,7 @@ static int announce(struct emul_leg *leg, struct sys_announce *what, struct err 
 
 static int drop_steering(struct emul_leg *leg, struct err *err)
 {
-	struct sys_fdb port = entry_of(leg, SYS_FDB_BRIDGE), self = entry_of(leg, SYS_FDB_SELF);
+	struct sys_fdb port = emul_bridge_entry(leg, SYS_FDB_BRIDGE), self = emul_bridge_entry(leg, SYS_FDB_SELF);
 	struct sys_link pf;
 	int r = emul_pf_link(leg, &pf, err), r2 = 0;
 

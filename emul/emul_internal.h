@@ -24,11 +24,13 @@ struct emul_leg {
 	char pf[IF_NAMESIZE]; /* as it was called last */
 	unsigned pf_ifindex; /* 0 until it was checked */
 	unsigned nr;
-	char ifname[IF_NAMESIZE]; /* gwt<nr> */
+	char ifname[IF_NAMESIZE]; /* gwt<nr>; EMUL_OWN: the tap, "" not known */
 	char vlan_name[IF_NAMESIZE]; /* gwv<nr>: of the VLAN link if this leg makes it */
 	uint8_t mac[SYS_MAC_LEN];
 	struct emul_policy policy;
 	uint16_t port_vlan; /* of a bridge that filters VLANs: that of the leg's port; else 0 */
+	bool had_entry,
+		had_self; /* EMUL_OWN: where the MAC led by somebody's word when the leg was taken: to the tap, into the PF */
 	bool carries; /* what was asked for; a dark leg does not */
 	bool opened; /* the descriptor was given away, or is the VMM's alone */
 	unsigned ifindex; /* of ifname once it was seen to be ours, 0 */
@@ -48,13 +50,16 @@ struct emul_ops {
 	/* Does @link, which has our name, our kind and our MAC, stand where ours stands? */
 	int (*owns)(struct emul_leg *leg, const struct sys_link *link, bool *ret, struct err *err);
 	void (*host_mac)(const struct emul_leg *leg, uint8_t ret[static SYS_MAC_LEN]); /* of the host's interface */
-	const char *kind; /* the kernel's word for that interface */
+	const char *
+		kind; /* the kernel's word for that interface; .owns and .host_mac are for emul_leg_link() and emul_leg_remove() */
 	enum sys_side side; /* where the guest's own frames pass it */
 };
 
-extern const struct emul_ops emul_macvtap_ops, emul_bridge_ops;
+extern const struct emul_ops emul_macvtap_ops, emul_bridge_ops, emul_own_ops;
 
 /* leg.c */
+/* NULL: EMUL_NONE. */
+const struct emul_ops *emul_ops_of(enum emul_kind kind);
 /* The leg's interface as it is now. -ENODEV emul.gone: there is none, or one that is not ours. */
 int emul_leg_link(struct emul_leg *leg, struct sys_link *ret, struct err *err);
 /* The PF, whatever it is called now, if it is still the one. -ENODEV emul.no-pf. */
@@ -79,6 +84,14 @@ int emul_vlan_find(struct emul_leg *leg, const struct sys_link *pf, struct sys_l
 int emul_vlan_add_macvtap(struct emul_leg *leg, const struct sys_link *pf, struct err *err);
 /* Remove it if gangway made it and nobody is on it. */
 int emul_vlan_drop(struct emul_leg *leg, struct err *err);
+
+/* bridge.c: of a tap in the PF's bridge, ours or not; .words.bridge names it */
+/* The bridge's VLAN that the leg is in, 0: it filters none. The PF is in it, else emul.bridge-vlan-missing. */
+int emul_bridge_vlan(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret, struct err *err);
+/* The entry for the guest's MAC, of the bridge or of the PF's filter. */
+struct sys_fdb emul_bridge_entry(const struct emul_leg *leg, enum sys_fdb_where where);
+/* The PF takes the MAC before the bridge sends it to the tap, and the other way round back: no frame is lost in between. */
+int emul_bridge_steer(struct emul_leg *leg, const struct sys_link *pf, const struct sys_link *tap, bool on, struct err *err);
 
 /* words.c */
 /* An interface's name as an operator may give it: what the kernel takes (dev_valid_name()), and no more. */

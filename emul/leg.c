@@ -113,14 +113,18 @@ int emul_leg_link(struct emul_leg *leg, struct sys_link *ret, struct err *err)
 int emul_leg_remove(struct emul_leg *leg, struct err *err)
 {
 	struct sys_link link;
-	bool ours;
+	bool ours = false;
 	int r = find(leg, &link, &ours, err);
 
-	if (r == -ENODEV || (r == 0 && !ours)) {
+	if (r == -ENODEV) {
 		err_clear(err);
-		return 0;
+		r = 0;
 	}
-	return r < 0 ? r : leg->sys->ops->link_del(leg->sys, &link, err);
+	if (r == 0 && ours)
+		r = leg->sys->ops->link_del(leg->sys, &link, err);
+	if (r == 0)
+		leg->ifindex = 0;
+	return r;
 }
 
 int emul_limit_rate(struct emul_leg *leg, const struct sys_link *link, const struct emul_policy *policy, bool fresh,
@@ -138,17 +142,13 @@ int emul_limit(struct emul_leg *leg, const struct sys_link *link, const struct e
 	return r;
 }
 
-static const struct emul_ops *ops_of(enum emul_kind kind)
+const struct emul_ops *emul_ops_of(enum emul_kind kind)
 {
-	switch (kind) {
-	case EMUL_NONE:
-		return NULL;
-	case EMUL_MACVTAP:
-		return &emul_macvtap_ops;
-	case EMUL_BRIDGE:
-		return &emul_bridge_ops;
-	}
-	return NULL;
+	static const struct emul_ops *const ops[] = {
+		[EMUL_MACVTAP] = &emul_macvtap_ops, [EMUL_BRIDGE] = &emul_bridge_ops, [EMUL_OWN] = &emul_own_ops
+	};
+
+	return ops[kind];
 }
 
 /* What can be said without a look at the host. */
@@ -157,7 +157,7 @@ static int fill(struct emul_leg *leg, const struct emul_want *want, struct err *
 	char mac[MAC_TEXT];
 
 	leg->words = want->words;
-	leg->ops = ops_of(want->words.kind);
+	leg->ops = emul_ops_of(want->words.kind);
 	if (!leg->ops)
 		return err_set(err, -EINVAL, "emul.bad-word", "standby none: there is nothing to make");
 	if (!emul_name_valid(want->pf) || (want->words.kind == EMUL_BRIDGE && !emul_name_valid(want->words.bridge)))
@@ -171,7 +171,10 @@ static int fill(struct emul_leg *leg, const struct emul_want *want, struct err *
 	}
 	snprintf(leg->pf, sizeof(leg->pf), "%s", want->pf);
 	leg->nr = want->nr;
-	snprintf(leg->ifname, sizeof(leg->ifname), "gwt%u", want->nr);
+	if (want->words.kind == EMUL_OWN)
+		snprintf(leg->ifname, sizeof(leg->ifname), "%s", want->tap ? want->tap : "");
+	else
+		snprintf(leg->ifname, sizeof(leg->ifname), "gwt%u", want->nr);
 	snprintf(leg->vlan_name, sizeof(leg->vlan_name), "gwv%u", want->nr);
 	memcpy(leg->mac, want->mac, SYS_MAC_LEN);
 	return emul_policy_from(&want->policy, &leg->policy, err);
@@ -196,9 +199,7 @@ static int check(struct emul_leg *leg, struct err *err)
 		err_hint(err, "ip link set %s up", leg->pf);
 		return -ENETDOWN;
 	}
-	r = emul_name_free(leg->sys, leg->ifname, err);
-	if (r == 0)
-		r = leg->ops->check(leg, &pf, &port_vlan, err);
+	r = leg->ops->check(leg, &pf, &port_vlan, err);
 	if (r < 0)
 		return r;
 	if (leg->pf_ifindex && (leg->pf_ifindex != pf.ifindex || leg->port_vlan != port_vlan)) {
@@ -244,6 +245,16 @@ void emul_leg_free(struct emul_leg *leg)
 const char *emul_leg_ifname(const struct emul_leg *leg)
 {
 	return leg->ifname;
+}
+
+unsigned emul_leg_pf_ifindex(const struct emul_leg *leg)
+{
+	return leg->pf_ifindex;
+}
+
+const char *emul_leg_bridge(const struct emul_leg *leg)
+{
+	return leg->words.bridge;
 }
 
 int emul_leg_create(struct emul_leg *leg, struct err *err)
@@ -308,6 +319,8 @@ uint64_t emul_leg_frames_from_guest(const struct emul_leg *leg)
 	char path[EMUL_PATH_MAX];
 	uint64_t n;
 
+	if (!leg->ifname[0])
+		return 0;
 	snprintf(path, sizeof(path), CLASS_NET "/%s/statistics/%s", leg->ifname,
 		 leg->ops->side == SYS_EGRESS ? "tx_packets" : "rx_packets");
 	return sys_read_u64(leg->sys, path, &n) < 0 ? 0 : n;
@@ -329,9 +342,7 @@ int emul_leg_destroy(struct emul_leg *leg, struct err *err)
 {
 	int r = leg->ops->destroy(leg, err);
 
-	if (r == 0) {
+	if (r == 0)
 		leg->carries = false;
-		leg->ifindex = 0;
-	}
 	return r;
 }

@@ -35,7 +35,11 @@ static int owns(struct emul_leg *leg, const struct sys_link *link, bool *ret, st
 
 static int check(struct emul_leg *leg, const struct sys_link *pf, uint16_t *ret_port_vlan, struct err *err)
 {
+	int r = emul_name_free(leg->sys, leg->ifname, err);
+
 	*ret_port_vlan = 0;
+	if (r < 0)
+		return r;
 	if (pf->master) {
 		err_set(err, -EBUSY, "emul.pf-is-port",
 			"pf %s: it is a port of a bridge or bond, which leaves no room for a macvtap", leg->pf);

@@ -34,12 +34,16 @@ int emul_words_parse(const char *s, struct emul_words *ret, struct err *err)
 	}
 	if (strcmp(s, "macvtap") == 0) {
 		w.kind = EMUL_MACVTAP;
+	} else if (strcmp(s, "own") == 0) {
+		w.kind = EMUL_OWN;
 	} else if (strncmp(s, BRIDGE, strlen(BRIDGE)) == 0 && emul_name_valid(s + strlen(BRIDGE))) {
 		w.kind = EMUL_BRIDGE;
 		snprintf(w.bridge, sizeof(w.bridge), "%s", s + strlen(BRIDGE));
 	} else if (strcmp(s, "none") != 0) {
 		err_set(err, -EINVAL, "emul.bad-word", "standby '%.40s': no such kind of standby", s);
-		err_hint(err, "macvtap, bridge:BR (BR the name of a bridge that has the PF as a port), or none");
+		err_hint(err, "macvtap, bridge:BR (BR the name of a bridge that has the PF as a port), own (the NIC with "
+			      "failover=on that the guest "
+			      "has already), or none");
 		return -EINVAL;
 	}
 	*ret = w;
@@ -54,6 +58,9 @@ void emul_words_print(const struct emul_words *words, char ret[static EMUL_WORDS
 		return;
 	case EMUL_MACVTAP:
 		snprintf(ret, EMUL_WORDS_MAX, "macvtap");
+		return;
+	case EMUL_OWN:
+		snprintf(ret, EMUL_WORDS_MAX, "own");
 		return;
 	case EMUL_BRIDGE:
 		snprintf(ret, EMUL_WORDS_MAX, BRIDGE "%s", words->bridge);

@@ -5,6 +5,8 @@
  *
  *   macvtap    on the PF, or on a VLAN link of the PF (shared by all legs in that VLAN)
  *   bridge:BR  a tap in the operator's bridge BR, which has the PF as a port
+ *   own        the one that the guest has already: its interface, if it is known and a tap in the PF's bridge, is steered to, and otherwise left
+ *              to who made it, its policy included
  *
  * Policy on the leg: VLAN, QoS (macvtap alone) and max_tx_rate as on a VF; spoofchk drops other source addresses; state disable keeps the leg
  * dark, as if it did not carry; trust lets a bridge's tap learn addresses and be sent unknown ones, and changes nothing on a macvtap, which
@@ -19,22 +21,23 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sys.h"
 
 struct emul_leg;
 struct err;
 
-enum emul_kind { EMUL_NONE, EMUL_MACVTAP, EMUL_BRIDGE };
+enum emul_kind { EMUL_NONE, EMUL_MACVTAP, EMUL_BRIDGE, EMUL_OWN };
 
 #define STANDBY_AUTO "auto" /* no kind of leg: what stands for a choice that nobody made */
 #define EMUL_WORDS_MAX (IF_NAMESIZE + 8)
 #define EMUL_NR_MAX 999999u /* of a leg's number: "gwt999999" is well below 15 characters */
 
-/* What an operator asks for: "macvtap", "bridge:br0", "none". */
+/* What an operator asks for: "macvtap", "bridge:br0", "own", "none". */
 struct emul_words {
 	enum emul_kind kind;
-	char bridge[IF_NAMESIZE]; /* EMUL_BRIDGE */
+	char bridge[IF_NAMESIZE]; /* EMUL_BRIDGE; EMUL_OWN: that of its tap and the PF, "" none, set when it is looked at */
 };
 
 /* -EINVAL emul.bad-word; -EOPNOTSUPP emul.not-yet for "vhost-user". */
@@ -44,6 +47,7 @@ void emul_words_print(const struct emul_words *words, char ret[static EMUL_WORDS
 struct emul_want {
 	struct emul_words words;
 	const char *pf; /* its interface */
+	const char *tap; /* EMUL_OWN: of the guest's standby; "" or NULL: not known */
 	unsigned nr; /* 0 to EMUL_NR_MAX, unique on the host: names are gwt<nr> and gwv<nr> */
 	uint8_t mac[SYS_MAC_LEN]; /* the guest's; policy.mac is not looked at */
 	struct sys_vf policy; /* what .fields does not name is off */
@@ -58,8 +62,19 @@ int emul_leg_new(struct sys *sys, const struct emul_want *want, struct emul_leg 
 /* Closes a descriptor that was not opened to the caller; leaves the host as it is. NULL is fine. */
 void emul_leg_free(struct emul_leg *leg);
 
-/* The host's interface: "gwt7". */
+/*
+ * The tap of a VMM: behind descriptor @fd of process @pid, or, where @fd is negative, the one that the VMM @claimed to have ("": none), if the
+ * process has it open. By the kernel's word. -ENOENT: that is no tap, or none is known, or the process is in another network namespace, where
+ * the name is another's; errors of reading /proc/PID/fdinfo.
+ */
+int emul_own_tap(struct sys *sys, pid_t pid, const char *claimed, int fd, char ret[static IF_NAMESIZE]);
+
+/* The host's interface: "gwt7"; EMUL_OWN: its tap, "" if that is not known. */
 const char *emul_leg_ifname(const struct emul_leg *leg);
+/* Of the PF; 0 where it was not looked at yet. */
+unsigned emul_leg_pf_ifindex(const struct emul_leg *leg);
+/* The bridge it is a port of, together with the PF. "" none, as far as is known. */
+const char *emul_leg_bridge(const struct emul_leg *leg);
 /* Frames that the guest has sent by it since it was made, as the kernel counts them; 0 where it does not tell. Does not block. */
 uint64_t emul_leg_frames_from_guest(const struct emul_leg *leg);
 
@@ -72,7 +87,7 @@ int emul_leg_create(struct emul_leg *leg, struct err *err);
  * The descriptor for QEMU, the caller's from then on; or negative errno. Once per leg: -EALREADY emul.opened. A tap lives as long as a
  * descriptor of it is open, so that of a leg read from a record only the VMM's is left: -EALREADY, too.
  */
-int emul_leg_open(struct emul_leg *leg, struct err *err);
+int emul_leg_open(struct emul_leg *leg, struct err *err); /* EMUL_OWN: the VMM has it, -EALREADY */
 /*
  * Frames to the guest's MAC come to this leg, or do not; so those to all, and those that the guest sends. Idempotent. What the VF's own filter
  * does is another matter (sriov_steer.h): while both have the MAC, both get the frames from the wire and from other VFs. -ENODEV emul.gone: the

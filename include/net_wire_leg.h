@@ -28,6 +28,9 @@ int net_wire_put_dellink(struct nl_msg *msg, unsigned ifindex);
 
 /* RTM_NEWNEIGH (moving an entry of another port) or RTM_DELNEIGH. */
 int net_wire_put_fdb(struct nl_msg *msg, unsigned ifindex, const struct sys_fdb *entry, bool there);
+/* The dump request for all entries, and one answer: sets *@ret if it is @entry of @ifindex, and not learnt. 0 or -EBADMSG. */
+int net_wire_put_get_fdb(struct nl_msg *msg);
+int net_wire_get_fdb(const struct nlmsghdr *nlh, unsigned ifindex, const struct sys_fdb *entry, bool *ret);
 /* RTM_SETLINK of the bridge family: learning and flooding of a port. */
 int net_wire_put_bridge_port(struct nl_msg *msg, unsigned ifindex, const struct sys_port *want);
 /* RTM_SETLINK or RTM_DELLINK of the bridge family: VLAN @vid of a port, pvid and untagged. */

@@ -127,6 +127,8 @@ struct sys_ops {
 	int (*link_del)(struct sys *sys, const struct sys_link *link, struct err *err); /* gone already: 0 */
 	/* Add (moving it there from another port of the bridge) or remove. Idempotent. */
 	int (*fdb_set)(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+	/* Is it there, made by somebody? Not what a bridge has learnt, nor its ports' own addresses. */
+	int (*fdb_get)(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err);
 	int (*bridge_port_set)(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 	/* Make @port a member of VLAN @vid, its frames untagged, theirs without tag in it (pvid); or no member any more. Idempotent. */
 	int (*bridge_vlan_set)(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
@@ -139,6 +141,10 @@ struct sys_ops {
 			     struct err *err);
 	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
 	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
+
+	/* A descriptor that becomes readable when a frame whose source is @mac comes in by @ifindex; what goes out by it does not count. Closed
+	 * with .close; never blocks. */
+	int (*frames_open)(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 
 	/* Changes as they happen. watch_open: a non-blocking descriptor to poll for reading, closed with .close. watch_read: 0 and the
 	 * next event; -EAGAIN: none; -ENOBUFS: events were lost, look at everything. Never blocks; what others forge is dropped. */

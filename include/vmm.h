@@ -20,6 +20,8 @@ struct vmm_migration; /* vmm_migrate.h */
 
 #define VMM_ID_MAX                                                                                                               \
 	80 /* bytes of a device id with its NUL: QEMU has no limit, ours leaves room for "gangway-port-" and a NIC's name */
+/* Is @id one that QEMU takes for a device, and short enough for us? -EINVAL vmm.bad-id */
+int vmm_id_check(const char *id, struct err *err);
 
 enum vmm_state {
 	VMM_DOWN, /* nobody listens on the socket (or it is not there): the guest does not run */

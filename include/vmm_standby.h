@@ -20,6 +20,8 @@
 #ifndef GANGWAY_VMM_STANDBY_H
 #define GANGWAY_VMM_STANDBY_H
 
+#include <net/if.h>
+
 #include "vmm.h"
 
 struct vmm_standby_plug {
@@ -54,6 +56,9 @@ struct vmm_standby {
 	char id[VMM_ID_MAX];
 	char netdev[VMM_ID_MAX]; /* its backend, "" none (or with an id that is no id) */
 	char primary[VMM_ID_MAX]; /* the VF of the pair, if one is in the tree: then failover is negotiated. "" none */
+	/* Of a backend that is a tap, as the VMM says: the interface that it made, or the descriptor that it was given. "" and -1: not known. */
+	char tap[IF_NAMESIZE];
+	int tap_fd;
 };
 
 /* @r: 1 with @standby, 0: no virtio-net of that MAC in the guest, or negative with @err. */

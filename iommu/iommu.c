@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The address space as the VMM sees it: requests are checked (dma_check.c), ranges are booked here, and what the IOMMU is to hold for
- * them is left to pieces.c.
+ * them is left to pieces_add.c and pieces.c.
  */
 #include "iommu.h"
 
@@ -14,10 +14,6 @@
 #include "gangway_limits.h"
 #include "space.h"
 #include "sys.h"
-
-/* How long what was unmapped stays parked: firmware's unmap and map are one exchange of a few milliseconds. */
-#define PARK_US UINT64_C(1000000)
-#define UNMAP_AGAIN_US UINT64_C(1000000)
 
 int iommu_new(struct sys *sys, const struct iommu_backend *backend, const struct iommu_config *config, struct iommu **ret,
 	      struct err *err)
@@ -71,47 +67,6 @@ struct iommu *iommu_free(struct iommu *m)
 	return NULL;
 }
 
-static struct file_ref *find_file(struct iommu *m, const struct iommu_file *file)
-{
-	for (unsigned i = 0; i < IOMMU_FILES_MAX; i++)
-		if (m->files[i].refs && m->files[i].file.dev == file->dev && m->files[i].file.ino == file->ino)
-			return &m->files[i];
-	return NULL;
-}
-
-/* Each file is known, or whoever compares them with other guests' would not see it: -ENOSPC where there are too many. */
-static int file_ref(struct iommu *m, const struct range *range)
-{
-	const struct iommu_file file = { range->backing.dev, range->backing.ino };
-	struct file_ref *ref = find_file(m, &file);
-
-	for (unsigned i = 0; i < IOMMU_FILES_MAX && !ref; i++)
-		if (!m->files[i].refs)
-			ref = &m->files[i];
-	if (!ref)
-		return -ENOSPC;
-	ref->file = file;
-	ref->refs++;
-	return 0;
-}
-
-static void file_unref(struct iommu *m, const struct range *range)
-{
-	struct file_ref *ref = find_file(m, &(struct iommu_file){ range->backing.dev, range->backing.ino });
-
-	ref->refs--; /* taken when the range was mapped */
-}
-
-unsigned iommu_get_files(const struct iommu *m, struct iommu_file ret[IOMMU_FILES_MAX])
-{
-	unsigned nr = 0;
-
-	for (unsigned i = 0; i < IOMMU_FILES_MAX; i++)
-		if (m->files[i].refs)
-			ret[nr++] = m->files[i].file;
-	return nr;
-}
-
 static int judge(const struct iommu *m, const struct iommu_map_request *req, struct dma_backing *ret, struct err *err)
 {
 	const struct dma_limits lim = {
@@ -136,7 +91,7 @@ static int book_range(struct iommu *m, struct range *range, int fd, struct err *
 		return err_set(err, -ENOMEM, "iommu.no-memory", "out of memory");
 	if (!range->backed)
 		return 0;
-	r = file_ref(m, range);
+	r = files_ref(m, range);
 	if (r < 0) {
 		err_set(err, r, "iommu.files-limit", "DMA range at 0x%" PRIx64 ": the guest's memory is in more than %d files",
 			range->node.first, IOMMU_FILES_MAX);
@@ -144,7 +99,7 @@ static int book_range(struct iommu *m, struct range *range, int fd, struct err *
 	} else {
 		r = pieces_add(m, range, fd, err);
 		if (r < 0)
-			file_unref(m, range);
+			files_unref(m, range);
 	}
 	if (r < 0)
 		range_map_remove(&m->ranges, &range->node);
@@ -212,7 +167,7 @@ static int unmap_one(struct iommu *m, struct range *range, bool *mismatch)
 	if (r < 0)
 		return r;
 	if (range->backed) {
-		file_unref(m, range);
+		files_unref(m, range);
 		m->stats.nr_ranges--;
 		m->stats.bytes -= range->node.last - range->node.first + 1;
 	} else {
@@ -223,7 +178,7 @@ static int unmap_one(struct iommu *m, struct range *range, bool *mismatch)
 	return 0;
 }
 
-static int mismatched(uint64_t first, uint64_t last, struct err *err)
+int iommu_mismatched(uint64_t first, uint64_t last, struct err *err)
 {
 	return err_set(err, -EIO, "iommu.unmap-mismatch",
 		       "DMA ranges in [0x%" PRIx64 ", 0x%" PRIx64
@@ -253,7 +208,7 @@ static int unmap_span(struct iommu *m, uint64_t first, uint64_t last, uint64_t *
 	if (ret_size)
 		*ret_size = size;
 	if (r == 0 && mismatch)
-		r = mismatched(first, last, err);
+		r = iommu_mismatched(first, last, err);
 	if (r < 0)
 		m->stats.degraded = true;
 	return r;
@@ -306,101 +261,12 @@ int iommu_unmap_all(struct iommu *m, uint64_t *ret_size, struct err *err)
 		r = err_set(err, unparked, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
 			    strerror(-unparked));
 	if (r == 0 && mismatch)
-		r = mismatched(0, UINT64_MAX, err);
+		r = iommu_mismatched(0, UINT64_MAX, err);
 	if (r < 0)
 		err_prefix(err, "%s", m->name);
 	m->stats.degraded = m->pieces.nr > 0;
 	err_clear(&m->failure);
 	return r;
-}
-
-int iommu_set_quiet(struct iommu *m, bool quiet, struct err *err)
-{
-	bool mismatch = false;
-	int r;
-
-	if (quiet) {
-		m->quiet = true;
-		return 0;
-	}
-	m->quiet = false;
-	r = pieces_unpark(m, UINT64_MAX, PIECES_TURN, &mismatch);
-	if (r == -EAGAIN && !mismatch)
-		return err_set(err, r, "iommu.unmapping", "%s: DMA ranges unmapped before are being taken out", m->name);
-	if (r < 0 || mismatch) {
-		m->stats.degraded = true;
-		r = r < 0 ? err_set(err, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
-				    strerror(-r))
-			  : mismatched(0, UINT64_MAX, err);
-		err_prefix(err, "%s", m->name);
-		return r;
-	}
-	return 0;
-}
-
-int iommu_fd(const struct iommu *m)
-{
-	return mapper_fd(m->mapper);
-}
-
-int iommu_timeout_ms(const struct iommu *m)
-{
-	const struct piece *p = TAILQ_FIRST(&m->parked);
-	uint64_t now = m->sys->ops->now_us(m->sys), at = p ? p->parked_us + PARK_US : UINT64_MAX;
-
-	if (p && !m->quiet && !p->stuck)
-		at = now;
-	if (m->unmap_again_us && m->unmap_again_us < at)
-		at = m->unmap_again_us;
-	if (at == UINT64_MAX)
-		return -1;
-	return now >= at ? 0 : (int)((at - now) / 1000) + 1;
-}
-
-/* Said once, tried until it is done: the guest's memory is not to stay in this process. Its errno when it is to be said. */
-static int unmap_again(struct iommu *m, uint64_t now)
-{
-	int r = mapper_unmap_error(m->mapper);
-	bool known = m->unmap_again_us;
-
-	if (known && r < 0 && now < m->unmap_again_us)
-		return 0;
-	m->unmap_again_us = r < 0 ? now + UNMAP_AGAIN_US : 0;
-	if (!known)
-		return r;
-	mapper_unmap_again(m->mapper);
-	return 0;
-}
-
-int iommu_process(struct iommu *m, struct err *err)
-{
-	uint64_t now = m->sys->ops->now_us(m->sys);
-	bool mismatch = false;
-	int r = 0;
-
-	pieces_reap(m);
-	if (!m->quiet || now >= PARK_US)
-		r = pieces_unpark(m, m->quiet ? now - PARK_US : UINT64_MAX, PIECES_TURN, &mismatch);
-	if (!m->failure.num && r < 0 && r != -EAGAIN) {
-		m->stats.degraded = true;
-		err_set(&m->failure, r, "iommu.unmap-failed", "DMA ranges unmapped before: the kernel keeps them: %s",
-			strerror(-r));
-	} else if (!m->failure.num && mismatch) {
-		mismatched(0, UINT64_MAX, &m->failure);
-	}
-	r = unmap_again(m, now);
-	if (!m->failure.num && r < 0) {
-		err_set(&m->failure, r, "iommu.munmap-failed",
-			"memory of the guest stays mapped in gangway-device (munmap: %s), trying again", strerror(-r));
-		if (r == -ENOMEM)
-			err_hint(&m->failure, "raise sysctl vm.max_map_count");
-	}
-	if (!m->failure.num)
-		return 0;
-	*err = m->failure;
-	err_clear(&m->failure);
-	err_prefix(err, "%s", m->name);
-	return err->num;
 }
 
 void iommu_get_stats(const struct iommu *m, struct iommu_stats *ret)

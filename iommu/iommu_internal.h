@@ -58,7 +58,7 @@ struct dma_backing {
 	uint64_t blocks; /* that the file had */
 };
 
-/* Entries of the IOMMU's table that the range takes: pieces.c. */
+/* Entries of the IOMMU's table that the range takes: pieces_add.c. */
 uint64_t iommu_entries_needed(uint64_t first, uint64_t last, uint64_t page_size);
 
 /* Every rule of DMA mapping, before the first side effect. 0, or the errno and code of the rule that is broken. */

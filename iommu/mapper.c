@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "mapper.h"
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +9,7 @@
 #include <unistd.h>
 
 #include "fdutil.h"
+#include "mapper_internal.h"
 #include "sys.h"
 
 /*
@@ -18,12 +17,6 @@
  * between two steps a job can be cancelled.
  */
 #define STEP_BYTES (UINT64_C(16) << 20)
-/*
- * Memory is given back when nothing was asked for so long: an exchange of the VMM's is then over. To unmap takes the lock of the process's
- * memory map, and interrupts the processors that run the other threads. More areas than this do not wait: the kernel has a limit of them.
- */
-#define QUIET_MS 20
-#define AREAS_WAIT_MAX 64
 #define STACK_BYTES (256u << 10) /* threads run two system calls, and sanitizers */
 
 unsigned iommu_nr_threads(unsigned cpus, const char *cpu_max, uint64_t bytes)
@@ -37,27 +30,6 @@ unsigned iommu_nr_threads(unsigned cpus, const char *cpu_max, uint64_t bytes)
 		nr = (bytes >> 30) + ((bytes & ((1u << 30) - 1)) != 0);
 	return nr ? (unsigned)nr : 1;
 }
-
-struct queue {
-	struct map_job *head, **tail;
-};
-
-struct mapper {
-	struct sys *sys;
-	const struct iommu_backend *backend;
-	int fd, event;
-	pthread_mutex_t lock; /* guards the queues, the areas, busy of each job, and stopping */
-	pthread_cond_t wake, idle; /* there is something to do; a job has ended */
-	struct queue todo, over;
-	struct map_area *areas, *kept, *spent; /* to be unmapped, that could not be, and that are */
-	unsigned nr_areas; /* of the first two, and those that a thread is at */
-	int unmap_error; /* since the last time that there was none */
-	bool quiet; /* nothing was asked for QUIET_MS */
-	bool stopping;
-	atomic_uint_least64_t populated;
-	unsigned nr_threads, nr_running;
-	pthread_t threads[MAPPER_THREADS_MAX];
-};
 
 static void push(struct queue *q, struct map_job *job)
 {
@@ -109,57 +81,6 @@ static void run(struct mapper *m, struct map_job *job)
 	job->result = r;
 }
 
-/* In steps, as the kernel lets nobody else change the process's memory map meanwhile. */
-static int unmap(struct mapper *m, struct map_area *area)
-{
-	while (area->len) {
-		size_t step = area->len < area->step ? area->len : area->step;
-		int r = m->sys->ops->munmap(m->sys, area->at, step);
-
-		/* at vm.max_map_count a mapping cannot be cut, but it can go as a whole */
-		if (r == -ENOMEM && step < area->len) {
-			step = area->len;
-			r = m->sys->ops->munmap(m->sys, area->at, step);
-		}
-		if (r < 0)
-			return r;
-		area->at += step;
-		area->len -= step;
-	}
-	return 0;
-}
-
-static void free_areas(struct map_area **list)
-{
-	for (struct map_area *area; (area = *list);) {
-		*list = area->next;
-		free(area);
-	}
-}
-
-/* Called and left with the lock held. */
-static void do_area(struct mapper *m)
-{
-	struct map_area *area = m->areas;
-	int r;
-
-	m->areas = area->next;
-	pthread_mutex_unlock(&m->lock);
-	r = unmap(m, area);
-	pthread_mutex_lock(&m->lock);
-	if (r < 0) {
-		m->unmap_error = r;
-		area->next = m->kept;
-		m->kept = area;
-		return;
-	}
-	/* the owner frees it: malloc would make a heap of its own for this thread */
-	area->next = m->spent;
-	m->spent = area;
-	if (!--m->nr_areas)
-		m->unmap_error = 0;
-}
-
 static void do_job(struct mapper *m)
 {
 	struct map_job *job = m->todo.head;
@@ -172,19 +93,6 @@ static void do_job(struct mapper *m)
 	job->busy = false;
 	push(&m->over, job);
 	pthread_cond_broadcast(&m->idle);
-}
-
-/* Called and left with the lock held. */
-static void wait_for_quiet(struct mapper *m)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += QUIET_MS * 1000000L;
-	until.tv_sec += until.tv_nsec / 1000000000L;
-	until.tv_nsec %= 1000000000L;
-	if (pthread_cond_timedwait(&m->wake, &m->lock, &until) == ETIMEDOUT)
-		m->quiet = true;
 }
 
 static void *thread_main(void *arg)
@@ -200,15 +108,13 @@ static void *thread_main(void *arg)
 			pthread_cond_wait(&m->wake, &m->lock);
 			continue;
 		}
-		if (!m->todo.head && !m->quiet && m->nr_areas <= AREAS_WAIT_MAX) {
-			wait_for_quiet(m);
+		if (!m->todo.head && areas_wait(m))
 			continue;
-		}
 		/* the VMM waits for what is to be pinned, nobody for what is to be given back */
 		if (m->todo.head)
 			do_job(m);
 		else
-			do_area(m);
+			areas_do_one(m);
 		/* the counter is read long before it could overflow */
 		if (write(m->event, &one, sizeof(one)) < 0)
 			abort();
@@ -287,8 +193,8 @@ struct mapper *mapper_free(struct mapper *m)
 		pthread_join(m->threads[i], NULL);
 	m->nr_threads = 0;
 	mapper_unmap_again(m);
-	free_areas(&m->spent);
-	free_areas(&m->kept); /* the end of the process will */
+	areas_free(&m->spent);
+	areas_free(&m->kept); /* the end of the process will */
 	pthread_cond_destroy(&m->idle);
 	pthread_cond_destroy(&m->wake);
 	pthread_mutex_destroy(&m->lock);
@@ -327,7 +233,7 @@ struct map_job *mapper_next_over(struct mapper *m)
 		take_out(&m->over, job);
 	else if (read(m->event, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		abort();
-	free_areas(&m->spent);
+	areas_free(&m->spent);
 	pthread_mutex_unlock(&m->lock);
 	if (job)
 		job->over = true;
@@ -360,62 +266,6 @@ bool mapper_has_begun(struct mapper *m, const struct map_job *job)
 	begun = job->busy || job->result != -EINPROGRESS;
 	pthread_mutex_unlock(&m->lock);
 	return begun;
-}
-
-/* With the lock held: whose turn it is. */
-static void areas_begin(struct mapper *m)
-{
-	if (m->nr_threads)
-		pthread_cond_signal(&m->wake);
-	while (!m->nr_threads && m->areas)
-		do_area(m);
-	if (!m->nr_threads)
-		free_areas(&m->spent);
-}
-
-void mapper_unmap(struct mapper *m, struct map_area *area)
-{
-	pthread_mutex_lock(&m->lock);
-	area->next = m->areas;
-	m->areas = area;
-	m->nr_areas++;
-	m->quiet = false;
-	areas_begin(m);
-	pthread_mutex_unlock(&m->lock);
-}
-
-void mapper_unmap_again(struct mapper *m)
-{
-	pthread_mutex_lock(&m->lock);
-	while (m->kept) {
-		struct map_area *area = m->kept;
-
-		m->kept = area->next;
-		area->next = m->areas;
-		m->areas = area;
-	}
-	areas_begin(m);
-	pthread_mutex_unlock(&m->lock);
-}
-
-int mapper_unmap_error(struct mapper *m)
-{
-	int r;
-
-	pthread_mutex_lock(&m->lock);
-	r = m->unmap_error;
-	pthread_mutex_unlock(&m->lock);
-	return r;
-}
-
-unsigned mapper_nr_areas(struct mapper *m)
-{
-	unsigned nr;
-
-	pthread_mutex_lock(&m->lock);
-	nr = m->nr_areas;
-	pthread_mutex_unlock(&m->lock);
-	return nr;
 }
 
 int mapper_fd(const struct mapper *m)

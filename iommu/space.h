@@ -2,8 +2,8 @@
 /*
  * The address space object, as its files see it. Two maps of the same addresses:
  *
- *   ranges  what the VMM has mapped: iommu.c. It unmaps them whole, as it mapped them.
- *   pieces  what the IOMMU holds: pieces.c. A range is cut at fixed addresses into pieces that are mapped one by one.
+ *   ranges  what the VMM has mapped: iommu.c; the files it is in: files.c. It unmaps ranges whole, as it mapped them.
+ *   pieces  what the IOMMU holds: pieces.c. A range is cut at fixed addresses into pieces that are mapped one by one (pieces_add.c).
  *
  * Why pieces: threads can work side by side, a mapping under way can be given up soon, and when firmware shifts a border in the first
  * megabyte all pieces above 2 MiB are the same ones as before.
@@ -75,6 +75,13 @@ struct iommu {
 
 /* Large enough to cost no entries (1 TiB: 4096 of 65535), small enough to be waited for: 60 ms to pin from cold. A power of two. */
 #define PIECE_BYTES (UINT64_C(256) << 20)
+
+/* files.c: a range that is backed comes, or goes. -ENOSPC: its file is one too many. */
+int files_ref(struct iommu *m, const struct range *range);
+void files_unref(struct iommu *m, const struct range *range);
+
+/* iommu.c: fills @err. */
+int iommu_mismatched(uint64_t first, uint64_t last, struct err *err);
 
 /* What the backend maps from: our mapping of the range's file, or the file. One reference, the caller's. */
 int memory_new(struct iommu *m, const struct range *range, int fd, struct memory **ret, struct err *err);

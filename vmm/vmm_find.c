@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's own standby NIC: lists QEMU's trees of devices, asks each virtio-net for its MAC, then the one that has it what it is,
- * and each VFIO device whether it is of the pair. query-pci would be one command, but knows no MACs; query-rx-filter has the MAC that
- * the guest has set, which may be another.
+ * and each VFIO device whether it is of the pair; at last the monitor for humans what its backend is, which nothing else tells. query-pci would
+ * be one command, but knows no MACs; query-rx-filter has the MAC that the guest has set, which may be another.
  */
 #include "vmm_internal.h"
 #include "vmm_standby.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WINDOW 4 /* commands under way: the connection is shared */
 #define QOM_NAME_MAX 128
 #define NONE VMM_NICS_MAX
+#define FD_DIGITS_MAX 8
 #define TAG(device, question) ((device) << 3 | (question))
 
-enum phase { LISTS, MACS, WHAT, PAIR };
-enum question { LIST, LIST_ANON, MAC, FAILOVER, NETDEV, PRIMARY };
+enum phase { LISTS, MACS, WHAT, PAIR, BACKEND };
+enum question { LIST, LIST_ANON, MAC, FAILOVER, NETDEV, PRIMARY, HOST };
 
 struct dev {
 	char name[QOM_NAME_MAX];
@@ -113,6 +115,44 @@ static int take_primary(struct find *f, unsigned i, const json_t *ret, struct er
 	return 0;
 }
 
+/* A line of `info network`, from after the backend's name: ": index=0,type=tap,ifname=tap0,script=no", or "...,fd=31". */
+static void take_backend_line(struct find *f, const char *s)
+{
+	static const char tap[] = ": index=0,type=tap,", name[] = "ifname=", fd[] = "fd=";
+	size_t n;
+
+	if (strncmp(s, tap, strlen(tap)) != 0)
+		return;
+	s += strlen(tap);
+	if (!strncmp(s, name, strlen(name))) {
+		s += strlen(name);
+		n = strcspn(s, ",\r\n");
+		if (n < sizeof(f->standby.tap))
+			snprintf(f->standby.tap, sizeof(f->standby.tap), "%.*s", (int)n, s);
+	} else if (!strncmp(s, fd, strlen(fd))) {
+		s += strlen(fd);
+		n = strspn(s, "0123456789");
+		if (n > 0 && n < FD_DIGITS_MAX && strchr(",\r\n", s[n]))
+			f->standby.tap_fd = (int)strtol(s, NULL, 10);
+	}
+}
+
+static int take_backend(struct find *f, const json_t *ret, struct err *err)
+{
+	const char *s = json_string_value(ret);
+	size_t n = strlen(f->standby.netdev);
+
+	if (!s)
+		return bad_answer(f, "info network", err);
+	for (; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+		const char *line = s + strspn(s, " \\");
+
+		if (!strncmp(line, f->standby.netdev, n))
+			take_backend_line(f, line + n);
+	}
+	return 0;
+}
+
 static int take(struct find *f, unsigned i, enum question question, json_t *ret, struct err *err)
 {
 	const char *text = json_string_value(ret);
@@ -136,6 +176,8 @@ static int take(struct find *f, unsigned i, enum question question, json_t *ret,
 		return 0;
 	case PRIMARY:
 		return take_primary(f, i, ret, err);
+	case HOST:
+		return take_backend(f, ret, err);
 	}
 	return 0;
 }
@@ -169,6 +211,15 @@ static int get_some(struct find *f, struct err *err)
 		if (f->devs[i].nic == macs)
 			r = get(f, i, macs ? MAC : PRIMARY, macs ? "mac" : "failover_pair_id", err);
 	}
+	return r;
+}
+
+static int ask_backend(struct find *f, struct err *err)
+{
+	int r = vmm_op_send(&f->op, "human-monitor-command", json_pack("{s:s}", "command-line", "info network"), 0,
+			    TAG(f->found, HOST), on_answer, err);
+
+	f->in_flight += r == 0;
 	return r;
 }
 
@@ -223,6 +274,9 @@ static int next_phase(struct find *f, struct err *err)
 		r = check_failover(f, err);
 		return r < 0 ? r : get_some(f, err);
 	case PAIR:
+		f->phase = BACKEND;
+		return f->standby.netdev[0] ? ask_backend(f, err) : 1;
+	case BACKEND:
 		return 1;
 	}
 	return r;
@@ -231,7 +285,8 @@ static int next_phase(struct find *f, struct err *err)
 /* Devices may vanish while they are asked: what is refused about one is no answer about the others. */
 static bool is_survivable(enum question question, int r)
 {
-	return (question == LIST_ANON || question == MAC || question == PRIMARY) && r != -ECONNRESET && r != -ETIMEDOUT;
+	return (question == LIST_ANON || question == MAC || question == PRIMARY || question == HOST) && r != -ECONNRESET &&
+	       r != -ETIMEDOUT;
 }
 
 static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
@@ -273,6 +328,7 @@ int vmm_find_standby(struct vmm *vmm, const char *mac, vmm_standby_fn done, void
 	f->done = done; /* NOLINT(clang-analyzer-core.NullDereference): vmm_op_new() gave 0 */
 	f->ctx = ctx;
 	f->found = NONE;
+	f->standby.tap_fd = -1;
 	memcpy(f->mac, parsed, sizeof(f->mac));
 	strcpy(f->mac_text, mac);
 	for (unsigned i = LIST; i <= LIST_ANON && r == 0; i++) {

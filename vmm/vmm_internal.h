@@ -128,7 +128,6 @@ void vmm_event_tell(struct vmm *vmm, const char *event, json_t *data);
 void vmm_ask_run_state(struct vmm *vmm);
 void vmm_unref(struct vmm *vmm);
 
-int vmm_id_check(const char *id, struct err *err); /* QEMU's own rule for ids, and ours for length */
 int vmm_mac_parse(const char *text, uint8_t ret[6]); /* 0, -EINVAL */
 int vmm_mac_check(const char *text, uint8_t ret[6], struct err *err); /* a unicast one. -EINVAL vmm.bad-mac */
 /* Turns QEMU's words in @err (prefixed "guest NAME: COMMAND: ") into a code and a hint; the words stay. Returns the errno. */

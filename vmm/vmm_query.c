@@ -1,36 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a VMM is asked. At connect what it can never change (vmm_learn): its device types, its root ports. Before an attach
- * (vmm_query) what may have changed: run state, memory, which port is free. Both pipelined: a VMM takes a while for each answer.
+ * What a VMM is asked before an attach, as it may have changed: run state, memory, which port is free. What it can never change is learnt at
+ * connect, or before all else where it could not answer then (vmm_learn.c). Both pipelined: a VMM takes a while for each answer.
  *
  * A port is free when its bus has no child in QEMU's object tree. query-pci would tell as well, but only once the firmware has
  * numbered the buses, and the numbers are the guest's to write.
  */
-#include "vmm_internal.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 4 /* commands under way while its ports are learnt: the connection is shared */
+#include "vmm_query_internal.h"
 
-struct query {
-	struct vmm_op op;
-	vmm_info_fn done; /* NULL: to learn is all */
-	void *ctx;
-	struct vmm_info info;
-	uint64_t memdev_bytes;
-	bool memdev_all_shared;
-	struct vmm_traits *traits; /* being learnt */
-	unsigned in_flight;
-	unsigned next_port; /* index into the traits' ports */
-	unsigned nr_wanted, nr_asked, nr_free; /* free ports that are asked for; ports under way, and found free */
-	unsigned free[VMM_FREE_PORTS]; /* the same, ascending; PORTS_MAX: none yet */
-};
-
-/* Learnt, or asked: the operation is over. */
-static void finish(struct query *q, int r, const struct err *err)
+void query_finish(struct query *q, int r, const struct err *err)
 {
 	vmm_op_finish(&q->op);
 	if (q->done)
@@ -42,7 +25,7 @@ static void finish(struct query *q, int r, const struct err *err)
 
 static void cancel(struct vmm_op *op, const struct err *err)
 {
-	finish((struct query *)op, err->num, err);
+	query_finish((struct query *)op, err->num, err);
 }
 
 static void release(struct vmm_op *op)
@@ -114,68 +97,13 @@ static int take_memdev(struct query *q, json_t *ret)
 	return 0;
 }
 
-static int take_vfio_user(struct query *q, json_t *ret)
-{
-	q->traits->has_vfio_user = json_is_array(ret);
-	return 0;
-}
-
-static int take_vfio_pci(struct query *q, json_t *ret)
-{
-	q->traits->has_vfio_pci = json_is_array(ret);
-	return 0;
-}
-
-static int by_id(const void *a, const void *b)
-{
-	return strverscmp(a, b);
-}
-
-static int take_ports(struct query *q, json_t *ret)
-{
-	size_t i;
-	json_t *v;
-
-	if (!json_is_array(ret))
-		return -EPROTO;
-	json_array_foreach (ret, i, v) {
-		const char *type = json_string_value(json_object_get(v, "type"));
-		const char *id = json_string_value(json_object_get(v, "name"));
-
-		if (!type || !id)
-			return -EPROTO;
-		if (strcmp(type, "child<pcie-root-port>") || vmm_id_check(id, NULL) < 0 || q->traits->nr_ports == VMM_PORTS_MAX)
-			continue;
-		snprintf(q->traits->ports[q->traits->nr_ports++], VMM_ID_MAX, "%s", id);
-	}
-	/* the tree is a hash table: sorted, the same port is picked every time */
-	qsort(q->traits->ports, q->traits->nr_ports, sizeof(*q->traits->ports), by_id);
-	return 0;
-}
-
-struct fact {
-	const char *command;
-	const char *key, *value; /* its argument */
-	int (*take)(struct query *q, json_t *ret);
-	bool may_lack; /* "no such device" is an answer */
-};
-
-static const struct fact traits_facts[] = {
-	{ "device-list-properties", "typename", "vfio-user-pci", take_vfio_user, true },
-	{ "device-list-properties", "typename", "vfio-pci", take_vfio_pci, true },
-	{ "qom-list", "path", "/machine/peripheral", take_ports, false },
-};
-
 static const struct fact facts[] = {
 	{ "query-status", NULL, NULL, take_status, false },
 	{ "query-memory-size-summary", NULL, NULL, take_memory, false },
 	{ "query-memdev", NULL, NULL, take_memdev, false },
 };
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-
-/* Send them all; the answers go to @reply with the fact's index. Answers to what was sent find a finished operation. */
-static int ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_reply_fn reply, struct err *err)
+int query_ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_reply_fn reply, struct err *err)
 {
 	int r = 0;
 
@@ -188,20 +116,19 @@ static int ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_rep
 	return r;
 }
 
-/* Book one answer. False: the operation is over. */
-static bool take(struct query *q, const struct fact *fact, int r, json_t *ret, const struct err *err)
+bool query_take(struct query *q, const struct fact *fact, int r, json_t *ret, const struct err *err)
 {
 	struct err bad;
 
 	q->in_flight--;
 	if (r < 0 && !(fact->may_lack && r == -ENODEV)) {
-		finish(q, r, err);
+		query_finish(q, r, err);
 		return false;
 	}
 	if (r < 0 || fact->take(q, ret) == 0)
 		return true;
 	err_set(&bad, -EPROTO, "vmm.bad-answer", "guest %s: %s: not the answer of a QEMU", q->op.vmm->name, fact->command);
-	finish(q, -EPROTO, &bad);
+	query_finish(q, -EPROTO, &bad);
 	return false;
 }
 
@@ -222,7 +149,7 @@ static void conclude(struct query *q)
 	info->ram_shared = q->memdev_all_shared && q->memdev_bytes >= info->ram_bytes;
 	if (!info->ram_shared && !info->ram_unshared_id[0])
 		strcpy(info->ram_unshared_id, "the machine's own RAM");
-	finish(q, 0, NULL);
+	query_finish(q, 0, NULL);
 }
 
 /* Answers come in any order: the lowest are kept. */
@@ -246,7 +173,7 @@ static void on_port(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 
 	q->in_flight--;
 	if (r == -ECONNRESET || r == -ETIMEDOUT) {
-		finish(q, r, err);
+		query_finish(q, r, err);
 		return;
 	}
 	/* another error: the port is not there, and not free */
@@ -267,7 +194,7 @@ static void on_fact(struct vmm_op *op, unsigned tag, int r, json_t *ret, const s
 {
 	struct query *q = (struct query *)op;
 
-	if (take(q, &facts[tag], r, ret, err))
+	if (query_take(q, &facts[tag], r, ret, err))
 		go_on(q);
 }
 
@@ -297,90 +224,30 @@ static void go_on(struct query *q)
 	int r = ask_ports(q, &err);
 
 	if (r < 0)
-		finish(q, r, &err);
+		query_finish(q, r, &err);
 	else if (!q->in_flight)
 		conclude(q);
 }
 
 static int ask_facts(struct query *q, struct err *err)
 {
-	int r = ask(q, facts, ARRAY_SIZE(facts), on_fact, err);
+	int r = query_ask(q, facts, sizeof(facts) / sizeof(facts[0]), on_fact, err);
 
 	return r < 0 ? r : ask_ports(q, err);
 }
 
-/* What never changes --------------------------------------------------------------------------------------------------- */
-
-static void ask_hotplug(struct query *q);
-
-static void learnt(struct query *q)
+void query_learnt(struct query *q)
 {
-	struct vmm_traits *t = q->traits;
 	struct err err;
-	unsigned n = 0;
 	int r;
 
-	for (unsigned i = 0; i < t->nr_ports; i++)
-		if (t->ports[i][0])
-			memmove(t->ports[n++], t->ports[i], VMM_ID_MAX);
-	t->nr_ports = n;
-	if (!q->op.vmm->traits) { /* somebody else was faster, and his are in use */
-		q->op.vmm->traits = t;
-		q->traits = NULL;
-	}
 	if (!q->done) {
-		finish(q, 0, NULL);
+		query_finish(q, 0, NULL);
 		return;
 	}
 	r = ask_facts(q, &err);
 	if (r < 0)
-		finish(q, r, &err);
-}
-
-static void on_hotplug(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
-{
-	struct query *q = (struct query *)op;
-
-	q->in_flight--;
-	if (r == -ECONNRESET || r == -ETIMEDOUT) {
-		finish(q, r, err);
-		return;
-	}
-	if (json_is_false(ret)) /* before QEMU 5.0 there is no such property, and every port can */
-		q->traits->ports[tag][0] = '\0';
-	ask_hotplug(q);
-}
-
-static void ask_hotplug(struct query *q)
-{
-	char path[sizeof("/machine/peripheral/") + VMM_ID_MAX];
-	struct err err;
-
-	while (q->in_flight < WINDOW && q->next_port < q->traits->nr_ports) {
-		int r;
-
-		snprintf(path, sizeof(path), "/machine/peripheral/%s", q->traits->ports[q->next_port]);
-		r = vmm_op_send(&q->op, "qom-get", json_pack("{s:s, s:s}", "path", path, "property", "hotplug"), 0, q->next_port,
-				on_hotplug, &err);
-		if (r < 0) {
-			finish(q, r, &err);
-			return;
-		}
-		q->in_flight++;
-		q->next_port++;
-	}
-	if (q->in_flight)
-		return;
-	q->next_port = 0;
-	learnt(q);
-}
-
-static void on_trait(struct vmm_op *op, unsigned tag, int r, json_t *ret, const struct err *err)
-{
-	struct query *q = (struct query *)op;
-
-	if (take(q, &traits_facts[tag], r, ret, err) && !q->in_flight)
-		ask_hotplug(q);
+		query_finish(q, r, &err);
 }
 
 /* The beginning -------------------------------------------------------------------------------------------------------- */
@@ -393,13 +260,7 @@ static int begin(struct vmm_op *op, struct err *err)
 
 	for (unsigned i = 0; i < VMM_FREE_PORTS; i++)
 		q->free[i] = VMM_PORTS_MAX;
-	if (op->vmm->traits) {
-		r = ask_facts(q, err);
-	} else {
-		q->traits = calloc(1, sizeof(*q->traits));
-		r = q->traits ? ask(q, traits_facts, ARRAY_SIZE(traits_facts), on_trait, err)
-			      : err_set(err, -ENOMEM, "vmm.no-memory", "guest %s: query: no memory", op->vmm->name);
-	}
+	r = op->vmm->traits ? ask_facts(q, err) : query_learn(q, err);
 	if (r < 0)
 		vmm_op_unref(vmm_op_finish(op));
 	return r;

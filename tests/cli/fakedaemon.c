@@ -26,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "die_with.h"
+
 static void die(const char *what)
 {
 	fprintf(stderr, "fakedaemon: %s: %s\n", what, strerror(errno));
@@ -207,9 +209,10 @@ static void copy_tty(int master)
 
 static pid_t start(char **argv, int tty)
 {
-	pid_t pid = fork();
+	pid_t self = getpid(), pid = fork();
 
 	if (pid == 0) {
+		die_with(self);
 		if (tty >= 0)
 			dup2(tty, STDERR_FILENO);
 		execvp(argv[0], argv);
@@ -221,7 +224,7 @@ static pid_t start(char **argv, int tty)
 int main(int argc, char **argv)
 {
 	int listener = -1, master = -1, tty = -1, status;
-	pid_t server = -1, command;
+	pid_t self = getpid(), server = -1, command;
 	bool want_tty;
 
 	if (argc == 2 && strcmp(argv[1], "--check-json") == 0)
@@ -235,8 +238,10 @@ int main(int argc, char **argv)
 	if (strcmp(argv[2], "-") != 0) {
 		listener = listen_on(argv[1]);
 		server = fork();
-		if (server == 0)
+		if (server == 0) {
+			die_with(self);
 			serve(listener, argv[2], argv[3]);
+		}
 	}
 	if (want_tty) {
 		master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);

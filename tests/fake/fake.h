@@ -43,6 +43,8 @@ void fake_vmm_holds_tap(struct fake *fake, const char *ifname, bool holds);
 void fake_vmm_takes_taps(struct fake *fake); /* of each one that is made from now on */
 /* Does @ifname, a NIC, take frames to @mac (an entry of its filter, or a macvtap on it that is up)? */
 bool fake_hears(const struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
+/* A frame with that source comes in by @ifname. Who hears it: how many. */
+unsigned fake_frame_comes(struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN]);
 /* The port to which the bridge of @port sends frames to @mac in @vlan; "" nobody said. */
 const char *fake_fdb_port(const struct fake *fake, const uint8_t mac[static SYS_MAC_LEN], unsigned vlan);
 /* What is set of an interface's side: rate in Mbit/s (0 none), whether only @mac may be the source. */

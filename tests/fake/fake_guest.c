@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "die_with.h"
 #include "fake_host.h"
 #include "fake_internal.h"
 #include "guests.h"
@@ -40,8 +40,8 @@ static int listener_of(const char *path)
 static pid_t start_process(struct fake_guest *g)
 {
 	int fd = listener_of(g->qmp), ready[2];
+	pid_t pid, test = getpid();
 	char byte = 0;
-	pid_t pid;
 
 	if (pipe(ready) < 0)
 		fake_die("pipe");
@@ -50,8 +50,9 @@ static pid_t start_process(struct fake_guest *g)
 		fake_die("fork");
 	if (pid == 0) {
 		if ((g->uid && (setresgid(g->uid, g->uid, g->uid) < 0 || setresuid(g->uid, g->uid, g->uid) < 0)) ||
-		    listen(fd, 16) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		    listen(fd, 16) < 0)
 			_exit(1);
+		die_with(test);
 		/* first: the state database's lock is among them, and gangwayd may be stopped and started at once */
 		if (dup2(ready[1], 0) < 0 || close_range(1, ~0U, 0) < 0 || write(0, &byte, 1) != 1)
 			_exit(1);
@@ -399,7 +400,7 @@ void fake_guest_run(struct fake_guest *g)
 	fake_put(g->host->fake, "Max locked memory         unlimited            unlimited            bytes\n", "%s/limits", proc);
 	if (!g->post && sd_event_add_post(g->host->event, &g->post, on_post, g) < 0)
 		fake_die("no post source");
-	if (!fake_host_until(g->host, is_up, g, 5000))
+	if (g->host->running && !fake_host_until(g->host, is_up, g, 5000))
 		fake_die("guest %s is not up", g->name);
 }
 

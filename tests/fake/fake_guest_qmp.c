@@ -49,7 +49,33 @@ static const char *peripherals(struct fake_guest *g)
 			n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}",
 					      nic->device);
 	}
+	if (g->own)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<virtio-net-pci>\"}",
+				      g->own);
+	if (g->own_primary)
+		snprintf(list + n, sizeof(list) - n, ", {\"name\": \"%s\", \"type\": \"child<vfio-pci>\"}", g->own_primary);
 	return text(g, 3, "\"return\": [%s]", list);
+}
+
+/* What vmm_find_standby() asks. */
+static void own_rows(struct fake_guest *g, size_t *n)
+{
+	add_row(g, n, "qom-list", "/machine/peripheral-anon", "\"return\": []");
+	if (g->own) {
+		add_row(g, n, "qom-get", text(g, 24, "/%s\", \"property\": \"mac\"", g->own),
+			text(g, 25, "\"return\": \"%s\"", g->own_mac));
+		add_row(g, n, "qom-get", text(g, 26, "/%s\", \"property\": \"failover\"", g->own),
+			g->own_no_failover ? "\"return\": false" : "\"return\": true");
+		add_row(g, n, "qom-get", "\"netdev\"", "\"return\": \"hn0\"");
+		add_row(g, n, "human-monitor-command", "info network",
+			text(g, 27, "\"return\": \"net0: index=0,type=nic\\r\\n \\\\ hn0: %s\\r\\n\"",
+			     g->own_backend ? g->own_backend : "index=0,type=user"));
+	}
+	if (g->own_primary)
+		add_row(g, n, "qom-get", text(g, 28, "/%s\", \"property\": \"failover_pair_id\"", g->own_primary),
+			text(g, 29, "\"return\": \"%s\"", g->own));
+	add_row(g, n, "qom-get", "\"property\": \"mac\"", "\"return\": \"52:54:00:ff:ff:ff\"");
+	add_row(g, n, "qom-get", "\"failover_pair_id\"", "\"return\": null");
 }
 
 static void device_rows(struct fake_guest *g, size_t *n)
@@ -168,6 +194,7 @@ void fake_guest_update(struct fake_guest *g)
 	migration_rows(g, &n);
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
+	own_rows(g, &n);
 	irq_rows(g, &n);
 	add_row(g, &n, "qom-get", NULL, "\"return\": true");
 	device_rows(g, &n);

@@ -56,6 +56,10 @@ struct fake_guest {
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
 	bool no_replug; /* it will not plug back what it holds */
 	const char *standby_error; /* the same of a standby */
+	const char *own; /* a standby that it was started with: its id, NULL none */
+	const char *own_mac, *own_backend; /* of it: MAC; what `info network` says of its backend hn0, NULL: no such line */
+	const char *own_primary; /* a VF that it was started with, too, of that pair: its id, NULL none */
+	bool own_no_failover; /* it is a virtio-net of that MAC, and no standby */
 	unsigned vcpus; /* that it tells of, up to FAKE_VCPUS: fake_guest_has_vcpus() */
 	uint32_t messages[FAKE_MESSAGES][4]; /* of the MSI-X table of each VF: words of its entries */
 	const char *table_answer; /* what the monitor says instead ("\"return\": ..."); NULL: the above */
@@ -70,8 +74,8 @@ struct fake_guest {
 	};
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
 	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
-	struct fake_qmp_answer answers[64];
-	char text[24][800];
+	struct fake_qmp_answer answers[72];
+	char text[30][800];
 	sd_event_source *post;
 };
 

@@ -95,6 +95,8 @@ struct fake {
 	struct {
 		int rx, tx; /* rx is the watcher's */
 		enum sys_watch which;
+		unsigned frames_on; /* ifindex: no watch, but what waits for frames of .mac there */
+		uint8_t mac[SYS_MAC_LEN];
 	} watches[FAKE_WATCHES_MAX];
 };
 
@@ -145,6 +147,7 @@ int fake_link_get(struct sys *sys, const char *ifname, struct sys_link *ret);
 int fake_vf_list(struct sys *sys, const char *ifname, struct sys_vf *ret, size_t max, size_t *ret_nr);
 int fake_vf_set(struct sys *sys, const char *ifname, unsigned vf, const struct sys_vf *want, struct err *err);
 int fake_watch_open(struct sys *sys, enum sys_watch which);
+int fake_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret);
 
 /* fake_leg.c, fake_tc.c */
@@ -163,6 +166,7 @@ int fake_tap_open(struct sys *sys, const struct sys_link *link, struct err *err)
 int fake_link_set(struct sys *sys, const struct sys_link *link, const struct sys_link_want *want, struct err *err);
 int fake_link_del(struct sys *sys, const struct sys_link *link, struct err *err);
 int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool there, struct err *err);
+int fake_fdb_get(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err);
 int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err);
 int fake_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned vid, bool member, struct err *err);
 int fake_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);

@@ -37,6 +37,8 @@ static void stack(struct fake *fake, const struct fake_if *lower, const struct f
 	fake_if_dir(upper, to);
 	fake_symlink(fake, upper->link.name, "%s/upper_%s", dir, upper->link.name);
 	fake_symlink(fake, lower->link.name, "%s/lower_%s", to, lower->link.name);
+	if (lower->link.master == upper->link.ifindex)
+		fake_symlink(fake, upper->link.name, "%s/master", dir);
 }
 
 static void unstack(struct fake *fake, const struct fake_if *lower, const struct fake_if *upper)
@@ -47,6 +49,8 @@ static void unstack(struct fake *fake, const struct fake_if *lower, const struct
 	fake_if_dir(upper, to);
 	fake_remove(fake, "%s/upper_%s", dir, upper->link.name);
 	fake_remove(fake, "%s/lower_%s", to, lower->link.name);
+	if (lower->link.master == upper->link.ifindex)
+		fake_remove(fake, "%s/master", dir);
 }
 
 /* All links between @i and others. */

@@ -248,22 +248,61 @@ int fake_vf_set(struct sys *sys, const char *ifname, unsigned vf, const struct s
 	return (int)fake_leave(fake, r);
 }
 
-int fake_watch_open(struct sys *sys, enum sys_watch which)
+static int new_watch(struct fake *fake)
 {
-	struct fake *fake = (struct fake *)sys;
-	int r = fake_enter(fake), n = 0, pair[2];
+	int n = 0, pair[2];
 
-	if (r < 0)
-		return r;
 	while (n < FAKE_WATCHES_MAX && fake->watches[n].tx >= 0)
 		n++;
 	if (n == FAKE_WATCHES_MAX || socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0)
 		fake_die("too many watches");
 	fake->watches[n].rx = pair[0];
 	fake->watches[n].tx = pair[1];
-	fake->watches[n].which = which;
+	fake->watches[n].frames_on = 0;
 	fake->fds[pair[0]] = true;
-	return (int)fake_leave(fake, pair[0]);
+	return n;
+}
+
+int fake_watch_open(struct sys *sys, enum sys_watch which)
+{
+	struct fake *fake = (struct fake *)sys;
+	int r = fake_enter(fake), n;
+
+	if (r < 0)
+		return r;
+	n = new_watch(fake);
+	fake->watches[n].which = which;
+	return (int)fake_leave(fake, fake->watches[n].rx);
+}
+
+int fake_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN])
+{
+	struct fake *fake = (struct fake *)sys;
+	int r = fake_enter(fake), n;
+
+	if (r < 0)
+		return r;
+	if (!fake_if_at(fake, ifindex))
+		return (int)fake_leave(fake, -ENODEV);
+	n = new_watch(fake);
+	fake->watches[n].frames_on = ifindex;
+	memcpy(fake->watches[n].mac, mac, SYS_MAC_LEN);
+	return (int)fake_leave(fake, fake->watches[n].rx);
+}
+
+unsigned fake_frame_comes(struct fake *fake, const char *ifname, const uint8_t mac[static SYS_MAC_LEN])
+{
+	const struct fake_if *i;
+	unsigned heard = 0;
+
+	pthread_mutex_lock(&fake->lock);
+	i = fake_if_find(fake, ifname);
+	for (int n = 0; i && n < FAKE_WATCHES_MAX; n++)
+		if (fake->watches[n].tx >= 0 && fake->watches[n].frames_on == i->link.ifindex &&
+		    !memcmp(fake->watches[n].mac, mac, SYS_MAC_LEN))
+			heard += send(fake->watches[n].tx, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+	pthread_mutex_unlock(&fake->lock);
+	return heard;
 }
 
 int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret)
@@ -288,7 +327,7 @@ int fake_watch_read(struct sys *sys, int fd, struct sys_event *ret)
 static void emit_bytes(struct fake *fake, enum sys_watch which, const void *buf, size_t len)
 {
 	for (int n = 0; n < FAKE_WATCHES_MAX; n++) {
-		if (fake->watches[n].tx >= 0 && fake->watches[n].which == which)
+		if (fake->watches[n].tx >= 0 && !fake->watches[n].frames_on && fake->watches[n].which == which)
 			(void)!send(fake->watches[n].tx, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
 }

@@ -110,6 +110,21 @@ int fake_fdb_set(struct sys *sys, const struct sys_link *link, const struct sys_
 	return leave(fake, err, 0, link, "", "");
 }
 
+int fake_fdb_get(struct sys *sys, const struct sys_link *link, const struct sys_fdb *entry, bool *ret, struct err *err)
+{
+	struct fake *fake = (struct fake *)sys;
+	const struct fake_fdb *e;
+	struct fake_if *i;
+	int r;
+
+	i = enter(fake, link, "its forwarding entries", err, &r);
+	if (!i)
+		return r;
+	e = *find_entry(fake, i, entry);
+	*ret = e && e->ifindex == i->link.ifindex;
+	return leave(fake, err, 0, link, "", "");
+}
+
 int fake_bridge_port_set(struct sys *sys, const struct sys_link *port, const struct sys_port *want, struct err *err)
 {
 	struct fake *fake = (struct fake *)sys;

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,16 @@ static inline unsigned records(void)
 
 	cr_assert_eq(db_each_lease(h->d.db, count_record, &n, NULL), 0);
 	return n;
+}
+
+/* To the state database, past gangwayd. */
+static inline void sql(const char *text)
+{
+	sqlite3 *db;
+
+	cr_assert_eq(sqlite3_open(h->d.config.state, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK, "%s: %s", text, sqlite3_errmsg(db));
+	sqlite3_close(db);
 }
 
 /* Is it known what became of the lease of a former gangwayd? */

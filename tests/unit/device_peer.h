@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,6 +26,7 @@
 
 #include "devctl.h"
 #include "device_proto.h"
+#include "die_with.h"
 #include "err.h"
 #include "fdutil.h"
 #include "sandbox.h"
@@ -180,6 +180,7 @@ static inline void peer_main(const struct peer *p, int ctl_fd, int vuser_fd)
 
 static inline void peer_start(struct peer *p)
 {
+	pid_t test = getpid();
 	int ctl_fd, vuser_fd;
 
 	strcpy(p->dir, "/tmp/gangway-test-XXXXXX");
@@ -196,7 +197,7 @@ static inline void peer_start(struct peer *p)
 	p->pid = fork();
 	cr_assert(p->pid >= 0);
 	if (p->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
+		die_with(test);
 		peer_main(p, ctl_fd, vuser_fd);
 	}
 	close(ctl_fd);

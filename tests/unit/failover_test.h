@@ -112,18 +112,6 @@ static inline void begin_attached(void)
 	from_now_on();
 }
 
-/* A guest that QEMU waits for in incoming migration; its pair. */
-static inline void begin_incoming(unsigned ports)
-{
-	h = fake_host_new(2);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = ports;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
-	before_again();
-}
-
 static inline bool left_for_good(void *arg)
 {
 	struct lease *l;

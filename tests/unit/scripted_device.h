@@ -47,6 +47,7 @@ static inline void scripted_main(int listener, enum script script, const char *t
 /* Goes on when it listens. The directory is peer_clean()'s. */
 static inline void scripted_start(struct peer *p, enum script script, const char *text)
 {
+	pid_t test = getpid();
 	int listener, ready[2];
 	char one;
 
@@ -62,7 +63,7 @@ static inline void scripted_start(struct peer *p, enum script script, const char
 	p->pid = fork();
 	cr_assert(p->pid >= 0);
 	if (p->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(test);
 		/* its own listen(2) is what says who it is */
 		if (listen(listener, 4) < 0 || write(ready[1], "x", 1) != 1)
 			_exit(1);

@@ -23,6 +23,18 @@ static inline void begin_pair(bool bridged)
 	before_again();
 }
 
+/* A guest that is yet to come by migration: its VMM waits for that. */
+static inline void begin_incoming(unsigned vfs, unsigned ports)
+{
+	h = fake_host_new(vfs);
+	fake_vmm_takes_taps(h->fake);
+	vm1 = fake_guest_add(h, "vm1", false);
+	vm1->ports = ports;
+	vm1->status = "inmigrate";
+	fake_guest_run(vm1);
+	before_again();
+}
+
 static inline json_t *pair_params(const char *standby)
 {
 	return json_pack("{s:s, s:s, s:s, s:{s:s, s:s}}", "guest", "vm1", "target", "eth0", "standby", standby, "policy", "mac",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A vfio-user lease and its process, which is this program again: what it is given, and what becomes of the lease by what it says. */
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
@@ -13,6 +13,7 @@
 #include "attach_test.h"
 #include "device_proto.h"
 #include "devproc.h"
+#include "die_with.h"
 #include "fdutil.h"
 #include "guests.h"
 #include "vdev.h"
@@ -54,6 +55,17 @@ static void script_write(const char *name, const char *text)
 		abort();
 }
 
+/* Who made the socket has started it: it knows nothing else of its parent, and may have lost it before. */
+static void die_with_the_test(void)
+{
+	struct ucred maker = { 0 };
+	socklen_t len = sizeof(maker);
+
+	if (getsockopt(DEVICE_FD_CTL, SOL_SOCKET, SO_PEERCRED, &maker, &len) < 0)
+		_exit(1);
+	die_with(maker.pid);
+}
+
 static void serve_script(int argc, char **argv)
 {
 	const int vfio[] = { DEVICE_FD_CONTAINER, DEVICE_FD_GROUP, DEVICE_FD_DEVICE, DEVICE_FD_CONTAINER, DEVICE_FD_GROUP };
@@ -61,7 +73,7 @@ static void serve_script(int argc, char **argv)
 	socklen_t len = sizeof(a);
 	char text[4096] = "", op[512];
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nobody behind */
+	die_with_the_test();
 	if (getsockname(DEVICE_FD_CTL, (struct sockaddr *)&a, &len) < 0)
 		_exit(1);
 	snprintf(script_dir, sizeof(script_dir), "%s", a.sun_path);
@@ -71,10 +83,13 @@ static void serve_script(int argc, char **argv)
 	script_write("args", text);
 	listen(DEVICE_FD_CTL, 4);
 	for (;;) {
-		int conn = accept(DEVICE_FD_CTL, NULL, NULL);
+		struct pollfd pfd = { .fd = DEVICE_FD_CTL, .events = POLLIN };
+		int conn = poll(&pfd, 1, -1) == 1 ? accept(DEVICE_FD_CTL, NULL, NULL) : -1;
 		size_t n;
 
-		while (conn >= 0 && (n = (size_t)recv(conn, op, sizeof(op) - 1, 0)) > 0 && n < sizeof(op)) {
+		if (conn < 0)
+			_exit(1);
+		while ((n = (size_t)recv(conn, op, sizeof(op) - 1, 0)) > 0 && n < sizeof(op)) {
 			op[n] = '\0';
 			if (strstr(op, "stop"))
 				_exit(0);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli_rpc.h"
+#include "die_with.h"
 #include "err.h"
 #include "fdutil.h"
 #include "gangway_limits.h"
@@ -50,6 +51,7 @@ static _Noreturn void serve(int listener, size_t len)
 
 static void start(size_t len)
 {
+	pid_t test = getpid();
 	int listener;
 
 	cr_assert(mkdtemp(dir));
@@ -57,8 +59,10 @@ static void start(size_t len)
 	listener = fd_listen_unix(path, SOCK_STREAM, 0600);
 	cr_assert(listener >= 0);
 	server = fork();
-	if (server == 0)
+	if (server == 0) {
+		die_with(test);
 		serve(listener, len);
+	}
 	close(listener);
 }
 

@@ -2,6 +2,7 @@
 /* The control socket: events, clients that do not read, half a request, and who may call what. */
 #include "ctl_client.h"
 #include "ctl_test.h"
+#include "die_with.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -114,9 +115,9 @@ Test(ctl_events, a_slow_reader_gets_all)
 /* As uid nobody in a process of its own: says @text, and gives back the first @size bytes heard. */
 static void as_nobody(const char *text, char *heard, size_t size)
 {
+	pid_t test = getpid(), pid;
 	int out[2], status;
 	ssize_t n;
-	pid_t pid;
 
 	cr_assert_eq(pipe(out), 0);
 	pid = fork();
@@ -126,6 +127,7 @@ static void as_nobody(const char *text, char *heard, size_t size)
 
 		if (setgid(65534) < 0 || setuid(65534) < 0)
 			_exit(1);
+		die_with(test);
 		c.fd = fd_connect_unix(d.config.socket, SOCK_STREAM);
 		if (c.fd < 0) {
 			n = snprintf(buf, sizeof(buf), "%s", strerror(-c.fd));

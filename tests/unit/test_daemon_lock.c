@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "daemon.h"
+#include "die_with.h"
 #include "err.h"
 #include "fdutil.h"
 
@@ -90,6 +91,7 @@ Test(daemon_lock, all_at_once)
 {
 	char dir[] = "/tmp/gangway-lock-XXXXXX", path[64];
 	int go[2], done[2], status, nr = 0;
+	pid_t test = getpid();
 	char byte;
 
 	cr_assert(mkdtemp(dir) && pipe(go) == 0 && pipe(done) == 0);
@@ -101,6 +103,7 @@ Test(daemon_lock, all_at_once)
 			struct err err;
 			int fd = -1, r;
 
+			die_with(test);
 			close(go[1]);
 			(void)!read(go[0], &byte, 1); /* the end of the pipe: now */
 			r = daemon_lock(dir, &fd, &err);

@@ -394,8 +394,8 @@ static void adopt_scripted(const char *reply, size_t nr_fds, int num, const char
 	struct devproc_config c = config("/nonexistent");
 	struct vdev_fds fds = VDEV_FDS_NONE;
 	char path[128];
+	pid_t test = getpid(), pid;
 	int before, sock, r;
-	pid_t pid;
 
 	snprintf(path, sizeof(path), "%s/device", dir);
 	mkdir(path, 0700);
@@ -408,6 +408,7 @@ static void adopt_scripted(const char *reply, size_t nr_fds, int num, const char
 		struct pollfd pfd = { .fd = sock, .events = POLLIN };
 		int send_fds[4] = { 0, 1, 2, 0 }, conn;
 
+		die_with(test);
 		listen(sock, 4);
 		poll(&pfd, 1, 2000);
 		conn = accept(sock, NULL, NULL);
@@ -453,8 +454,8 @@ Test(devproc, flood_of_status)
 	struct vdev_fds fds = VDEV_FDS_NONE;
 	char path[128], hello[1024];
 	uint64_t from, to;
+	pid_t test = getpid(), pid;
 	int sock, ready[2];
-	pid_t pid;
 	char one;
 
 	snprintf(path, sizeof(path), "%s/device", dir);
@@ -468,7 +469,7 @@ Test(devproc, flood_of_status)
 		struct pollfd pfd = { .fd = sock, .events = POLLIN };
 		int send_fds[3] = { 0, 1, 2 }, conn;
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(test);
 		listen(sock, 4);
 		if (write(ready[1], "x", 1) != 1)
 			_exit(1);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* guest.add, guest.remove and attach that meet while the guest's row is on its way to the disk, and a disk that says no. */
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 
 #include "attach_test.h"
 #include "guests.h"
@@ -25,15 +24,6 @@ static void wait_for(json_int_t id, const char *code)
 	if (!strcmp(code, "guest.busy"))
 		cr_assert_gt(strlen(text_of(a, "error.data.hint")), 0, "%s has no hint", code);
 	json_decref(a);
-}
-
-static void sql(const char *text)
-{
-	sqlite3 *db;
-
-	cr_assert_eq(sqlite3_open(h->d.config.state, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK, "%s: %s", text, sqlite3_errmsg(db));
-	sqlite3_close(db);
 }
 
 /* All lines of one turn are begun before any of them has ended. */

@@ -85,6 +85,7 @@ Test(net_leg, damaged_links_are_refused_or_read_short)
 	const struct sys_vlan vlan = { .id = 4094, .proto = 0x88a8, .qos = 5 };
 	struct nl_msg *msg = nlmsg_alloc();
 	struct nlmsghdr *nlh = nlmsg_hdr(msg);
+	struct sys_fdb entry = { .where = SYS_FDB_SELF };
 	struct sys_link link;
 	bool member;
 
@@ -97,6 +98,7 @@ Test(net_leg, damaged_links_are_refused_or_read_short)
 		part->nlmsg_len = cut;
 		(void)net_wire_get_link(part, &link);
 		(void)net_wire_get_bridge_vlan(part, 0, 100, &member);
+		(void)net_wire_get_fdb(part, 0, &entry, &member);
 		free(part);
 	}
 	for (uint32_t at = sizeof(*nlh); at < nlh->nlmsg_len; at++) {
@@ -108,6 +110,61 @@ Test(net_leg, damaged_links_are_refused_or_read_short)
 		*byte = old;
 	}
 	nlmsg_free(msg);
+}
+
+/* Entries as the kernel dumps them (rtnl_fdb_dump, br_fdb_dump): which of them is the one that somebody has put there? */
+Test(net_leg, entries)
+{
+	static const struct {
+		const char *what;
+		uint8_t family;
+		int ifindex;
+		uint16_t state;
+		uint8_t flags;
+		uint16_t vlan;
+		int mac_len;
+		int r;
+		bool is_port, is_self, is_tagged;
+	} rows[] = {
+		{ "a static one of the bridge", PF_BRIDGE, 4, NUD_NOARP, 0, 0, 6, 0, true, false, false },
+		{ "a sticky one", PF_BRIDGE, 4, NUD_NOARP, NTF_STICKY, 0, 6, 0, true, false, false },
+		{ "in a VLAN", PF_BRIDGE, 4, NUD_NOARP, 0, 9, 6, 0, false, false, true },
+		{ "learnt", PF_BRIDGE, 4, NUD_REACHABLE, 0, 0, 6, 0, false, false, false },
+		{ "the port's own", PF_BRIDGE, 4, NUD_PERMANENT, 0, 0, 6, 0, false, false, false },
+		{ "of the filter", PF_BRIDGE, 4, NUD_PERMANENT, NTF_SELF, 0, 6, 0, false, true, false },
+		{ "of another port", PF_BRIDGE, 5, NUD_NOARP, 0, 0, 6, 0, false, false, false },
+		{ "no bridge's", AF_INET, 4, NUD_NOARP, 0, 0, 6, 0, false, false, false },
+		{ "without a MAC", PF_BRIDGE, 4, NUD_NOARP, 0, 0, 0, 0, false, false, false },
+		{ "half a MAC", PF_BRIDGE, 4, NUD_NOARP, 0, 0, 3, -EBADMSG, false, false, false },
+	};
+	const struct sys_fdb port = { .where = SYS_FDB_BRIDGE, .mac = { 0x52, 0x54, 0, 0, 0, 1 } };
+	const struct sys_fdb self = { .where = SYS_FDB_SELF, .mac = { 0x52, 0x54, 0, 0, 0, 1 } };
+	const struct sys_fdb tagged = { .where = SYS_FDB_BRIDGE, .mac = { 0x52, 0x54, 0, 0, 0, 1 }, .vlan = 9 };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ndmsg ndm = { .ndm_family = rows[i].family,
+				     .ndm_ifindex = rows[i].ifindex,
+				     .ndm_state = rows[i].state,
+				     .ndm_flags = rows[i].flags };
+		bool is_port = false, is_self = false, is_tagged = false;
+		struct nl_msg *msg = nlmsg_alloc();
+		const struct nlmsghdr *nlh;
+
+		nlmsg_put(msg, 0, 0, RTM_NEWNEIGH, 0, 0);
+		nlmsg_append(msg, &ndm, sizeof(ndm), NLMSG_ALIGNTO);
+		if (rows[i].mac_len)
+			nla_put(msg, NDA_LLADDR, rows[i].mac_len, port.mac);
+		if (rows[i].vlan)
+			nla_put_u16(msg, NDA_VLAN, rows[i].vlan);
+		nlh = nlmsg_hdr(msg);
+		cr_assert_eq(net_wire_get_fdb(nlh, 4, &port, &is_port), rows[i].r, "%s", rows[i].what);
+		(void)net_wire_get_fdb(nlh, 4, &self, &is_self);
+		(void)net_wire_get_fdb(nlh, 4, &tagged, &is_tagged);
+		cr_assert_eq(is_port, rows[i].is_port, "%s", rows[i].what);
+		cr_assert_eq(is_self, rows[i].is_self, "%s", rows[i].what);
+		cr_assert_eq(is_tagged, rows[i].is_tagged, "%s", rows[i].what);
+		nlmsg_free(msg);
+	}
 }
 
 Test(net_leg, settings_of_a_link)

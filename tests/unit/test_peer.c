@@ -10,15 +10,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "die_with.h"
 #include "peer.h"
 
 static pid_t child(void)
 {
-	pid_t pid = fork();
+	pid_t test = getpid(), pid = fork();
 
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		die_with(test);
 		/* a name that looks like the end of one, and more fields */
 		prctl(PR_SET_NAME, ") 1 2 3");
 		for (;;)

@@ -228,7 +228,7 @@ Test(switcher_failover, comes)
 	for (size_t i = 0; i < sizeof(comes) / sizeof(comes[0]); i++) {
 		const struct comes *c = &comes[i];
 
-		begin_incoming(2);
+		begin_incoming(2, 2);
 		vm1->no_failover = !c->negotiates;
 		json_decref(attach(pair_params("macvtap")));
 		from_now_on();

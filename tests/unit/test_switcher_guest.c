@@ -218,12 +218,7 @@ Test(switcher_guest, is_incoming)
 {
 	json_t *a;
 
-	h = fake_host_new(2);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
-	before_again();
+	begin_incoming(2, 2);
 	a = attach(pair_params("macvtap"));
 	cr_assert_str_eq(text_of(a, "lease.state"), "attached");
 	cr_assert_str_eq(text_of(a, "lease.leg"), "emulated");

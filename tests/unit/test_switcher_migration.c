@@ -175,6 +175,57 @@ Test(switcher_migration, goes_on_here_after_a_restart)
 	goes_on(true, true);
 }
 
+static bool recorded_as_revoked(void)
+{
+	json_t *record = the_record();
+	bool is = json_is_true(member(record, "emul.revoked"));
+
+	json_decref(record);
+	return is;
+}
+
+/*
+ * The same of a guest that kept its VF past the deadline and let it go for the migration alone: what its VMM then plugs back is the device whose
+ * DMA was taken away, and no leg that carries. The guest has to let it go, and is given it anew.
+ */
+static void goes_on_with_what_was_revoked(bool restarted)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	vm1->unplug = FAKE_UNPLUG_IGNORED;
+	fail("vmm.unplug-timeout", ETIMEDOUT, "switch", leg("emulated"));
+	while (to_vf())
+		turn();
+	leaves();
+	vm1->unplug = FAKE_UNPLUG_OBEYED;
+	if (restarted) {
+		fake_host_stop(h);
+		fake_host_start(h);
+		led_nowhere();
+	}
+	status("running");
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_at("emulated");
+	on_standby_but_held("operator");
+	cr_assert(recorded_as_revoked());
+	succeed("switch", leg("passthrough"));
+	on_vf();
+	cr_assert_eq(fake_qmp_count(vm1->peer, "device_add"), 3, "the pair, when it was attached, and the VF once more");
+	cr_assert_not(recorded_as_revoked());
+	detach_pair();
+	end();
+}
+
+Test(switcher_migration, goes_on_here_with_what_was_revoked)
+{
+	goes_on_with_what_was_revoked(false);
+}
+
+Test(switcher_migration, goes_on_here_with_what_was_revoked_after_a_restart)
+{
+	goes_on_with_what_was_revoked(true);
+}
+
 /* --- it stays --- */
 
 static bool leads_to_both(void *arg)

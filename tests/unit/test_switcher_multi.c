@@ -179,7 +179,7 @@ Test(switcher_multi, snapshot)
 
 Test(switcher_multi, in)
 {
-	begin_incoming(4);
+	begin_incoming(2, 4);
 	attach_two();
 	from_now_on();
 	migration("setup");

@@ -5,95 +5,7 @@
  */
 #include <criterion/criterion.h>
 
-#include "attach.h"
-#include "switcher_internal.h"
-#include "switcher_test.h"
-
-static struct fake_guest *vm2;
-
-static json_t *of_vm2(void)
-{
-	return json_pack("{s:s}", "guest", "vm2");
-}
-
-/* The one VF is vm2's; vm1 waits for a migration. The host is to be without either in the end. */
-static void begin_without_vf(void)
-{
-	h = fake_host_new(1);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
-	vm2 = fake_guest_add(h, "vm2", true);
-	before_again();
-	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm2", "target", "eth0", "standby", "none")));
-}
-
-static json_t *comes(void)
-{
-	json_t *params = pair_params("macvtap");
-
-	json_object_set_new(params, "incoming", json_true());
-	return params;
-}
-
-static void runs_here(void)
-{
-	vm1->status = "running";
-	fake_guest_update(vm1);
-	fake_qmp_event(vm1->peer, "RESUME", NULL);
-}
-
-static bool has_no_vf(void *arg)
-{
-	struct lease *l = lease();
-
-	(void)arg;
-	return is_at("emulated") && l->reason == REASON_NO_VF;
-}
-
-static void until_no_vf(void)
-{
-	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000), "leg %s, reason %s, switch %s", text_now("leg"), text_now("reason"),
-		  text_now("switch.state"));
-	cr_assert_str_eq(vm1->device, "");
-	cr_assert(to_standby());
-}
-
-static json_t *vm1_now(const char *path)
-{
-	json_t *a = fake_host_call(h, "status", of_vm1());
-	json_t *v = json_incref(member(json_array_get(member(a, "result.leases"), 0), path));
-
-	json_decref(a);
-	return v;
-}
-
-/* Its lease is there, and it runs on its emulated leg. */
-static void come_without_vf(void)
-{
-	json_t *a = attach(comes()), *vf;
-
-	cr_assert_str_eq(text_of(a, "lease.leg"), "emulated");
-	cr_assert_str_eq(text_of(a, "lease.reason"), "migration");
-	cr_assert(json_is_null(member(a, "lease.vf")));
-	cr_assert_gt(json_array_size(member(a, "warnings")), 0);
-	json_decref(a);
-	runs_here();
-	until_no_vf();
-	vf = vm1_now("vf_bdf");
-	cr_assert(json_is_null(vf));
-	json_decref(vf);
-}
-
-static void gets_one(void)
-{
-	until_at("passthrough");
-	on_vf();
-	detach_pair();
-	end();
-}
+#include "novf_test.h"
 
 Test(switcher_novf, is_brought_up_when_one_frees)
 {
@@ -105,12 +17,7 @@ Test(switcher_novf, is_brought_up_when_one_frees)
 
 Test(switcher_novf, of_what_was_made)
 {
-	h = fake_host_new(0);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
+	begin_incoming(0, 2);
 	json_decref(attach(comes()));
 	runs_here();
 	until_no_vf();
@@ -165,11 +72,68 @@ Test(switcher_novf, no_vf_of_another_vlan)
 	come_without_vf();
 	fake_vf(h->fake, "eth0", 0)->vlan = 5;
 	succeed("detach", of_vm2());
-	while (!strstr(text_now("switch.error.message"), "another VLAN"))
-		turn();
+	until_told("sriov.no-vf-fits");
 	until_no_vf();
-	cr_assert_str_eq(text_now("switch.error.code"), "sriov.no-vf-of-vlan");
+	cr_assert(strstr(text_now("switch.error.message"), "another VLAN"), "%s", text_now("switch.error.message"));
 	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	end();
+}
+
+static json_t *set_state(const char *state)
+{
+	return json_pack("{s:s, s:{s:s}}", "vf", "eth0/vf0", "set", "state", state);
+}
+
+/* The leg is to have what the VF has that nobody asked for: with this one it would be switched off under a guest that runs on it. */
+Test(switcher_novf, no_vf_that_is_switched_off)
+{
+	begin_without_vf();
+	come_without_vf();
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_told("sriov.no-vf-fits");
+	until_no_vf();
+	cr_assert(strstr(text_now("switch.error.message"), "state disable"), "%s", text_now("switch.error.message"));
+	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");
+	h->d.config.rate_limit = 32;
+	succeed("vf.set", set_state("auto"));
+	gets_one();
+}
+
+/* Where that is what was asked for, both legs are. */
+Test(switcher_novf, a_leg_that_is_switched_off_gets_one_that_is)
+{
+	json_t *params;
+
+	begin_without_vf();
+	params = comes();
+	json_object_set_new(json_object_get(params, "policy"), "state", json_string("disable"));
+	json_decref(attach(params));
+	runs_here();
+	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000));
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_at("passthrough");
+	cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
+	end();
+}
+
+/* What was asked for holds on whichever VF it is: this one is switched on for it. */
+Test(switcher_novf, a_vf_that_is_switched_on_for_it)
+{
+	json_t *params;
+
+	begin_without_vf();
+	params = comes();
+	json_object_set_new(json_object_get(params, "policy"), "state", json_string("enable"));
+	json_decref(attach(params));
+	runs_here();
+	until_no_vf();
+	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;
+	succeed("detach", of_vm2());
+	until_at("passthrough");
+	on_vf();
+	cr_assert_eq(fake_vf(h->fake, "eth0", 0)->state, SYS_VF_STATE_ENABLE);
 	end();
 }
 
@@ -297,13 +261,8 @@ Test(switcher_novf, refused)
 /* A NIC whose VFs cannot be given the guest's MAC is no use to a pair: its emulated leg is. */
 Test(switcher_novf, no_vf_can_have_its_mac)
 {
-	h = fake_host_new(1);
-	fake_vmm_takes_taps(h->fake);
+	begin_incoming(1, 2);
 	fake_vf(h->fake, "eth0", 0)->fields &= ~(unsigned)SYS_VF_MAC;
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
 	before_again();
 	come_without_vf();
 	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "igbvf");

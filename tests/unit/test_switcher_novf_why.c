@@ -1,76 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Why a lease has no VF, and what makes it get one after all: what fails on the way, and what happens on the host meanwhile. */
 #include <criterion/criterion.h>
-#include <sqlite3.h>
 
-#include "attach.h"
 #include "host_events.h"
-#include "sriov_watch.h"
-#include "switcher_internal.h"
-#include "switcher_test.h"
-
-static struct fake_guest *vm2;
-
-static void sql(const char *text)
-{
-	sqlite3 *db;
-
-	cr_assert_eq(sqlite3_open(h->d.config.state, &db), SQLITE_OK);
-	cr_assert_eq(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK, "%s: %s", text, sqlite3_errmsg(db));
-	sqlite3_close(db);
-}
-
-static json_t *of_vm2(void)
-{
-	return json_pack("{s:s}", "guest", "vm2");
-}
-
-static void begin_without_vf(void)
-{
-	h = fake_host_new(1);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
-	vm2 = fake_guest_add(h, "vm2", true);
-	before_again();
-	json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", "vm2", "target", "eth0", "standby", "none")));
-}
-
-static json_t *comes(void)
-{
-	json_t *params = pair_params("macvtap");
-
-	json_object_set_new(params, "incoming", json_true());
-	return params;
-}
-
-static bool has_no_vf(void *arg)
-{
-	struct lease *l = lease();
-
-	(void)arg;
-	return is_at("emulated") && l->reason == REASON_NO_VF;
-}
-
-static void come_without_vf(void)
-{
-	json_decref(attach(comes()));
-	vm1->status = "running";
-	fake_guest_update(vm1);
-	fake_qmp_event(vm1->peer, "RESUME", NULL);
-	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000));
-}
-
-static bool was_told(void *code)
-{
-	json_t *j = lease() ? switcher_to_json(lease()) : NULL;
-	bool is = j && !strcmp(text_of(j, "error.code"), code) && is_at("emulated");
-
-	json_decref(j);
-	return is;
-}
+#include "novf_test.h"
 
 /* the disk is full: neither the record nor its undo can be written. */
 Test(switcher_novf_why, disk_full)
@@ -100,7 +33,7 @@ Test(switcher_novf_why, switch_is_answered_once_more)
 	come_without_vf();
 	fake_set_iommu(h->fake, false);
 	succeed("detach", of_vm2());
-	cr_assert(fake_host_until(h, was_told, "vfio.no-iommu", 5000), "%s", text_now("switch.error.code"));
+	until_told("vfio.no-iommu");
 	id = fake_host_send(h, "switch", leg("passthrough"));
 	for (unsigned i = 0; i < 40 && lease()->sw->choice_due; i++)
 		turn();
@@ -128,14 +61,9 @@ Test(switcher_novf_why, vmm_refuses_the_standby)
 /* The same where there is a VF. */
 Test(switcher_novf_why, vmm_refuses_the_standby_with_a_vf)
 {
-	h = fake_host_new(1);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
+	begin_incoming(1, 2);
 	vm1->standby_error = "no";
-	fake_guest_run(vm1);
-	before_again();
+	fake_guest_update(vm1);
 	fail("vmm.refused", EIO, "attach", pair_params("auto"));
 	unchanged();
 	end();
@@ -149,30 +77,21 @@ Test(switcher_novf_why, leg_policy_is_undone)
 	begin_without_vf();
 	come_without_vf();
 	vf = fake_vf(h->fake, "eth0", 0);
-	vf->state = SYS_VF_STATE_DISABLE;
 	vf->spoofchk = true;
 	fake_refuse_vf_fields(h->fake, "eth0", SYS_VF_RATE, "no");
 	succeed("detach", of_vm2());
-	cr_assert(fake_host_until(h, was_told, "sriov.vf-set-refused", 5000), "%s", text_now("switch.error.code"));
+	until_told("sriov.vf-set-refused");
 	fake_host_settle(h);
 	cr_assert(to_standby(), "a guest that was on its emulated leg is cut off");
+	cr_assert(!fake_source_checked(h->fake, "gwt1", SYS_EGRESS, vm1_mac));
 	end();
 }
 
 /* the first that is free is not the only one. */
 Test(switcher_novf_why, another_vf_would_do)
 {
-	h = fake_host_new(0);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
-	json_decref(attach(comes()));
-	vm1->status = "running";
-	fake_guest_update(vm1);
-	fake_qmp_event(vm1->peer, "RESUME", NULL);
-	cr_assert(fake_host_until(h, has_no_vf, NULL, 5000));
+	begin_incoming(0, 2);
+	come_without_vf();
 	h->d.config.rate_limit = 32;
 	succeed("pf.set", json_pack("{s:s, s:i}", "pf", "eth0", "vfs", 2));
 	fake_vf(h->fake, "eth0", 0)->vlan = 5;
@@ -192,16 +111,11 @@ static void vfio_pci(bool loaded)
 /* a VF is free, and what keeps it from being had ends without an event. */
 Test(switcher_novf_why, driver_is_loaded_later)
 {
-	h = fake_host_new(0);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
+	begin_incoming(0, 2);
 	vfio_pci(false);
 	come_without_vf();
 	succeed("pf.set", json_pack("{s:s, s:i}", "pf", "eth0", "vfs", 2));
-	cr_assert(fake_host_until(h, was_told, "vfio.no-driver", 5000), "%s", text_now("switch.error.code"));
+	until_told("vfio.no-driver");
 	fake_host_settle(h);
 	vfio_pci(true);
 	cr_assert(fake_host_until(h, is_at, "passthrough", 8000), "reason %s, waits for %s", text_now("reason"),
@@ -231,12 +145,7 @@ Test(switcher_novf_why, other_interfaces_come_and_go)
 
 static void begin_of_none(void)
 {
-	h = fake_host_new(0);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
+	begin_incoming(0, 2);
 	cr_assert_eq(host_events_new(&h->d, &(struct err){ 0 }), 0);
 	come_without_vf();
 }
@@ -278,12 +187,7 @@ Test(switcher_novf_why, nothing_of_a_vf_that_is_forgone)
 {
 	struct sys_link *link;
 
-	h = fake_host_new(1);
-	fake_vmm_takes_taps(h->fake);
-	vm1 = fake_guest_add(h, "vm1", false);
-	vm1->ports = 2;
-	vm1->status = "inmigrate";
-	fake_guest_run(vm1);
+	begin_incoming(1, 2);
 	vfio_pci(false);
 	fake_vf(h->fake, "eth0", 0)->vlan = 5;
 	fake_vf(h->fake, "eth0", 0)->state = SYS_VF_STATE_DISABLE;

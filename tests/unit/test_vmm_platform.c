@@ -1,31 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest's vIOMMU and the width of its destination ids, as QEMU 7.2.22 shows them, and as nobody should. */
 #include "vmm_irq.h"
-#include "vmm_test.h"
+#include "vmm_table_test.h"
 
-struct result {
+static struct result {
 	struct outcome o;
 	struct vmm_platform platform;
-};
+} res;
 
 static void on_platform(void *ctx, int r, const struct vmm_platform *platform, const struct err *err)
 {
-	struct result *res = ctx;
-
+	cr_assert_eq(ctx, &res.o);
 	cr_assert_eq(r == 0, platform != NULL);
 	if (platform)
-		res->platform = *platform;
-	on_done(&res->o, r, err);
+		res.platform = *platform;
+	on_done(ctx, r, err);
+}
+
+/* One at a time. */
+static int ask(struct outcome *o)
+{
+	int r = vmm_query_platform(vmm, on_platform, o, NULL);
+
+	cr_assert_eq(vmm_query_platform(vmm, on_platform, o, NULL), -EBUSY);
+	return r;
 }
 
 /* clang-format off */
-#define DEVS(more) { "qom-list", "/machine/peripheral\"", "\"return\": [{\"name\": \"type\", \"type\": \"string\"}" more "]" }
-#define ANON(more) { "qom-list", "/machine/peripheral-anon\"", "\"return\": [{\"name\": \"type\", \"type\": \"string\"}" more "]" }
-#define DEV(name, type) ", {\"name\": \"" name "\", \"type\": \"child<" type ">\"}"
 #define INTREMAP(path, value) { "qom-get", "\"" path "\", \"property\": \"intremap\"", value }
 #define VCPU { "query-cpus-fast", NULL, "\"return\": [{\"qom-path\": \"/m/cpu0\", \"cpu-index\": 0, \"thread-id\": 7}, {}]" }
 #define EXT(value) { "qom-get", "\"/m/cpu0\", \"property\": \"kvm-msi-ext-dest-id\"", value }
-#define IS(value) "\"return\": " value
 #define NO "\"error\": {\"class\": \"GenericError\", \"desc\": \"Property 'x.y' not found\"}"
 
 static const struct {
@@ -62,16 +66,8 @@ static const struct {
 Test(vmm_platform, rows, .timeout = 60)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct result res = { 0 };
-
-		start(NULL);
-		fake_qmp_table(peer, rows[i].table);
-		until_state(VMM_UP);
-		cr_assert_eq(vmm_query_platform(vmm, on_platform, &res, NULL), 0);
-		cr_assert_eq(vmm_query_platform(vmm, on_platform, &res, NULL), -EBUSY);
-		until_done(&res.o);
-		stop();
-		cr_assert_eq(res.o.calls, 1);
+		res = (struct result){ 0 };
+		ask_by_table(rows[i].table, ask, &res.o);
 		cr_assert_eq(res.o.r, rows[i].r, "%s: %d %s", rows[i].what, res.o.r, res.o.err.msg);
 		cr_assert_eq(res.platform.vtd_remaps, rows[i].is.vtd_remaps, "%s", rows[i].what);
 		cr_assert_eq(res.platform.amd_remaps, rows[i].is.amd_remaps, "%s", rows[i].what);
@@ -84,35 +80,13 @@ Test(vmm_platform, rows, .timeout = 60)
 /* It dies, or is given up, at each question in turn. */
 Test(vmm_platform, it_dies_at_each_question, .timeout = 60)
 {
-	static const char *const commands[] = { "qom-list", "qom-list", "qom-get", "query-cpus-fast", "qom-get" };
-	static const char *const answers[] = { "[{\"name\": \"i\", \"type\": \"child<intel-iommu>\"}]", "[]", "\"on\"",
-					       "[{\"qom-path\": \"/m/cpu0\"}]", "true" };
+	static const struct question questions[] = {
+		{ "qom-list", "[{\"name\": \"i\", \"type\": \"child<intel-iommu>\"}]" },
+		{ "qom-list", "[]" },
+		{ "qom-get", "\"on\"" },
+		{ "query-cpus-fast", "[{\"qom-path\": \"/m/cpu0\"}]" },
+		{ "qom-get", "true" },
+	};
 
-	for (size_t n = 0; n < 5; n++)
-		for (int dies = 0; dies < 2; dies++) {
-			static const struct fake_qmp_step hello[] = { fq_hello_vmm };
-			static struct fake_qmp_step script[40];
-			size_t len = sizeof(hello) / sizeof(hello[0]);
-			struct result res = { 0 };
-
-			memcpy(script, hello, sizeof(hello));
-			for (size_t i = 0; i < n; i++) {
-				script[len++] = (struct fake_qmp_step)fq_expect(commands[i]);
-				script[len++] = (struct fake_qmp_step)fq_return(answers[i]);
-			}
-			script[len++] = (struct fake_qmp_step)fq_expect(commands[n]);
-			script[len++] = dies ? (struct fake_qmp_step)fq_do(FQ_DIE) : (struct fake_qmp_step)fq_pause(1);
-			script[len] = (struct fake_qmp_step)fq_end;
-			start(script);
-			until_state(VMM_UP);
-			cr_assert_eq(vmm_query_platform(vmm, on_platform, &res, NULL), 0);
-			if (dies)
-				until_done(&res.o);
-			else
-				until_script_done();
-			bed_run_ms(&bed, 5);
-			stop();
-			cr_assert_eq(res.o.calls, 1, "question %zu", n);
-			cr_assert_eq(res.o.r, dies ? -ECONNRESET : -ECANCELED, "question %zu: %d", n, res.o.r);
-		}
+	lose_at_each_question(questions, sizeof(questions) / sizeof(questions[0]), ask, &res.o);
 }

@@ -1,44 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which thread is which vCPU, as QEMU 7.2.22 and 11.1.3 tell it, and as nobody should. */
 #include "vmm_irq.h"
-#include "vmm_test.h"
+#include "vmm_table_test.h"
 
-struct result {
+static struct result {
 	struct outcome o;
 	unsigned nr;
 	struct vmm_vcpu vcpus[VMM_VCPUS_MAX];
-};
-
-static struct result res;
+} res;
 
 static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr, const struct err *err)
 {
-	cr_assert_eq(ctx, &res);
+	cr_assert_eq(ctx, &res.o);
 	cr_assert_eq(r == 0, vcpus != NULL);
 	cr_assert_eq(r == 0, nr > 0);
 	res.nr = nr;
 	if (vcpus)
 		memcpy(res.vcpus, vcpus, nr * sizeof(*vcpus));
-	on_done(&res.o, r, err);
+	on_done(ctx, r, err);
+}
+
+/* One at a time. */
+static int ask(struct outcome *o)
+{
+	int r = vmm_query_vcpus(vmm, on_vcpus, o, NULL);
+
+	cr_assert_eq(vmm_query_vcpus(vmm, on_vcpus, o, NULL), -EBUSY);
+	return r;
 }
 
 static void query(const struct fake_qmp_answer *table)
 {
 	memset(&res, 0, sizeof(res));
-	start(NULL);
-	fake_qmp_table(peer, table);
-	until_state(VMM_UP);
-	cr_assert_eq(vmm_query_vcpus(vmm, on_vcpus, &res, NULL), 0);
-	until_done(&res.o);
-	stop();
-	cr_assert_eq(res.o.calls, 1);
+	ask_by_table(table, ask, &res.o);
 }
 
 #define VCPU(index, tid, path)                                                                                                   \
 	"{\"thread-id\": " #tid ", \"props\": {\"core-id\": 0, \"thread-id\": 0, \"socket-id\": 0}, \"qom-path\": \"" path       \
 	"\", \"cpu-index\": " #index ", \"target\": \"x86_64\"}"
-#define DEV(n) "/machine/unattached/device[" #n "]"
-#define TWO "[" VCPU(0, 13549, DEV(0)) ", " VCPU(1, 13550, DEV(2)) "]"
+#define AT(n) "/machine/unattached/device[" #n "]"
+#define TWO "[" VCPU(0, 13549, AT(0)) ", " VCPU(1, 13550, AT(2)) "]"
 #define CPUS(list)                                                                                                               \
 	{                                                                                                                        \
 		"query-cpus-fast", NULL, "\"return\": " list                                                                     \
@@ -47,18 +48,16 @@ static void query(const struct fake_qmp_answer *table)
 	{                                                                                                                        \
 		"qom-get", "\"" path "\", \"property\": \"apic-id\"", value                                                      \
 	}
-#define IS(value) "\"return\": " value
-#define GONE "\"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device not found\"}"
 #define NO_PROPERTY "\"error\": {\"class\": \"GenericError\", \"desc\": \"Property 'x.apic-id' not found\"}"
 
 /* Three cores a socket: the second socket begins at id 4. The last one was plugged first, and one has gone meanwhile. */
 Test(vmm_vcpus, as_qemu_answers)
 {
-	query((struct fake_qmp_answer[]){ CPUS("[" VCPU(3, 104, "/machine/peripheral/cpu3") ", " VCPU(0, 101, DEV(0)) ", " VCPU(
-						  1, 102, DEV(2)) ", " VCPU(2, 103, DEV(3)) "]"),
-					  ID(DEV(0), IS("0")),
-					  ID(DEV(2), IS("1")),
-					  ID(DEV(3), GONE),
+	query((struct fake_qmp_answer[]){ CPUS("[" VCPU(3, 104, "/machine/peripheral/cpu3") ", " VCPU(0, 101, AT(0)) ", " VCPU(
+						  1, 102, AT(2)) ", " VCPU(2, 103, AT(3)) "]"),
+					  ID(AT(0), IS("0")),
+					  ID(AT(2), IS("1")),
+					  ID(AT(3), GONE),
 					  ID("/machine/peripheral/cpu3", IS("4")),
 					  { 0 } });
 	cr_assert_eq(res.o.r, 0, "%s", res.o.err.msg);
@@ -76,10 +75,10 @@ Test(vmm_vcpus, without_apic_ids)
 {
 	query((struct fake_qmp_answer[]){
 		CPUS("[" VCPU(0, 7,
-			      DEV(0)) ", " VCPU(1, 7,
-						"/machine/unattached/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-						"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa") "]"),
-		ID(DEV(0), NO_PROPERTY),
+			      AT(0)) ", " VCPU(1, 7,
+					       "/machine/unattached/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+					       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa") "]"),
+		ID(AT(0), NO_PROPERTY),
 		{ 0 } });
 	cr_assert_eq(res.o.r, 0);
 	cr_assert_eq(res.nr, 2);
@@ -100,13 +99,13 @@ Test(vmm_vcpus, hostile_lists, .timeout = 60)
 		"\"return\": [{\"cpu-index\": 0, \"thread-id\": 5}]",
 		"\"return\": [{\"cpu-index\": 0, \"thread-id\": \"5\", \"qom-path\": \"/m\"}]",
 		"\"return\": [{\"cpu-index\": 0.5, \"thread-id\": 5, \"qom-path\": \"/m\"}]",
-		"\"return\": [" VCPU(0, 0, DEV(0)) "]",
-		"\"return\": [" VCPU(0, -1, DEV(0)) "]",
-		"\"return\": [" VCPU(0, 4194305, DEV(0)) "]",
-		"\"return\": [" VCPU(0, 4294967297, DEV(0)) "]",
-		"\"return\": [" VCPU(-1, 5, DEV(0)) "]",
-		"\"return\": [" VCPU(2147483648, 5, DEV(0)) "]",
-		"\"return\": [" VCPU(0, 5, DEV(0)) ", " VCPU(1, 6, DEV(1)) ", " VCPU(0, 7, DEV(2)) "]",
+		"\"return\": [" VCPU(0, 0, AT(0)) "]",
+		"\"return\": [" VCPU(0, -1, AT(0)) "]",
+		"\"return\": [" VCPU(0, 4194305, AT(0)) "]",
+		"\"return\": [" VCPU(0, 4294967297, AT(0)) "]",
+		"\"return\": [" VCPU(-1, 5, AT(0)) "]",
+		"\"return\": [" VCPU(2147483648, 5, AT(0)) "]",
+		"\"return\": [" VCPU(0, 5, AT(0)) ", " VCPU(1, 6, AT(1)) ", " VCPU(0, 7, AT(2)) "]",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -121,11 +120,11 @@ Test(vmm_vcpus, hostile_apic_ids, .timeout = 60)
 	static const char *const bad[] = { IS("-1"), IS("4294967296"), IS("\"0\""), IS("null"), IS("{}"), IS("1.5"), IS("0") };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) { /* the last one: two have the same */
-		query((struct fake_qmp_answer[]){ CPUS(TWO), ID(DEV(0), IS("0")), ID(DEV(2), bad[i]), { 0 } });
+		query((struct fake_qmp_answer[]){ CPUS(TWO), ID(AT(0), IS("0")), ID(AT(2), bad[i]), { 0 } });
 		cr_assert_eq(res.o.r, -EPROTO, "%s: %d", bad[i], res.o.r);
 		cr_assert_str_eq(res.o.err.code, "vmm.bad-answer");
 	}
-	query((struct fake_qmp_answer[]){ CPUS(TWO), ID(DEV(0), IS("4294967295")), ID(DEV(2), IS("0")), { 0 } });
+	query((struct fake_qmp_answer[]){ CPUS(TWO), ID(AT(0), IS("4294967295")), ID(AT(2), IS("0")), { 0 } });
 	cr_assert_eq(res.o.r, 0);
 	cr_assert_eq(res.vcpus[0].apic_id, UINT32_MAX);
 }
@@ -155,34 +154,7 @@ Test(vmm_vcpus, many, .timeout = 60)
 /* It dies, or is given up, at each question in turn; each is asked when the one before is answered. */
 Test(vmm_vcpus, it_dies_at_each_question, .timeout = 60)
 {
-	static const char *const commands[] = { "query-cpus-fast", "qom-get", "qom-get" }, *const answers[] = { TWO, "0", "1" };
+	static const struct question questions[] = { { "query-cpus-fast", TWO }, { "qom-get", "0" }, { "qom-get", "1" } };
 
-	for (size_t n = 0; n < 3; n++)
-		for (int dies = 0; dies < 2; dies++) {
-			static const struct fake_qmp_step hello[] = { fq_hello_vmm };
-			static struct fake_qmp_step script[40];
-			size_t len = sizeof(hello) / sizeof(hello[0]);
-
-			memset(&res, 0, sizeof(res));
-			memcpy(script, hello, sizeof(hello));
-			for (size_t i = 0; i < n; i++) {
-				script[len++] = (struct fake_qmp_step)fq_expect(commands[i]);
-				script[len++] = (struct fake_qmp_step)fq_return(answers[i]);
-			}
-			script[len++] = (struct fake_qmp_step)fq_expect(commands[n]);
-			script[len++] = dies ? (struct fake_qmp_step)fq_do(FQ_DIE) : (struct fake_qmp_step)fq_pause(1);
-			script[len] = (struct fake_qmp_step)fq_end;
-			start(script);
-			until_state(VMM_UP);
-			cr_assert_eq(vmm_query_vcpus(vmm, on_vcpus, &res, NULL), 0);
-			cr_assert_eq(vmm_query_vcpus(vmm, on_vcpus, &res, NULL), -EBUSY);
-			if (dies)
-				until_done(&res.o);
-			else
-				until_script_done();
-			bed_run_ms(&bed, 5);
-			stop();
-			cr_assert_eq(res.o.calls, 1, "question %zu", n);
-			cr_assert_eq(res.o.r, dies ? -ECONNRESET : -ECANCELED, "question %zu: %d", n, res.o.r);
-		}
+	lose_at_each_question(questions, sizeof(questions) / sizeof(questions[0]), ask, &res.o);
 }
