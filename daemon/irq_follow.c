@@ -235,6 +235,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 	irq_balance_update(f->d, false);
 	f->pid = guest_vmm_pid(f->guest);
 	f->look_due = true;
+	f->vcpus_due = f->vcpus_due || f->vcpus_stale;
+	f->vcpus_stale = false;
 	irq_go_on(f);
 	return 0;
 }

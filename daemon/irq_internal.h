@@ -75,6 +75,7 @@ struct irq_follow {
 
 	/* what is due: rows of the table in irq_follow.c */
 	bool platform_due, vcpus_due, look_due, lapic_due, route_due;
+	bool vcpus_stale; /* they are due in the next round: this one ends first, whatever the VMM says */
 	bool hinted; /* while something was under way: the next round is soon */
 	bool ending;
 	bool asking; /* the VMM */

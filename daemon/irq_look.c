@@ -174,7 +174,7 @@ static void take_vcpus(struct irq_follow *f, const struct irq_look *look)
 	}
 	/* another thread has the vCPU, or it is unplugged: no event tells of the first */
 	if (gone && irq_now_us(f) - f->vcpus_us >= (uint64_t)f->d->config.irq_table_ms * 1000)
-		f->vcpus_due = true;
+		f->vcpus_stale = true;
 }
 
 /* Of a count that wraps, and begins anew where the guest has armed the vector again and it has got the same number. */

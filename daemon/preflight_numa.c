@@ -26,7 +26,7 @@ static bool vmm_cpus(struct op *op, struct irq_cpus *ret)
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)op->vmm_pid);
 	if (op->d->sys->ops->list(op->d->sys, path, &tids) < 0)
 		return false;
-	for (unsigned i = 0; tids[i] && i < THREADS_MAX; i++) {
+	for (unsigned i = 0; i < THREADS_MAX && tids[i]; i++) {
 		struct irq_cpus one;
 
 		if (irq_thread_allowed(op->d->sys, op->vmm_pid, (pid_t)strtol(tids[i], NULL, 10), &one, NULL) < 0)

@@ -143,6 +143,29 @@ cost() {
 gangwayd_stop
 gangwayd_start --config /run/lab/with.conf
 GUEST_CPUS=2 GUEST_PIN=0,1 GUEST_PORTS=8 guest_start vm1
+
+# The host's irqbalance, which looks every second, is told to leave them alone, and may have them again after that.
+spared() { printf setup | socat -t 2 - "UNIX-CONNECT:$(echo /run/irqbalance/irqbalance*.sock)" | grep -o 'IRQ [0-9]*' | sed 's/IRQ //' | sort -n | paste -sd' '; }
+mkdir -p /run/irqbalance
+irqbalance --foreground --interval=1 --banirq=7 &
+irqbalance=$!
+check "irqbalance listens" wait_until 20 eval '[[ $(spared) == 7 ]]'
+mark=$(guest_mark vm1)
+check "attach beside irqbalance" gw attach vm1 "$pf/vf0" --standby none --via vfio-pci
+check "it has an address and a carrier" guest_address vm1 "$(guest_vf_wait vm1 "$mark")" "$addr/24"
+pin 1 0
+check "each interrupt is where its vCPU is" wait_until 30 arrives
+pin 0 1
+check "vCPUs are moved, their interrupts follow" wait_until 30 arrives
+check "irqbalance is told which to leave alone" wait_until 40 eval '[[ $(spared) == "7 $(show ".vectors[].irq" | sort -n | paste -sd" ")" ]]'
+ping_before=$(show '.nics[0].moved')
+wire ping -q -i 0.005 -w 10 "$addr" >/dev/null || true
+check "and does: nothing had to be moved again" test "$(show '.nics[0].moved')" = "$ping_before"
+check "detach" gw detach vm1
+check "irqbalance may have them again" wait_until 10 eval '[[ $(spared) == 7 ]]'
+kill "$irqbalance"
+wait "$irqbalance" || true
+rm -rf /run/irqbalance
 for i in 0 1 2 3 4 5 6; do
 	mark=$(guest_mark vm1)
 	check "VF $i: attach" gw attach vm1 "$pf/vf$i" --standby none --via vfio-pci --nic "nic$i"
