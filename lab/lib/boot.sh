@@ -44,7 +44,7 @@ lab_prepare() {
 	mkdir -p "$lab_share/lab" "$lab_log"
 	[[ $lab_hosts -eq 1 ]] || mkdir "$lab_log/a" "$lab_log/b"
 	cp -r "$lab_here/lib" "$lab_here/scenarios" "$lab_share/lab/"
-	cp "$lab_image/udpstream" "$lab_image/frames" "$lab_image/guest.initrd" "$lab_image/tree/vmlinuz" "$lab_share/"
+	cp "$lab_image/udpstream" "$lab_image/frames" "$lab_image/tcprr" "$lab_image/guest.initrd" "$lab_image/tree/vmlinuz" "$lab_share/"
 }
 
 # lab_extra HOST WORD...: QEMU arguments of what a scenario's "# host:" line asks for

@@ -39,7 +39,9 @@ private_kb() { awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$1/smaps
 
 wire_up
 wire ip address add 10.9.1.1/24 dev wire0
-gangwayd_start
+printf '[irq]\nroute = no\n' >/run/lab/baseline.conf
+chmod 644 /run/lab/baseline.conf
+gangwayd_start --config /run/lab/baseline.conf
 check "pf set: all VFs" gw pf set "$pf" vfs 7
 pf_ready
 guest_start vm1

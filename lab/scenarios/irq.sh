@@ -45,19 +45,19 @@ as_the_host_chose() {
 }
 effective() { show '.vectors[].irq' | while read -r irq; do echo "$irq $(<"/proc/irq/$irq/effective_affinity_list")"; done; }
 ipis() { awk '$1 == "RES:" || $1 == "CAL:" { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
-# measure NAME: one request at a time from the wire, for so many seconds; adds to ${NAME}_all and _there, a line to /run/lab/NAME.trips and .ipis
+# measure NAME: one request at a time by TCP from the wire, for so many seconds; adds to ${NAME}_all and _there, a line to /run/lab/NAME.trips and .ipis
 measure() {
-	local name=$1 all there all_before there_before ipis_before ipis_after trips
+	local name=$1 all there all_before there_before ipis_before ipis_after trips rate
 	read -r all_before there_before < <(counted)
 	ipis_before=$(ipis)
-	trips=$(wire ping -A -q -w "$seconds" "$addr" | sed -n 's/.* \([0-9]*\) received.*/\1/p') || true # some lost at the end
+	read -r trips rate < <(wire /share/tcprr ask "$addr" 7000 "$seconds")
 	ipis_after=$(ipis)
 	read -r all there < <(counted)
 	printf -v "${name}_all" %d $((${name}_all + all - all_before))
 	printf -v "${name}_there" %d $((${name}_there + there - there_before))
-	echo "$((trips / seconds))" >>"/run/lab/$name.trips"
+	echo "$rate" >>"/run/lab/$name.trips"
 	awk -v i="$((ipis_after - ipis_before))" -v t="$trips" 'BEGIN { printf "%.3f\n", t ? i / t : 0 }' >>"/run/lab/$name.ipis"
-	diag "$name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $trips round trips; $((ipis_after - ipis_before)) IPIs"
+	diag "$name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $rate round trips a second; $((ipis_after - ipis_before)) IPIs"
 }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b ? a / b : 0 }'; }
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
@@ -101,6 +101,7 @@ for via in vfio-pci vfio-user; do
 	stream_stop vm1
 
 	if [[ $via == vfio-pci ]]; then
+		guest_run vm1 'tcprr serve 7000 </dev/null >/dev/null 2>&1 &'
 		for ((i = 0; i < rounds * 2; i++)); do
 			place="$((i % 2)) $((1 - i % 2))"
 			# shellcheck disable=SC2086
@@ -187,6 +188,6 @@ guest_stop vm1
 share=$(ratio "$with_there" "$with_all") share_without=$(ratio "$without_there" "$without_all")
 check "of the interrupts 95 in 100 arrive on their vCPU's CPU" awk -v s="$share" 'BEGIN { exit !(s >= 0.95) }'
 figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without;" \
-	"one request at a time, a second: with/without $(ratio "$(median /run/lab/with.trips)" "$(median /run/lab/without.trips)") (medians $(median /run/lab/with.trips)/$(median /run/lab/without.trips));" \
+	"one request at a time by TCP, a second: with/without $(ratio "$(median /run/lab/with.trips)" "$(median /run/lab/without.trips)") (medians $(median /run/lab/with.trips)/$(median /run/lab/without.trips));" \
 	"gangwayd for 7 VFs of 3 vectors $cost_with % of an emulated processor, $cost_without % without following, the bare reading $bare %;" \
 	"rescheduling and call IPIs for each $(median /run/lab/with.ipis), without $(median /run/lab/without.ipis)"
