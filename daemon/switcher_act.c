@@ -180,12 +180,19 @@ static int ask_to_unplug(struct switcher *s, unsigned deadline_ms, struct err *e
 static void irqs_released(void *ctx)
 {
 	struct switcher *s = ctx;
+	uint64_t now = switcher_now_ms(s);
+	const char *why;
 	struct err err;
 	int r;
 
 	if (s->lease->daemon->stopping)
 		return;
-	r = ask_to_unplug(s, s->act_ms, &err);
+	/* a migration may have begun meanwhile: its VMM takes the VF out itself, and one that is asked for it then does not plug it back */
+	why = switch_hold(s->sw, SWITCH_UNPLUG);
+	if (why)
+		r = err_set(&err, -EAGAIN, "lease.busy", "lease %s: %s", s->lease->id, why);
+	else
+		r = ask_to_unplug(s, now < s->act_until ? (unsigned)(s->act_until - now) : 1, &err);
 	if (r < 0)
 		switcher_acted(s, r, &err);
 }
@@ -193,7 +200,7 @@ static void irqs_released(void *ctx)
 /* Its interrupts are given back while they are there: their numbers are another's afterwards. */
 static int unplug(struct switcher *s, unsigned deadline_ms, struct err *err)
 {
-	s->act_ms = deadline_ms;
+	s->act_until = switcher_now_ms(s) + deadline_ms;
 	return irq_keep_release(s->lease, irqs_released, s) ? 0 : ask_to_unplug(s, deadline_ms, err);
 }
 

@@ -19,6 +19,7 @@ struct switcher {
 	sd_event_source *timer;
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
 	unsigned act_ms; /* its time, where something comes before it */
+	uint64_t act_until; /* switcher_now_ms() when that is over */
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */

@@ -78,6 +78,8 @@ void switch_done(struct leg_switch *sw, int r, const struct err *err, uint64_t n
 void switch_tick(struct leg_switch *sw, uint64_t now_ms);
 uint64_t switch_wake_ms(const struct leg_switch *sw); /* CAUSE_NEVER: only a call changes anything */
 
+/* What forbids to begin @action now ("the guest migrates"), NULL: nothing. For what comes between its start and the question to the VMM. */
+const char *switch_hold(const struct leg_switch *sw, enum switch_action action);
 void switch_get_status(const struct leg_switch *sw, struct switch_status *ret);
 void switch_get_facts(const struct leg_switch *sw, struct switch_facts *ret);
 

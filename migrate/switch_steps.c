@@ -147,6 +147,13 @@ const char *switch_step_hold(const struct leg_switch *sw, const struct switch_st
 	return NULL;
 }
 
+const char *switch_hold(const struct leg_switch *sw, enum switch_action action)
+{
+	const struct switch_step step = { .action = action };
+
+	return switch_step_hold(sw, &step);
+}
+
 uint64_t switch_step_limit(const struct leg_switch *sw, const struct switch_step *step)
 {
 	if (step->action == SWITCH_PLUG || step->action == SWITCH_REPLUG)

@@ -459,6 +459,25 @@ Test(switch, a_guest_paused_during_the_unplug_is_not_given_up)
 	assert_state(&w, "emulated");
 }
 
+/* The unplug has begun, what comes before it is not done yet: may the VMM still be asked? */
+Test(switch, what_forbids_an_action_that_has_begun)
+{
+	world_begin_passthrough(&w);
+	choose(LEG_EMULATED);
+	world_end(&w, 0);
+	world_end(&w, 0);
+	assert_trace(&w, "ready-standby steer-both unplug");
+	cr_assert_null(switch_hold(w.sw, SWITCH_UNPLUG));
+	world_qmp(&w, "STOP", NULL);
+	cr_assert_str_eq(switch_hold(w.sw, SWITCH_UNPLUG), "the guest is paused");
+	world_qmp(&w, "RESUME", NULL);
+	cr_assert_null(switch_hold(w.sw, SWITCH_UNPLUG));
+	world_qmp(&w, "MIGRATION", "setup");
+	cr_assert_str_eq(switch_hold(w.sw, SWITCH_UNPLUG), "the VMM asks the guest to let go");
+	cr_assert_str_eq(switch_hold(w.sw, SWITCH_PLUG), "the guest migrates");
+	cr_assert_null(switch_hold(w.sw, SWITCH_STEER_BOTH));
+}
+
 Test(switch, a_paused_guest_gets_no_vf)
 {
 	w.running = false;
