@@ -156,6 +156,13 @@ static bool is_under_way(const struct irq_follow *f)
 	return f->asking || f->look || is_moving(f);
 }
 
+uint64_t irq_wait_us(const struct irq_follow *f, uint64_t asked_us)
+{
+	uint64_t again = asked_us + (uint64_t)f->d->config.irq_table_ms * 1000, now = irq_now_us(f);
+
+	return asked_us && again > now ? again - now : 0;
+}
+
 static void wake_in(struct irq_follow *f, uint64_t us)
 {
 	if (sd_event_source_set_time(f->timer, irq_now_us(f) + us) < 0 ||
@@ -163,12 +170,42 @@ static void wake_in(struct irq_follow *f, uint64_t us)
 		log_err("guest %s: no timer for its interrupts", f->guest->name);
 }
 
+static uint64_t min_us(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Who hints again and again brings it no nearer, and no further away. */
+static void wake_within(struct irq_follow *f, uint64_t us)
+{
+	uint64_t at = 0;
+	int on = SD_EVENT_OFF;
+
+	if (sd_event_source_get_enabled(f->timer, &on) >= 0 && on != SD_EVENT_OFF &&
+	    sd_event_source_get_time(f->timer, &at) >= 0 && at <= irq_now_us(f) + us)
+		return;
+	wake_in(f, us);
+}
+
+/* Until what a guest's events have made stale may be asked again. UINT64_MAX: nothing has. */
+static uint64_t stale_in_us(const struct irq_follow *f)
+{
+	uint64_t us = UINT64_MAX;
+
+	if (f->vcpus_stale)
+		us = irq_wait_us(f, f->vcpus_us);
+	if (f->was_reset)
+		us = min_us(us, irq_wait_us(f, f->reset_us));
+	return us < HINT_US ? HINT_US : us;
+}
+
 static void pause_for_next(struct irq_follow *f)
 {
 	unsigned shift = f->nr_quiet / QUIET_LOOKS;
 	uint64_t us = (uint64_t)f->d->config.irq_follow_ms * 1000;
 
-	wake_in(f, f->hinted ? HINT_US : us << (shift < QUIET_SHIFT_MAX ? shift : QUIET_SHIFT_MAX));
+	us = f->hinted ? HINT_US : us << (shift < QUIET_SHIFT_MAX ? shift : QUIET_SHIFT_MAX);
+	wake_in(f, min_us(us, stale_in_us(f)));
 	f->hinted = false;
 }
 
@@ -211,7 +248,32 @@ static void rest(struct irq_follow *f)
 	err_clear(&f->err);
 	f->looked_us = 0;
 	f->nr_quiet = 0;
+	f->vcpus_stale = f->was_reset = false;
 	f->look_due = f->lapic_due = f->route_due = false;
+}
+
+static void all_tables_are_due(struct irq_follow *f)
+{
+	struct lease *l = NULL;
+
+	while ((l = irq_next(f, l)))
+		l->irq_nic->table_due = l->irq_nic->has_cap;
+	for (unsigned i = 0; i < f->nr_vcpus; i++)
+		f->vcpus[i].lapic_asked = false;
+}
+
+/* A guest can make these events come as fast as it likes: what they ask for is asked no more often than a table. */
+static void take_stale(struct irq_follow *f)
+{
+	if (f->vcpus_stale && irq_wait_us(f, f->vcpus_us) == 0) {
+		f->vcpus_due = true;
+		f->vcpus_stale = false;
+	}
+	if (f->was_reset && irq_wait_us(f, f->reset_us) == 0) {
+		all_tables_are_due(f);
+		f->reset_us = irq_now_us(f);
+		f->was_reset = false;
+	}
 }
 
 static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
@@ -235,8 +297,7 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 	irq_balance_update(f->d, false);
 	f->pid = guest_vmm_pid(f->guest);
 	f->look_due = true;
-	f->vcpus_due = f->vcpus_due || f->vcpus_stale;
-	f->vcpus_stale = false;
+	take_stale(f);
 	irq_go_on(f);
 	return 0;
 }
@@ -266,7 +327,7 @@ static void look_soon(struct irq_follow *f)
 	if (is_under_way(f))
 		f->hinted = true;
 	else
-		wake_in(f, HINT_US);
+		wake_within(f, HINT_US);
 }
 
 void irq_follow_hint(struct lease *l)
@@ -289,29 +350,21 @@ void irq_follow_vmm_up(struct guest *g)
 	look_soon(g->irq);
 }
 
-static void all_tables_are_due(struct irq_follow *f)
-{
-	struct lease *l = NULL;
-
-	while ((l = irq_next(f, l)))
-		l->irq_nic->table_due = l->irq_nic->has_cap;
-	for (unsigned i = 0; i < f->nr_vcpus; i++)
-		f->vcpus[i].lapic_asked = false;
-}
-
 void irq_follow_event(struct guest *g, const char *event)
 {
 	struct irq_follow *f = g->irq;
 
-	if (!f)
+	if (!f || f->ending)
 		return;
 	if (!strcmp(event, "ACPI_DEVICE_OST") || !strcmp(event, "DEVICE_DELETED"))
-		f->vcpus_due = true; /* a vCPU, maybe */
+		f->vcpus_stale = true; /* a vCPU, maybe */
 	else if (!strcmp(event, "RESET"))
-		all_tables_are_due(f);
+		f->was_reset = true;
 	else
 		return;
-	look_soon(f);
+	f->nr_quiet = 0;
+	if (!is_under_way(f)) /* else the pause after it is as short */
+		wake_within(f, stale_in_us(f));
 }
 
 void irq_follow_stop(struct irq_follow *f)

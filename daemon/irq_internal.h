@@ -75,7 +75,8 @@ struct irq_follow {
 
 	/* what is due: rows of the table in irq_follow.c */
 	bool platform_due, vcpus_due, look_due, lapic_due, route_due;
-	bool vcpus_stale; /* they are due in the next round: this one ends first, whatever the VMM says */
+	bool vcpus_stale; /* they are due in the next round for which irq_wait_us() has none: this one ends first, whatever the VMM says */
+	bool was_reset; /* the same of tables and local APICs */
 	bool hinted; /* while something was under way: the next round is soon */
 	bool ending;
 	bool asking; /* the VMM */
@@ -90,6 +91,7 @@ struct irq_follow {
 	struct irq_vcpu *vcpus;
 	unsigned nr_vcpus;
 	uint64_t vcpus_us; /* when they were asked for */
+	uint64_t reset_us; /* when tables and local APICs were made due by a reset of the guest */
 	struct irq_cpus online;
 	struct err err; /* why its VMM or its threads cannot be looked at; .num 0 */
 };
@@ -100,6 +102,8 @@ void irq_go_on(struct irq_follow *f);
 /* Is it one whose VF the guest uses? */
 bool irq_is_followed(const struct lease *l);
 uint64_t irq_now_us(const struct irq_follow *f);
+/* How long until table_ms are over since @asked_us (0: never asked): what costs the guest something is asked again no sooner. */
+uint64_t irq_wait_us(const struct irq_follow *f, uint64_t asked_us);
 /* The next lease of the guest after @l (NULL: the first) that is followed and has a struct irq_nic. */
 struct lease *irq_next(const struct irq_follow *f, const struct lease *l);
 

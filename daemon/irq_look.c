@@ -173,8 +173,7 @@ static void take_vcpus(struct irq_follow *f, const struct irq_look *look)
 		at->allowed = s->allowed;
 	}
 	/* another thread has the vCPU, or it is unplugged: no event tells of the first */
-	if (gone && irq_now_us(f) - f->vcpus_us >= (uint64_t)f->d->config.irq_table_ms * 1000)
-		f->vcpus_stale = true;
+	f->vcpus_stale = f->vcpus_stale || gone;
 }
 
 /* Of a count that wraps, and begins anew where the guest has armed the vector again and it has got the same number. */
@@ -271,7 +270,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 /* Is it time to read its table again? Where vectors came it was written; where they interrupt, the guest may move them. */
 static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, bool changed)
 {
-	bool old = nic->table_us == 0 || irq_now_us(f) - nic->table_us >= (uint64_t)f->d->config.irq_table_ms * 1000;
+	bool old = irq_wait_us(f, nic->table_us) == 0;
 
 	if (!nic->has_cap || nic->nr == 0)
 		return false;

@@ -84,6 +84,66 @@ Test(irq_follow, vcpus_are_plugged)
 	end();
 }
 
+/* --- what a guest makes happen as fast as it likes --- */
+
+static void events(const char *event, unsigned nr, unsigned ms)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		fake_qmp_event(vm1->peer, event, event[0] == 'A' ? "{\"info\": {\"slot-type\": \"CPU\"}}" : NULL);
+		fake_host_until(h, never, NULL, ms);
+	}
+}
+
+struct counted {
+	const char *command;
+	unsigned more_than;
+};
+
+static bool has_come(void *arg)
+{
+	const struct counted *c = arg;
+
+	return fake_qmp_count(vm1->peer, c->command) > c->more_than;
+}
+
+/* What they ask for is asked once in table_ms, and not forgotten. */
+Test(irq_follow, events_are_not_obeyed_at_once)
+{
+	struct counted vcpus = { .command = "query-cpus-fast" };
+	unsigned tables;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	h->d.config.irq_table_ms = 60000;
+	events("ACPI_DEVICE_OST", 1, 200); /* what was under way is over */
+	vcpus.more_than = fake_qmp_count(vm1->peer, vcpus.command);
+	events("ACPI_DEVICE_OST", 5, 150);
+	cr_assert_eq(fake_qmp_count(vm1->peer, vcpus.command), vcpus.more_than, "they were asked a moment ago");
+	tables = fake_qmp_count(vm1->peer, "human-monitor-command");
+	events("RESET", 5, 150);
+	cr_assert_leq(fake_qmp_count(vm1->peer, "human-monitor-command"), tables + 1);
+	h->d.config.irq_table_ms = 2;
+	cr_assert(fake_host_until(h, has_come, &vcpus, 5000), "it is still to be asked");
+	detach_irqs();
+	end();
+}
+
+/* Nor do they keep it from looking. */
+Test(irq_follow, events_do_not_put_off_a_look)
+{
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	for (unsigned i = 0; i < 200 && !has_affinities((void *)"1 3 3"); i++)
+		events("ACPI_DEVICE_OST", 1, 5);
+	cr_assert_str_eq(affinities(), "1 3 3");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	detach_irqs();
+	end();
+}
+
 /* Of the other lease. */
 static void other_is(const char *want)
 {
