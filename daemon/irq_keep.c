@@ -126,6 +126,7 @@ static void write_all(struct job *j)
 			continue;
 		irq_cpus_add(&want, m->cpu);
 		m->r = irq_affinity_write(j->sys, m->host.irq, &want, &m->err);
+		m->refused = m->r == -EIO || m->r == -EACCES;
 	}
 }
 

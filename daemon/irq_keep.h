@@ -21,7 +21,8 @@ struct lease;
 struct irq_move {
 	struct irq_host host;
 	unsigned cpu; /* where it should arrive */
-	int r; /* how it came out: 0, -ENOENT: it is no vector of this VF any more, or as irq_affinity_write() has it */
+	int r; /* how it came out: 0, -ENOENT: it is no vector of this VF any more, or as irq_affinity_write() has it; or nothing was written */
+	bool refused; /* by the kernel, when it was written, and will be again */
 	struct err err;
 };
 

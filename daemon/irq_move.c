@@ -199,7 +199,7 @@ static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 			irq_cpus_add(&v->affinity, m->cpu);
 			l->irq_nic->nr_moved++;
 		}
-		if (g && g->irq && g->irq->route && (m->r == -EIO || m->r == -EACCES))
+		if (g && g->irq && g->irq->route && m->refused)
 			irq_route_refused(g->irq->route, m->host.irq);
 	}
 	if (g && g->irq)

@@ -353,6 +353,34 @@ Test(irq_follow, the_kernel_refuses)
 	}
 }
 
+static bool has_failed(void)
+{
+	const char *code = shown(0, "error.code");
+
+	return strcmp(code, "(none)") != 0 && strncmp(code, "irq.", 4) != 0;
+}
+
+/* What fails here, and not at the interrupt's own file, passes: -EIO and -EACCES mean something else there. */
+Test(irq_follow, a_failure_of_our_own_is_no_refusal)
+{
+	bool failed = false;
+
+	begin_irqs(false);
+	sql("CREATE TRIGGER full BEFORE UPDATE OF irqs ON lease BEGIN SELECT RAISE(FAIL, 'no'); END");
+	attach_irqs();
+	for (unsigned n = 0; n < 200 && !failed; n++) { /* not longer: it would have had its orders for a while */
+		interrupt(n);
+		failed = has_failed();
+	}
+	cr_assert(failed, "%s", shown(0, "error.code"));
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	sql("DROP TRIGGER full");
+	until_affinities("1 2 2");
+	until_shown(0, "state", "in-place");
+	detach_irqs();
+	end();
+}
+
 /* --- legs --- */
 
 Test(irq_follow, given_back_when_the_guest_leaves_its_vf)
