@@ -72,16 +72,19 @@ static void forget_gone(struct saved_list *saved, const struct irq_host *hosts, 
 	saved->nr = kept;
 }
 
+static int gone(const struct job *j, struct irq_move *m)
+{
+	return err_set(&m->err, -ENOENT, "irq.gone", "irq %u: it is vector %u of VF %s no more", m->host.irq, m->host.vector,
+		       j->bdf);
+}
+
 /* What those that are to be moved have now, where that is not known yet. */
 static void save_new(struct job *j, const struct irq_host *hosts, unsigned nr)
 {
 	for (unsigned i = 0; i < j->nr; i++) {
 		struct irq_move *m = &j->moves[i];
 
-		m->r = find_host(hosts, nr, &m->host) ? 0 : -ENOENT;
-		if (m->r < 0)
-			err_set(&m->err, m->r, "irq.gone", "irq %u: it is vector %u of VF %s no more", m->host.irq,
-				m->host.vector, j->bdf);
+		m->r = find_host(hosts, nr, &m->host) ? 0 : gone(j, m);
 		if (m->r < 0 || is_saved(&j->saved, &m->host))
 			continue;
 		if (j->saved.nr == LIMIT_IRQ_VECTORS)
@@ -116,12 +119,25 @@ static void refuse_all(struct job *j, int r, const struct err *err)
 	}
 }
 
+/* Recording took a while, a disk's: a guest can have freed the vector since, and its number be another device's. */
+static int check_host(const struct job *j, struct irq_move *m)
+{
+	int r = irq_host_check(j->sys, j->bdf, &m->host);
+
+	if (r == -ENOENT)
+		return gone(j, m);
+	return r < 0 ? err_set(&m->err, r, "irq.list", "irq %u: whose it is: %s", m->host.irq, strerror(-r)) : 0;
+}
+
 static void write_all(struct job *j)
 {
 	for (unsigned i = 0; i < j->nr; i++) {
 		struct irq_move *m = &j->moves[i];
 		struct irq_cpus want = { 0 };
 
+		if (m->r < 0)
+			continue;
+		m->r = check_host(j, m);
 		if (m->r < 0)
 			continue;
 		irq_cpus_add(&want, m->cpu);

@@ -35,6 +35,9 @@ struct irq_host {
  */
 int irq_host_list(struct sys *sys, const char *bdf, struct irq_host *ret, unsigned max, unsigned *ret_nr, struct err *err);
 
+/* Whose is it now? 0: @host is still what it was when it was listed; -ENOENT: it is gone, or another's; other errnos of reading that. */
+int irq_host_check(struct sys *sys, const char *bdf, const struct irq_host *host);
+
 /* A line of actions, @len bytes, may be several names with commas: is one of them VFIO's for a vector of @bdf? 0, or -ENOENT. */
 int irq_action_parse(const char *text, size_t len, const char *bdf, unsigned *ret_vector, bool *ret_msix);
 

@@ -83,6 +83,16 @@ static int read_host(struct sys *sys, const char *bdf, unsigned irq, struct irq_
 	return irq_action_parse(text, (size_t)n, bdf, &ret->vector, &ret->msix);
 }
 
+int irq_host_check(struct sys *sys, const char *bdf, const struct irq_host *host)
+{
+	struct irq_host is;
+	int r = read_host(sys, bdf, host->irq, &is);
+
+	if (r < 0)
+		return r;
+	return is.vector == host->vector && is.msix == host->msix ? 0 : -ENOENT;
+}
+
 static int by_vector(const void *a, const void *b)
 {
 	const struct irq_host *x = a, *y = b;
@@ -226,11 +236,11 @@ int irq_affinity_restore(struct sys *sys, const char *bdf, const struct irq_save
 
 	for (unsigned i = 0; i < nr; i++) {
 		const struct irq_saved *s = &saved[i];
+		struct irq_host host = { .irq = s->irq, .vector = s->vector, .msix = s->msix };
 		struct irq_cpus now;
-		struct irq_host is;
 		int r;
 
-		if (read_host(sys, bdf, s->irq, &is) < 0 || is.vector != s->vector || is.msix != s->msix)
+		if (irq_host_check(sys, bdf, &host) < 0)
 			continue;
 		if (irq_affinity_read(sys, s->irq, &now, NULL) == 0 && irq_cpus_equal(&now, &s->affinity))
 			continue;

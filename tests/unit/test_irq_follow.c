@@ -335,6 +335,45 @@ Test(irq_follow, threads_and_interrupts_that_vanish)
 	end();
 }
 
+static const struct sys_ops *real_ops;
+static struct sys_ops other_ops;
+
+/* While the first is written, the second becomes another device's. */
+static int write_and_swap(struct sys *sys, const char *path, const char *text)
+{
+	char first[64];
+
+	snprintf(first, sizeof(first), "/proc/irq/%u/smp_affinity_list", IRQ0);
+	if (sys->ops == &other_ops && !strcmp(path, first)) {
+		sys->ops = real_ops;
+		fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0 + 1);
+		fake_add_irq(h->fake, FAKE_VF1_BDF, IRQ0 + 1, "eth1-rx", WAS);
+	}
+	return real_ops->write_file(sys, path, text);
+}
+
+Test(irq_follow, a_number_that_is_anothers_by_now)
+{
+	struct sys *sys;
+
+	begin_irqs(false);
+	sys = fake_sys(h->fake);
+	real_ops = sys->ops;
+	other_ops = *real_ops;
+	other_ops.write_file = write_and_swap;
+	sys->ops = &other_ops;
+	attach_irqs();
+	until_affinities("1 " WAS " 2");
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0 + 1), 0, "it is no vector of the VF");
+	succeed("detach", of_vm1());
+	cr_assert_str_eq(affinities(), ALL_WAS);
+	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0 + 1), 0);
+	fake_remove(h->fake, "/sys/bus/pci/devices/%s/msi_irqs", FAKE_VF1_BDF);
+	remove_vectors();
+	unchanged();
+	end();
+}
+
 Test(irq_follow, the_kernel_refuses)
 {
 	static const int nums[] = { -EIO, -EACCES };
