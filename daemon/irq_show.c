@@ -56,6 +56,7 @@ static const char *state_of(const struct irq_follow *f, const struct irq_vector 
 	case IRQ_ROUTE_NO_THREAD:
 	case IRQ_ROUTE_NO_CPU:
 	case IRQ_ROUTE_NO_AFFINITY:
+	case IRQ_ROUTE_NO_NUMBER:
 	case IRQ_ROUTE_NUM_WHATS:
 		break;
 	}

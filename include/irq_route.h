@@ -41,7 +41,7 @@ struct irq_route_vcpu {
 
 /* A host interrupt at this look, and the message of its vector. */
 struct irq_route_irq {
-	unsigned irq; /* each one once */
+	unsigned irq; /* of two with the same number the second has no orders */
 	unsigned vector; /* index in the table: with another one the interrupt is another */
 	struct msi msi;
 	bool known; /* @affinity was read */
@@ -71,6 +71,7 @@ enum irq_route_what {
 	IRQ_ROUTE_NO_THREAD, /* the vCPU's thread could not be looked at */
 	IRQ_ROUTE_NO_CPU, /* none that the thread may run on is online */
 	IRQ_ROUTE_NO_AFFINITY, /* the interrupt's own CPUs could not be read */
+	IRQ_ROUTE_NO_NUMBER, /* another one of this look has its number: it was freed, and taken again, while they were listed */
 	IRQ_ROUTE_NUM_WHATS,
 };
 
@@ -90,7 +91,7 @@ struct irq_route *irq_route_free(struct irq_route *route);
 
 /*
  * One look. @ret gets an order for each of look->irqs, in that order. An IRQ_ROUTE_WRITE counts as written; if it was not, say so. What is
- * not in a look any more is forgotten, its limit too. 0; -EINVAL: an irq twice, or more than fit; -ENOMEM; nothing was changed then.
+ * not in a look any more is forgotten, its limit too. 0; -EINVAL: more than fit; -ENOMEM; nothing was changed then.
  */
 int irq_route_look(struct irq_route *route, const struct irq_route_look *look, struct irq_route_order *ret);
 

@@ -22,6 +22,7 @@ struct place {
 /* What is remembered of an interrupt. */
 struct route {
 	unsigned irq, vector;
+	unsigned at; /* in this look */
 	bool refused;
 	int ordered; /* the CPU of the last order; NOWHERE */
 	bool obeyed; /* it has arrived there since */
@@ -62,6 +63,8 @@ const char *irq_route_what_to_string(enum irq_route_what what)
 		return "the vCPU has no CPU online";
 	case IRQ_ROUTE_NO_AFFINITY:
 		return "its affinity cannot be read";
+	case IRQ_ROUTE_NO_NUMBER:
+		return "another one has its number";
 	case IRQ_ROUTE_NUM_WHATS:
 		break;
 	}
@@ -102,6 +105,14 @@ static int by_irq(const void *a, const void *b)
 	return x->irq < y->irq ? -1 : x->irq > y->irq;
 }
 
+static int by_irq_and_place(const void *a, const void *b)
+{
+	const struct route *x = a, *y = b;
+	int order = by_irq(a, b);
+
+	return order ? order : x->at < y->at ? -1 : x->at > y->at;
+}
+
 static struct route *find(const struct irq_route *route, unsigned irq)
 {
 	struct route key = { .irq = irq };
@@ -116,6 +127,7 @@ static struct route *find(const struct irq_route *route, unsigned irq)
 static int renew(struct irq_route *route, const struct irq_route_look *look)
 {
 	struct route *routes = calloc(look->nr_irqs ? look->nr_irqs : 1, sizeof(*routes));
+	unsigned nr = 0;
 
 	if (!routes)
 		return -ENOMEM;
@@ -130,16 +142,15 @@ static int renew(struct irq_route *route, const struct irq_route_look *look)
 		}
 		routes[i].irq = look->irqs[i].irq;
 		routes[i].vector = look->irqs[i].vector;
+		routes[i].at = i;
 	}
-	qsort(routes, look->nr_irqs, sizeof(*routes), by_irq);
-	for (unsigned i = 1; i < look->nr_irqs; i++)
-		if (routes[i].irq == routes[i - 1].irq) {
-			free(routes);
-			return -EINVAL;
-		}
+	qsort(routes, look->nr_irqs, sizeof(*routes), by_irq_and_place);
+	for (unsigned i = 0; i < look->nr_irqs; i++)
+		if (nr == 0 || routes[i].irq != routes[nr - 1].irq)
+			routes[nr++] = routes[i];
 	free(route->routes);
 	route->routes = routes;
-	route->nr_routes = look->nr_irqs;
+	route->nr_routes = nr;
 	return 0;
 }
 
@@ -310,8 +321,12 @@ int irq_route_look(struct irq_route *route, const struct irq_route_look *look, s
 		struct route *state = find(route, irq->irq);
 
 		ret[i] = (struct irq_route_order){ .vcpu = -1, .cpu = NOWHERE };
+		if (!state || state->at != i) {
+			ret[i].what = IRQ_ROUTE_NO_NUMBER;
+			continue;
+		}
 		ret[i].what = aim(route, look, irq, &ret[i]);
-		if (ret[i].what == IRQ_ROUTE_KEEP && state)
+		if (ret[i].what == IRQ_ROUTE_KEEP)
 			ret[i].what = judge(route, state, irq, ret[i].cpu, look->now_us);
 	}
 	return 0;

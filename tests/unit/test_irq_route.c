@@ -150,16 +150,32 @@ Test(irq_route, too_much)
 	static struct irq_route_order before[IRQS];
 
 	make(3, 4, 60 * SEC);
-	w.irqs[3].irq = w.irqs[0].irq;
-	cr_assert_eq(raw_look(), -EINVAL, "an irq twice");
-	cr_assert_eq(memcmp(w.orders, before, sizeof(before)), 0);
 	w.nr_vcpus = IRQ_CPUS_MAX + 1;
 	cr_assert_eq(raw_look(), -EINVAL);
+	cr_assert_eq(memcmp(w.orders, before, sizeof(before)), 0);
 	w.nr_vcpus = VCPUS;
 	w.nr_irqs = 2049;
 	cr_assert_eq(raw_look(), -EINVAL);
 	w.nr_irqs = 0;
 	cr_assert_eq(raw_look(), 0, "a function without vectors");
+}
+
+/* A number that was given to another vector while they were listed: that one is left out, and nothing else. */
+Test(irq_route, a_number_twice)
+{
+	make(1, 4, 60 * SEC);
+	w.irqs[3].irq = w.irqs[0].irq;
+	cr_assert_eq(raw_look(), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_eq(w.orders[i].what, i ? IRQ_ROUTE_WRITE : IRQ_ROUTE_KEEP, "irq %u", i);
+		cr_assert_eq(w.orders[i].vcpu, (int)i);
+	}
+	cr_assert_eq(w.orders[3].what, IRQ_ROUTE_NO_NUMBER);
+	cr_assert_eq(w.orders[3].vcpu, -1);
+	cr_assert_eq(w.orders[3].cpu, -1);
+	w.irqs[3].irq = 63;
+	cr_assert_eq(raw_look(), 0);
+	cr_assert_eq(w.orders[3].what, IRQ_ROUTE_WRITE, "it has a number of its own again");
 }
 
 /* --- pinned --- */
