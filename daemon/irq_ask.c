@@ -20,6 +20,13 @@ static void asked(struct irq_follow *f)
 	irq_go_on(f);
 }
 
+/* What could be asked at all. What was answered is another's business: tables and logical ids have errors of their own. */
+static void asked_for(struct irq_follow *f, enum irq_what what)
+{
+	irq_succeeded(f, what);
+	asked(f);
+}
+
 static int begun(struct irq_follow *f, int r)
 {
 	f->asking = r == 0;
@@ -38,7 +45,7 @@ static void on_platform(void *ctx, int r, const struct vmm_platform *platform, c
 		f->flags = (platform->amd_remaps ? MSI_AMD_REMAPS : 0) | (platform->ext_dest_id ? MSI_EXT_DEST_ID : 0);
 		f->vtd_remaps = platform->vtd_remaps;
 	}
-	asked(f);
+	asked_for(f, IRQ_PLATFORM);
 }
 
 int irq_ask_platform(struct irq_follow *f, struct err *err)
@@ -71,13 +78,16 @@ static int take_vcpus(struct irq_follow *f, const struct vmm_vcpu *vcpus, unsign
 static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr, const struct err *err)
 {
 	struct irq_follow *f = ctx;
+	struct err why;
 
-	if (r == 0 && take_vcpus(f, vcpus, nr) < 0)
-		err_set(&f->err, -ENOMEM, "daemon.no-memory", "guest %s: no memory for its vCPUs", f->guest->name);
-	else if (r < 0)
-		f->err = *err;
+	if (r < 0)
+		why = *err;
+	else if (take_vcpus(f, vcpus, nr) < 0)
+		r = err_set(&why, -ENOMEM, "daemon.no-memory", "guest %s: no memory for its vCPUs", f->guest->name);
+	if (r < 0)
+		irq_failed(f, IRQ_VCPUS, &why);
 	else
-		err_clear(&f->err);
+		irq_succeeded(f, IRQ_VCPUS);
 	f->look_due = f->look_due || r == 0;
 	asked(f);
 }
@@ -132,7 +142,7 @@ static void on_words(void *ctx, int r, const char *text, size_t len, const struc
 	struct err why = { 0 };
 
 	if (!nic || !nic->table) { /* of another VF than it was */
-		asked(f);
+		asked_for(f, IRQ_TABLE);
 		return;
 	}
 	nic->nr_table = 0;
@@ -150,7 +160,7 @@ static void on_words(void *ctx, int r, const char *text, size_t len, const struc
 		nic->table_err = why;
 	}
 	f->route_due = true;
-	asked(f);
+	asked_for(f, IRQ_TABLE);
 }
 
 static int read_table(struct irq_follow *f, struct irq_nic *nic, const struct vmm_bar *bars, struct err *err)
@@ -186,7 +196,7 @@ static void on_bars(void *ctx, int r, const struct vmm_bar *bars, const struct e
 	if (nic)
 		no_table(nic, &why);
 	f->route_due = true;
-	asked(f);
+	asked_for(f, IRQ_TABLE);
 }
 
 static struct lease *lease_with_table_due(const struct irq_follow *f)
@@ -238,7 +248,7 @@ static void on_lapic(void *ctx, int r, const struct vmm_lapic *lapic, const stru
 		log_debug("guest %s: vCPU %u: %s, ignoring", f->guest->name, v->index, err->msg);
 	}
 	f->route_due = f->route_due || !is_lapic_left(f);
-	asked(f);
+	asked_for(f, IRQ_LAPIC);
 }
 
 /* The next that was not asked; all of them have been where there is none. */

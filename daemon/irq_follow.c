@@ -30,6 +30,18 @@ uint64_t irq_now_us(const struct irq_follow *f)
 	return now;
 }
 
+void irq_failed(struct irq_follow *f, enum irq_what what, const struct err *err)
+{
+	f->err = *err;
+	f->err_of = what;
+}
+
+void irq_succeeded(struct irq_follow *f, enum irq_what what)
+{
+	if (f->err_of == what)
+		err_clear(&f->err);
+}
+
 /* --- which leases --- */
 
 bool irq_is_followed(const struct lease *l)
@@ -124,13 +136,17 @@ static bool route_is_due(const struct irq_follow *f)
 
 /* Each makes itself not due before anything else: so all of it ends. */
 static const struct due {
+	enum irq_what what;
 	const char *name;
 	bool (*is)(const struct irq_follow *f);
 	int (*begin)(struct irq_follow *f, struct err *err);
 } dues[] = {
-	{ "platform", platform_is_due, irq_ask_platform }, { "vcpus", vcpus_are_due, irq_ask_vcpus },
-	{ "look", look_is_due, irq_look_begin },	   { "table", table_is_due, irq_ask_table },
-	{ "lapic", lapic_is_due, irq_ask_lapic },	   { "route", route_is_due, irq_route_all },
+	{ IRQ_PLATFORM, "platform", platform_is_due, irq_ask_platform },
+	{ IRQ_VCPUS, "vcpus", vcpus_are_due, irq_ask_vcpus },
+	{ IRQ_LOOK, "look", look_is_due, irq_look_begin },
+	{ IRQ_TABLE, "table", table_is_due, irq_ask_table },
+	{ IRQ_LAPIC, "lapic", lapic_is_due, irq_ask_lapic },
+	{ IRQ_ROUTE, "route", route_is_due, irq_route_all },
 };
 
 static const struct due *next_due(const struct irq_follow *f)
@@ -225,7 +241,7 @@ void irq_go_on(struct irq_follow *f)
 		err_clear(&err);
 		if (due->begin(f, &err) < 0) {
 			log_debug("guest %s: its interrupts: %s: %s, ignoring", f->guest->name, due->name, err.msg);
-			f->err = err;
+			irq_failed(f, due->what, &err);
 		}
 	}
 }

@@ -65,6 +65,9 @@ struct irq_nic {
 	uint64_t nr_moved; /* orders that were carried out */
 };
 
+/* What a round does. */
+enum irq_what { IRQ_PLATFORM, IRQ_VCPUS, IRQ_LOOK, IRQ_TABLE, IRQ_LAPIC, IRQ_ROUTE };
+
 struct irq_follow {
 	struct guest *guest;
 	struct daemon *d;
@@ -93,12 +96,15 @@ struct irq_follow {
 	uint64_t vcpus_us; /* when they were asked for */
 	uint64_t reset_us; /* when tables and local APICs were made due by a reset of the guest */
 	struct irq_cpus online;
-	struct err err; /* why its VMM or its threads cannot be looked at; .num 0 */
+	struct err err; /* why its VMM or its threads cannot be looked at: of the last that failed, until that succeeds; .num 0 */
+	enum irq_what err_of;
 };
 
 /* irq_follow.c */
 /* What was under way has ended: the next, or a pause. */
 void irq_go_on(struct irq_follow *f);
+void irq_failed(struct irq_follow *f, enum irq_what what, const struct err *err);
+void irq_succeeded(struct irq_follow *f, enum irq_what what);
 /* Is it one whose VF the guest uses? */
 bool irq_is_followed(const struct lease *l);
 uint64_t irq_now_us(const struct irq_follow *f);

@@ -327,10 +327,12 @@ static void look_done(int r, void *arg)
 
 	if (f) {
 		f->look = NULL;
-		if (r == 0)
+		if (r == 0) {
+			irq_succeeded(f, IRQ_LOOK);
 			take(f, look);
-		else
-			f->err = look->err;
+		} else {
+			irq_failed(f, IRQ_LOOK, &look->err);
+		}
 		irq_go_on(f);
 	}
 	look_free(look);

@@ -236,6 +236,7 @@ int irq_route_all(struct irq_follow *f, struct err *err)
 	r = route(f, err);
 	if (r < 0)
 		return r;
+	irq_succeeded(f, IRQ_ROUTE);
 	want_lapics(f);
 	if (!f->d->config.irq_route)
 		return 0;

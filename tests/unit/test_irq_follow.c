@@ -539,6 +539,32 @@ Test(irq_follow, posted_by_the_iommu)
 	end();
 }
 
+static bool has_error(void *arg)
+{
+	json_t *a = fake_host_call(h, "irq.show", of_vm1());
+	bool has = json_is_object(member(a, "result.error"));
+
+	json_decref(a);
+	return has == *(bool *)arg;
+}
+
+/* Why it cannot be looked at is told until it can. */
+Test(irq_follow, a_look_fails)
+{
+	bool yes = true, no = false;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	h->d.config.irq_table_ms = 60000;
+	fake_online_cpus(h->fake, "what?\n");
+	cr_assert(fake_host_until(h, has_error, &yes, 5000));
+	fake_online_cpus(h->fake, "0-3\n");
+	cr_assert(fake_host_until(h, has_error, &no, 5000), "it is over");
+	detach_irqs();
+	end();
+}
+
 static bool has_storm(void *arg)
 {
 	json_t *j = irq_lease_to_json(lease());
