@@ -99,9 +99,13 @@ static bool reconcile(struct lease *l)
 
 /* --- what is due, in this order --- */
 
+/*
+ * May its VMM be asked? The main loop of one whose guest does not run may be busy for long, with a migration as a rule, and a question without an answer
+ * costs the connection. Nor has such a guest's memory to be what it will be.
+ */
 static bool is_up(const struct irq_follow *f)
 {
-	return vmm_get_state(f->guest->vmm) == VMM_UP;
+	return vmm_get_state(f->guest->vmm) == VMM_UP && !strcmp(vmm_run_state(f->guest->vmm), "running");
 }
 
 static bool platform_is_due(const struct irq_follow *f)
@@ -372,6 +376,10 @@ void irq_follow_event(struct guest *g, const char *event)
 
 	if (!f || f->ending)
 		return;
+	if (!strcmp(event, "RESUME")) { /* what was due waits for it */
+		look_soon(f);
+		return;
+	}
 	if (!strcmp(event, "ACPI_DEVICE_OST") || !strcmp(event, "DEVICE_DELETED"))
 		f->vcpus_stale = true; /* a vCPU, maybe */
 	else if (!strcmp(event, "RESET"))

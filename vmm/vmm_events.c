@@ -44,6 +44,8 @@ void vmm_event_first(struct vmm *vmm, const char *event, json_t *data)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (!strcmp(event, rows[i].event))
 			strcpy(vmm->run_state, rows[i].run_state);
+	if (!strcmp(event, "WAKEUP")) /* of a guest that slept when we came there is no RESUME */
+		vmm_ask_run_state(vmm);
 	if (!strcmp(event, "MIGRATION"))
 		vmm_watch_event(vmm, data);
 }

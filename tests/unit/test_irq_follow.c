@@ -482,6 +482,71 @@ Test(irq_follow, the_vmm_comes_back)
 	end();
 }
 
+static unsigned questions(void)
+{
+	return fake_qmp_count(vm1->peer, "query-cpus-fast") + fake_qmp_count(vm1->peer, "query-pci") +
+	       fake_qmp_count(vm1->peer, "human-monitor-command");
+}
+
+/* Its VMM is asked nothing while it does not run: it may not come to answer. The host is looked at all the same. */
+Test(irq_follow, a_guest_that_does_not_run)
+{
+	unsigned nr;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	fake_qmp_event(vm1->peer, "STOP", NULL);
+	fake_host_until(h, never, NULL, 200); /* what was under way is over */
+	nr = questions();
+	message_to(0, 1, 34);
+	for (unsigned i = 0; i < 20; i++) {
+		interrupt(100 + i);
+		events("RESET", 1, 10);
+	}
+	events("ACPI_DEVICE_OST", 1, 200);
+	cr_assert_eq(questions(), nr);
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	until_affinities("1 3 3");
+	cr_assert_eq(questions(), nr);
+	fake_qmp_event(vm1->peer, "RESUME", NULL);
+	until_affinities("3 3 3");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	detach_irqs();
+	end();
+}
+
+static void awaited(const char *status, const char *event)
+{
+	unsigned nr;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	vm1->status = status;
+	fake_guest_update(vm1);
+	nr = questions();
+	fake_qmp_lose(vm1->peer);
+	for (unsigned i = 0; i < 50; i++) {
+		interrupt(100 + i);
+		fake_host_until(h, never, NULL, 10);
+	}
+	cr_assert_leq(questions(), nr + 1, "but for what was under way");
+	vm1->status = "running";
+	message_to(0, 1, 34);
+	fake_qmp_event(vm1->peer, event, NULL);
+	until_affinities("2 2 2");
+	detach_irqs();
+	end();
+}
+
+/* One that comes with a migration: not before it is here; one that sleeps: of its waking there is no RESUME. */
+Test(irq_follow, a_guest_that_is_awaited)
+{
+	awaited("inmigrate", "RESUME");
+	awaited("suspended", "WAKEUP");
+}
+
 Test(irq_follow, the_guest_dies)
 {
 	begin_irqs(false);
