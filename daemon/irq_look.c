@@ -165,7 +165,7 @@ static void take_vcpus(struct irq_follow *f, const struct irq_look *look)
 		if (s->tid != at->tid)
 			continue; /* asked anew meanwhile */
 		at->known = s->r == 0;
-		gone = gone || s->r == -ESRCH;
+		gone = gone || (s->r == -ESRCH && look->pid > 0); /* else nobody has looked */
 		if (s->r < 0)
 			continue;
 		at->start = s->thread.start;
@@ -267,6 +267,15 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 	return changed;
 }
 
+/* With none of them, what a message says leads nowhere. */
+static bool knows_a_thread(const struct irq_follow *f)
+{
+	for (unsigned i = 0; i < f->nr_vcpus; i++)
+		if (f->vcpus[i].at.known)
+			return true;
+	return false;
+}
+
 /* Is it time to read its table again? Where vectors came it was written; where they interrupt, the guest may move them. */
 static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, bool changed)
 {
@@ -274,7 +283,7 @@ static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, 
 
 	if (!nic->has_cap || nic->nr == 0)
 		return false;
-	return changed || (old && (nic->interrupted || !nic->has_table));
+	return changed || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
 }
 
 static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen, double seconds)

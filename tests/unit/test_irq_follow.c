@@ -2,6 +2,7 @@
 /* Interrupts go where their vCPUs are, and back to where they were. */
 #include <criterion/criterion.h>
 
+#include "guests.h"
 #include "irq_follow.h"
 #include "irq_follow_test.h"
 
@@ -371,6 +372,32 @@ Test(irq_follow, a_number_that_is_anothers_by_now)
 	fake_remove(h->fake, "/sys/bus/pci/devices/%s/msi_irqs", FAKE_VF1_BDF);
 	remove_vectors();
 	unchanged();
+	end();
+}
+
+/* Who listens at the QMP socket is not the VMM: none of its threads can be found, and there is no use in asking again and again. */
+Test(irq_follow, a_vmm_whose_process_is_not_known)
+{
+	unsigned vcpus, tables;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	strcpy(guest_find(&h->d, "vm1")->manager, "libvirtd");
+	until_shown(0, "why", "the VMM's process is not known");
+	vcpus = fake_qmp_count(vm1->peer, "query-cpus-fast");
+	tables = fake_qmp_count(vm1->peer, "human-monitor-command");
+	for (unsigned i = 0; i < 50; i++) {
+		interrupt(1000 + i);
+		fake_host_until(h, never, NULL, 10);
+	}
+	cr_assert_leq(fake_qmp_count(vm1->peer, "query-cpus-fast"), vcpus + 1, "but for what was under way");
+	cr_assert_leq(fake_qmp_count(vm1->peer, "human-monitor-command"), tables + 1);
+	guest_find(&h->d, "vm1")->manager[0] = '\0';
+	until_shown(0, "state", "in-place");
+	message_to(0, 1, 34);
+	until_affinities("2 2 2");
+	detach_irqs();
 	end();
 }
 
