@@ -39,7 +39,8 @@ static void on_platform(void *ctx, int r, const struct vmm_platform *platform, c
 {
 	struct irq_follow *f = ctx;
 
-	if (r < 0) { /* messages are read as without: that is what nearly every guest has */
+	if (r < 0) { /* messages are read as without until it is: that is what nearly every guest has */
+		f->platform_stale = true;
 		log_debug("guest %s: its vIOMMU is not known: %s, ignoring", f->guest->name, err->msg);
 	} else {
 		f->flags = (platform->amd_remaps ? MSI_AMD_REMAPS : 0) | (platform->ext_dest_id ? MSI_EXT_DEST_ID : 0);
@@ -50,8 +51,13 @@ static void on_platform(void *ctx, int r, const struct vmm_platform *platform, c
 
 int irq_ask_platform(struct irq_follow *f, struct err *err)
 {
+	int r;
+
 	f->platform_due = false;
-	return begun(f, vmm_query_platform(f->guest->vmm, on_platform, f, err));
+	f->platform_us = irq_now_us(f);
+	r = begun(f, vmm_query_platform(f->guest->vmm, on_platform, f, err));
+	f->platform_stale = r < 0;
+	return r;
 }
 
 /* --- vCPUs --- */
@@ -84,6 +90,7 @@ static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr
 		why = *err;
 	else if (take_vcpus(f, vcpus, nr) < 0)
 		r = err_set(&why, -ENOMEM, "daemon.no-memory", "guest %s: no memory for its vCPUs", f->guest->name);
+	f->vcpus_stale = f->vcpus_stale || r < 0;
 	if (r < 0)
 		irq_failed(f, IRQ_VCPUS, &why);
 	else
@@ -94,9 +101,13 @@ static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr
 
 int irq_ask_vcpus(struct irq_follow *f, struct err *err)
 {
+	int r;
+
 	f->vcpus_due = false;
 	f->vcpus_us = irq_now_us(f);
-	return begun(f, vmm_query_vcpus(f->guest->vmm, on_vcpus, f, err));
+	r = begun(f, vmm_query_vcpus(f->guest->vmm, on_vcpus, f, err));
+	f->vcpus_stale = f->vcpus_stale || r < 0;
+	return r;
 }
 
 /* --- the table of a VF --- */

@@ -214,6 +214,8 @@ static uint64_t stale_in_us(const struct irq_follow *f)
 
 	if (f->vcpus_stale)
 		us = irq_wait_us(f, f->vcpus_us);
+	if (f->platform_stale)
+		us = min_us(us, irq_wait_us(f, f->platform_us));
 	if (f->was_reset)
 		us = min_us(us, irq_wait_us(f, f->reset_us));
 	return us < HINT_US ? HINT_US : us;
@@ -259,6 +261,7 @@ static void forget_vmm(struct irq_follow *f)
 	f->nr_vcpus = 0;
 	f->flags = 0;
 	f->platform_due = f->vcpus_due = true;
+	f->platform_stale = f->vcpus_stale = false;
 }
 
 static void rest(struct irq_follow *f)
@@ -268,7 +271,7 @@ static void rest(struct irq_follow *f)
 	err_clear(&f->err);
 	f->looked_us = 0;
 	f->nr_quiet = 0;
-	f->vcpus_stale = f->was_reset = false;
+	f->was_reset = false;
 	f->look_due = f->lapic_due = f->route_due = false;
 }
 
@@ -282,9 +285,13 @@ static void all_tables_are_due(struct irq_follow *f)
 		f->vcpus[i].lapic_asked = false;
 }
 
-/* A guest can make these events come as fast as it likes: what they ask for is asked no more often than a table. */
+/* A guest can make events come as fast as it likes, and a question that fails may fail again: neither is asked more often than a table. */
 static void take_stale(struct irq_follow *f)
 {
+	if (f->platform_stale && irq_wait_us(f, f->platform_us) == 0) {
+		f->platform_due = true;
+		f->platform_stale = false;
+	}
 	if (f->vcpus_stale && irq_wait_us(f, f->vcpus_us) == 0) {
 		f->vcpus_due = true;
 		f->vcpus_stale = false;

@@ -79,7 +79,7 @@ struct irq_follow {
 	/* what is due: rows of the table in irq_follow.c */
 	bool platform_due, vcpus_due, look_due, lapic_due, route_due;
 	bool vcpus_stale; /* they are due in the next round for which irq_wait_us() has none: this one ends first, whatever the VMM says */
-	bool was_reset; /* the same of tables and local APICs */
+	bool platform_stale, was_reset; /* the same of the vIOMMU; of tables and local APICs */
 	bool hinted; /* while something was under way: the next round is soon */
 	bool ending;
 	bool asking; /* the VMM */
@@ -93,7 +93,7 @@ struct irq_follow {
 	pid_t pid; /* of the VMM; 0 not known */
 	struct irq_vcpu *vcpus;
 	unsigned nr_vcpus;
-	uint64_t vcpus_us; /* when they were asked for */
+	uint64_t platform_us, vcpus_us; /* when they were asked for */
 	uint64_t reset_us; /* when tables and local APICs were made due by a reset of the guest */
 	struct irq_cpus online;
 	struct err err; /* why its VMM or its threads cannot be looked at: of the last that failed, until that succeeds; .num 0 */

@@ -160,6 +160,8 @@ static void irq_rows(struct fake_guest *g, size_t *n)
 		len += (size_t)snprintf(list + len, sizeof(list) - len,
 					"%s{\"cpu-index\": %u, \"thread-id\": %u, \"qom-path\": \"/cpu%u\"}", i ? ", " : "", i,
 					FAKE_TID + i, i);
+	if (g->no_vcpus)
+		add_row(g, n, "query-cpus-fast", NULL, "\"return\": 0");
 	add_row(g, n, "query-cpus-fast", NULL, text(g, 15, "\"return\": [%s]", list));
 	for (unsigned i = 0; i < g->vcpus; i++)
 		add_row(g, n, "qom-get", text(g, 16 + i, "/cpu%u\", \"property\": \"apic-id", i), ids[i]);
@@ -192,6 +194,8 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
 	migration_rows(g, &n);
+	if (g->no_viommu)
+		add_row(g, &n, "qom-list", "/machine/peripheral-anon", "\"return\": 0");
 	add_row(g, &n, "qom-list", "/machine/peripheral\"", peripherals(g));
 	port_rows(g, &n);
 	own_rows(g, &n);

@@ -64,6 +64,7 @@ struct fake_guest {
 	uint32_t messages[FAKE_MESSAGES][4]; /* of the MSI-X table of each VF: words of its entries */
 	const char *table_answer; /* what the monitor says instead ("\"return\": ..."); NULL: the above */
 	bool lapic_off; /* of vCPU 1 */
+	bool no_vcpus, no_viommu; /* what it says of them makes no sense */
 	/* as it is */
 	union {
 		struct fake_nic nics[FAKE_NICS];

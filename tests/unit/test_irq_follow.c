@@ -145,6 +145,33 @@ Test(irq_follow, events_do_not_put_off_a_look)
 	end();
 }
 
+Test(irq_follow, what_cannot_be_answered_is_asked_again)
+{
+	struct counted viommu = { .command = "qom-list" }, vcpus = { .command = "query-cpus-fast" };
+
+	begin_irqs(false);
+	vm1->no_vcpus = vm1->no_viommu = true;
+	fake_guest_update(vm1);
+	attach_irqs();
+	until_shown(0, "why", "guest vm1: query-cpus-fast: not the answer of a QEMU");
+	vcpus.more_than = fake_qmp_count(vm1->peer, vcpus.command) + 1;
+	viommu.more_than = fake_qmp_count(vm1->peer, viommu.command) + 1;
+	cr_assert(fake_host_until(h, has_come, &vcpus, 5000));
+	cr_assert(fake_host_until(h, has_come, &viommu, 5000));
+	h->d.config.irq_table_ms = 60000;
+	fake_host_until(h, never, NULL, 200);
+	vcpus.more_than = fake_qmp_count(vm1->peer, vcpus.command);
+	viommu.more_than = fake_qmp_count(vm1->peer, viommu.command);
+	fake_host_until(h, never, NULL, 400);
+	cr_assert_not(has_come(&vcpus) || has_come(&viommu), "not all the time");
+	h->d.config.irq_table_ms = 2;
+	vm1->no_vcpus = vm1->no_viommu = false;
+	fake_guest_update(vm1);
+	until_affinities("1 2 2");
+	detach_irqs();
+	end();
+}
+
 /* Of the other lease. */
 static void other_is(const char *want)
 {
