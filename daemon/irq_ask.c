@@ -215,7 +215,7 @@ static struct lease *lease_with_table_due(const struct irq_follow *f)
 	struct lease *l = NULL;
 
 	while ((l = irq_next(f, l)))
-		if (l->irq_nic->table_due)
+		if (l->irq_nic->table_due && irq_wait_us(f, l->irq_nic->table_us) == 0)
 			return l;
 	return NULL;
 }

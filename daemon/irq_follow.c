@@ -207,13 +207,17 @@ static void wake_within(struct irq_follow *f, uint64_t us)
 	wake_in(f, us);
 }
 
-/* Until what a guest's events have made stale may be asked again. UINT64_MAX: nothing has. */
+/* Until what is stale may be asked again. UINT64_MAX: nothing is. */
 static uint64_t stale_in_us(const struct irq_follow *f)
 {
+	const struct lease *l = NULL;
 	uint64_t us = UINT64_MAX;
 
+	while (is_up(f) && (l = irq_next(f, l)))
+		if (l->irq_nic->table_due)
+			us = min_us(us, irq_wait_us(f, l->irq_nic->table_us));
 	if (f->vcpus_stale)
-		us = irq_wait_us(f, f->vcpus_us);
+		us = min_us(us, irq_wait_us(f, f->vcpus_us));
 	if (f->platform_stale)
 		us = min_us(us, irq_wait_us(f, f->platform_us));
 	if (f->was_reset)

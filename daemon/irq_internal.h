@@ -49,7 +49,8 @@ struct irq_vector {
 /* A lease's VF. */
 struct irq_nic {
 	char bdf[BDF_LEN]; /* the VF that all this is about */
-	bool has_cap, table_due, has_table;
+	bool has_cap, has_table;
+	bool table_due; /* once table_ms are over since @table_us */
 	bool table_changed; /* since its messages were last looked through */
 	struct msix_cap cap;
 	struct msi_message *table; /* cap.nr of them */

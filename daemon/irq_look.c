@@ -283,7 +283,7 @@ static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, 
 
 	if (!nic->has_cap || nic->nr == 0)
 		return false;
-	return changed || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
+	return changed || nic->table_due || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
 }
 
 static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen, double seconds)
@@ -300,7 +300,7 @@ static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic 
 	if (seen->r < 0 && !seen->irqs)
 		return; /* what was known stays, it is shown with why it is old */
 	changed = take_vectors(f, nic, seen, seconds);
-	nic->table_due = nic->table_due || is_table_due(f, nic, changed);
+	nic->table_due = is_table_due(f, nic, changed);
 	if (changed || nic->interrupted)
 		f->nr_quiet = 0;
 }

@@ -130,6 +130,31 @@ Test(irq_follow, events_are_not_obeyed_at_once)
 	end();
 }
 
+/* Vectors that come and go have the table read, each time that there was none for table_ms. */
+Test(irq_follow, tables_are_not_read_at_once)
+{
+	struct counted tables = { .command = "human-monitor-command" };
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	h->d.config.irq_table_ms = 60000;
+	fake_host_until(h, never, NULL, 200); /* what was under way is over */
+	tables.more_than = fake_qmp_count(vm1->peer, tables.command);
+	for (unsigned i = 0; i < 4; i++) {
+		fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0 + 2);
+		fake_host_until(h, never, NULL, 100);
+		fake_add_vector(h->fake, FAKE_VF0_BDF, IRQ0 + 2, 2, WAS);
+		fake_host_until(h, never, NULL, 100);
+	}
+	cr_assert_not(has_come(&tables));
+	cr_assert(fake_host_until(h, has_affinities, (void *)"1 2 2", 5000), "what is known will do");
+	h->d.config.irq_table_ms = 2;
+	cr_assert(fake_host_until(h, has_come, &tables, 5000), "it is still to be read");
+	detach_irqs();
+	end();
+}
+
 /* Nor do they keep it from looking. */
 Test(irq_follow, events_do_not_put_off_a_look)
 {
