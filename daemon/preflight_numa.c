@@ -16,26 +16,41 @@
 
 #define THREADS_MAX 4096 /* of a VMM that are looked at */
 
-/* What its threads may run on, all of them together. False: not known. */
+static void add_all(struct irq_cpus *all, const struct irq_cpus *some)
+{
+	for (size_t w = 0; w < sizeof(all->bits) / sizeof(all->bits[0]); w++)
+		all->bits[w] |= some->bits[w];
+}
+
+/*
+ * What its vCPUs may run on, all of them together; where none of its threads has the name of one, all its threads, of which those that are not pinned
+ * hide where those are that are. False: not known.
+ */
 static bool vmm_cpus(struct op *op, struct irq_cpus *ret)
 {
+	struct irq_cpus vcpus = { 0 }, all = { 0 };
+	bool known = false, has_vcpus = false;
 	char path[64], **tids;
-	bool known = false;
 
-	*ret = (struct irq_cpus){ 0 };
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)op->vmm_pid);
 	if (op->d->sys->ops->list(op->d->sys, path, &tids) < 0)
 		return false;
 	for (unsigned i = 0; i < THREADS_MAX && tids[i]; i++) {
+		pid_t tid = (pid_t)strtol(tids[i], NULL, 10);
+		struct irq_thread thread;
 		struct irq_cpus one;
 
-		if (irq_thread_allowed(op->d->sys, op->vmm_pid, (pid_t)strtol(tids[i], NULL, 10), &one, NULL) < 0)
+		if (irq_thread_allowed(op->d->sys, op->vmm_pid, tid, &one, NULL) < 0)
 			continue;
 		known = true;
-		for (size_t w = 0; w < sizeof(one.bits) / sizeof(one.bits[0]); w++)
-			ret->bits[w] |= one.bits[w];
+		add_all(&all, &one);
+		if (irq_thread_read(op->d->sys, op->vmm_pid, tid, &thread, NULL) < 0 || !irq_thread_is_vcpu(&thread))
+			continue;
+		has_vcpus = true;
+		add_all(&vcpus, &one);
 	}
 	sys_list_free(tids);
+	*ret = has_vcpus ? vcpus : all;
 	return known;
 }
 

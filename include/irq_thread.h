@@ -7,6 +7,7 @@
 #ifndef GANGWAY_IRQ_THREAD_H
 #define GANGWAY_IRQ_THREAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,9 +16,12 @@
 struct err;
 struct sys;
 
+#define IRQ_THREAD_NAME_MAX 16 /* TASK_COMM_LEN: with its NUL */
+
 struct irq_thread {
 	unsigned cpu; /* the last it ran on, or runs on now (stat, field 39) */
 	uint64_t start; /* clock ticks since boot (field 22): another thread of the same number has another one */
+	char name[IRQ_THREAD_NAME_MAX]; /* as the thread has chosen it, cut off where it is longer */
 	char state; /* field 3: 'R', 'S', ... A vCPU that idles is 'S' and stays where it was */
 };
 
@@ -26,6 +30,9 @@ struct irq_thread {
  * above IRQ_CPUS_MAX - 1. Costs a few microseconds.
  */
 int irq_thread_read(struct sys *sys, pid_t pid, pid_t tid, struct irq_thread *ret, struct err *err);
+
+/* Is that the name that QEMU gives to the thread of a vCPU (-name debug-threads=on, as libvirt has it): "CPU 0/KVM"? */
+bool irq_thread_is_vcpu(const struct irq_thread *t);
 
 /* Cpus_allowed_list of /proc/@pid/task/@tid/status: affinity and cpuset together. The same errors; costs more than the above. */
 int irq_thread_allowed(struct sys *sys, pid_t pid, pid_t tid, struct irq_cpus *ret, struct err *err);

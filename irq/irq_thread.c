@@ -30,6 +30,30 @@ static bool take_u64(const char **at, const char *end, uint64_t *ret)
 	return *at > start;
 }
 
+/* Between the first parenthesis and the last: it may have some itself. */
+static void take_name(const char *text, const char *end, char ret[static IRQ_THREAD_NAME_MAX])
+{
+	const char *at = memchr(text, '(', (size_t)(end - text));
+	size_t len = at ? (size_t)(end - at - 1) : 0;
+
+	if (len >= IRQ_THREAD_NAME_MAX)
+		len = IRQ_THREAD_NAME_MAX - 1;
+	if (len)
+		memcpy(ret, at + 1, len);
+	ret[len] = '\0';
+}
+
+bool irq_thread_is_vcpu(const struct irq_thread *t)
+{
+	const char *at = t->name + 4;
+
+	if (strncmp(t->name, "CPU ", 4) != 0 || *at < '0' || *at > '9')
+		return false;
+	while (*at >= '0' && *at <= '9')
+		at++;
+	return *at == '/';
+}
+
 int irq_stat_parse(const char *text, size_t len, struct irq_thread *ret)
 {
 	const char *end = text + len, *at = len ? memrchr(text, ')', len) : NULL;
@@ -39,6 +63,7 @@ int irq_stat_parse(const char *text, size_t len, struct irq_thread *ret)
 	/* ") S 1 2 ...": no field behind the name has a parenthesis */
 	if (!at || end - at < 4 || at[1] != ' ' || at[2] == ' ' || at[3] != ' ')
 		return -EPROTO;
+	take_name(text, at, t.name);
 	t.state = at[2];
 	at += 3;
 	for (int field = 4; field <= FIELD_CPU; field++) {

@@ -58,6 +58,32 @@ Test(irq_thread_text, stat)
 	}
 }
 
+Test(irq_thread_text, names)
+{
+	static const struct {
+		const char *text, *name;
+		bool is_vcpu;
+	} rows[] = {
+		{ "1 (CPU 0/KVM)" TAIL "3" END, "CPU 0/KVM", true },
+		{ "1 (CPU 1023/TCG)" TAIL "3" END, "CPU 1023/TCG", true },
+		{ "1 (CPU 12345/KVM-and-more)" TAIL "3" END, "CPU 12345/KVM-a", true },
+		{ "1 (CPU /KVM)" TAIL "3" END, "CPU /KVM", false },
+		{ "1 (CPU 0)" TAIL "3" END, "CPU 0", false },
+		{ "1 (CPU)" TAIL "3" END, "CPU", false },
+		{ "1 ((CPU 0/KVM))" TAIL "3" END, "(CPU 0/KVM)", false },
+		{ "1 ()" TAIL "3" END, "", false },
+		{ ")" TAIL "3" END, "", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct irq_thread t;
+
+		cr_assert_eq(irq_stat_parse(rows[i].text, strlen(rows[i].text), &t), 0, "%s", rows[i].text);
+		cr_assert_str_eq(t.name, rows[i].name);
+		cr_assert_eq(irq_thread_is_vcpu(&t), rows[i].is_vcpu, "%s", t.name);
+	}
+}
+
 static const struct {
 	const char *text;
 	int r;

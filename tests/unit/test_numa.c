@@ -25,6 +25,7 @@ static void put_vmm(const char *cpus, const char *mems)
 struct row {
 	const char *vf_node, *cpus, *mems; /* of the VF; that the VMM may use */
 	const char *says; /* "" nothing */
+	const char *vcpu; /* CPUs of a thread that has the name of one; NULL none */
 };
 
 static void check(const struct row *r)
@@ -38,6 +39,11 @@ static void check(const struct row *r)
 	put_node(1, "4-7\n");
 	put_node(2, "\n");
 	put_vmm(r->cpus, r->mems);
+	if (r->vcpu) {
+		fake_put_thread(h->fake, vm1->pid, FAKE_TID, "CPU 0/KVM", 0, r->vcpu);
+		fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU 11/KVM", 0, r->vcpu);
+		fake_put_thread(h->fake, vm1->pid, FAKE_TID + 2, "CPU hog", 0, r->cpus);
+	}
 	fake_put(h->fake, r->vf_node, "/sys/bus/pci/devices/%s/numa_node", FAKE_VF0_BDF);
 	result = attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci"));
 	warnings = member(result, "warnings");
@@ -53,14 +59,18 @@ static void check(const struct row *r)
 Test(numa, attach_says_what_is_apart)
 {
 	static const struct row rows[] = {
-		{ "0\n", "0-7", "0-2", "" },
-		{ "0\n", "3-5", "0", "" },
-		{ "1\n", "0-3", "0-2", "NUMA node 1, where the guest's vCPUs may not be" },
-		{ "1\n", "0-7", "0", "NUMA node 1, where the guest's memory may not be" },
-		{ "1\n", "0-3", "0", "NUMA node 1, where the guest's vCPUs and memory may not be" },
-		{ "2\n", "0-7", "0-2", "" }, /* a node without CPUs */
-		{ "-1\n", "0-3", "0", "" }, /* it does not say */
-		{ "9\n", "0-3", "0", "" }, /* no such node */
+		{ "0\n", "0-7", "0-2", "", NULL },
+		{ "0\n", "3-5", "0", "", NULL },
+		{ "1\n", "0-3", "0-2", "NUMA node 1, where the guest's vCPUs may not be", NULL },
+		{ "1\n", "0-7", "0", "NUMA node 1, where the guest's memory may not be", NULL },
+		{ "1\n", "0-3", "0", "NUMA node 1, where the guest's vCPUs and memory may not be", NULL },
+		{ "2\n", "0-7", "0-2", "", NULL }, /* a node without CPUs */
+		{ "-1\n", "0-3", "0", "", NULL }, /* it does not say */
+		{ "9\n", "0-3", "0", "", NULL }, /* no such node */
+		/* what else the VMM runs may run anywhere */
+		{ "1\n", "0-7", "0-2", "NUMA node 1, where the guest's vCPUs may not be", "0-3" },
+		{ "0\n", "0-7", "0-2", "", "0-3" },
+		{ "1\n", "0-3", "0-2", "", "3-4" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -70,6 +80,6 @@ Test(numa, attach_says_what_is_apart)
 /* Nothing of it is to be had: nothing is said. */
 Test(numa, what_makes_no_sense)
 {
-	check(&(struct row){ "1\n", "what?", "", "" });
-	check(&(struct row){ "what?\n", "0-3", "0", "" });
+	check(&(struct row){ "1\n", "what?", "", "", NULL });
+	check(&(struct row){ "what?\n", "0-3", "0", "", NULL });
 }
