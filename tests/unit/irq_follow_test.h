@@ -158,6 +158,24 @@ static inline bool never(void *arg)
 	return false;
 }
 
+/* What the VMM was asked by the follower alone. */
+static inline unsigned questions(void)
+{
+	return fake_qmp_count(vm1->peer, "query-cpus-fast") + fake_qmp_count(vm1->peer, "query-pci") +
+	       fake_qmp_count(vm1->peer, "human-monitor-command");
+}
+
+/* What was under way is over, on a machine that is busy, too. */
+static inline void until_nothing_is_asked(void)
+{
+	unsigned nr;
+
+	do {
+		nr = questions();
+		fake_host_until(h, never, NULL, 300);
+	} while (questions() != nr);
+}
+
 /* The same, and nothing interrupts. */
 static inline void until_shown_in_silence(unsigned i, const char *path, const char *want)
 {
