@@ -113,7 +113,7 @@ lab_qemu() {
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
 		"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
-		-name gangway-lab -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
+		-name gangway-lab -d cpu_reset -D "$log/host.cpu" -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
 		-machine q35,kernel-irqchip=split -nodefaults -display none -no-reboot \
 		-kernel "$lab_image/tree/vmlinuz" -initrd "$lab_image/host.initrd" -append "$append" \
 		-drive "file=$lab_image/tree/host.img,if=virtio,format=raw,snapshot=on" "${iommu[@]}" \
