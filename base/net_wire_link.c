@@ -24,12 +24,12 @@ static int put_link(struct nl_msg *msg, int type, int flags, unsigned ifindex, u
 	return nlmsg_append(msg, &ifi, sizeof(ifi), NLMSG_ALIGNTO) < 0 ? -ENOMEM : 0;
 }
 
-/* RTM_NEWLINK up to the inside of IFLA_INFO_DATA. */
+/* RTM_NEWLINK up to the inside of IFLA_INFO_DATA. @lower: 0 none. */
 static int start_new(struct nl_msg *msg, unsigned lower, const char *name, const char *kind, const uint8_t *mac, unsigned flags,
 		     struct nlattr **ret_info, struct nlattr **ret_data)
 {
 	if (put_link(msg, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, flags, flags) < 0 ||
-	    nla_put_u32(msg, IFLA_LINK, lower) < 0 || nla_put_string(msg, IFLA_IFNAME, name) < 0 ||
+	    (lower && nla_put_u32(msg, IFLA_LINK, lower) < 0) || nla_put_string(msg, IFLA_IFNAME, name) < 0 ||
 	    (mac && nla_put(msg, IFLA_ADDRESS, SYS_MAC_LEN, mac) < 0))
 		return -ENOMEM;
 	*ret_info = nla_nest_start(msg, IFLA_LINKINFO);
@@ -52,6 +52,13 @@ int net_wire_put_macvtap(struct nl_msg *msg, unsigned lower, const char *name, c
 	    nla_put_u32(msg, IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE) < 0)
 		return -ENOMEM;
 	return end_new(msg, info, data);
+}
+
+int net_wire_put_ifb(struct nl_msg *msg, const char *name, const uint8_t mac[static SYS_MAC_LEN])
+{
+	struct nlattr *info, *data;
+
+	return start_new(msg, 0, name, "ifb", mac, 0, &info, &data) < 0 ? -ENOMEM : end_new(msg, info, data);
 }
 
 static int put_egress_qos(struct nl_msg *msg, uint8_t qos)
@@ -144,9 +151,8 @@ int net_wire_refused(struct err *err, int num, const char *ifname, const char *w
 		break;
 	case -EOPNOTSUPP:
 	case -ENOENT:
-		err_hint(
-			err,
-			"a kernel module may be missing: macvtap, 8021q, tun, bridge, sch_tbf, sch_ingress, cls_bpf, act_police");
+		err_hint(err, "a kernel module may be missing: macvtap, 8021q, tun, bridge, sch_tbf, sch_ingress, cls_bpf, "
+			      "act_police, ifb, act_mirred, sch_netem");
 		break;
 	case -EEXIST:
 		err_hint(err, "`ip -d link` shows who has the name or the VLAN");

@@ -8,6 +8,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #define RTAB_CELL_LOG 8
 #define PRIO_SOURCE 1
 #define PRIO_POLICE 2 /* after: what may not be sent does not count */
+#define PRIO_DETOUR 3
 
 static int put_tc(struct nl_msg *msg, int type, int flags, unsigned ifindex, uint32_t handle, uint32_t parent, uint32_t info,
 		  const char *kind)
@@ -112,25 +114,54 @@ static int put_police_action(struct nl_msg *msg, uint64_t bytes)
 	return nla_nest_end(msg, options) < 0 ? -ENOMEM : 0;
 }
 
-/* A program that takes every frame: unlike matchall, a bpf filter can be replaced at one blow. */
-int net_wire_put_police(struct nl_msg *msg, unsigned ifindex, enum sys_side side, uint32_t mbit)
+static int put_redirect_action(struct nl_msg *msg, uint64_t to)
+{
+	struct tc_mirred mirred = { .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)to };
+	struct nlattr *options = nla_nest_start(msg, TCA_ACT_OPTIONS);
+
+	if (!options || nla_put(msg, TCA_MIRRED_PARMS, sizeof(mirred), &mirred) < 0)
+		return -ENOMEM;
+	return nla_nest_end(msg, options) < 0 ? -ENOMEM : 0;
+}
+
+/* The one action of a filter that takes every frame: unlike matchall, a bpf filter can be replaced at one blow. */
+static int put_action_on_all(struct nl_msg *msg, const char *kind, int (*put)(struct nl_msg *msg, uint64_t arg), uint64_t arg)
 {
 	static const struct sock_filter all[] = { { BPF_RET | BPF_K, 0, 0, UINT32_MAX } };
-	struct nlattr *options, *actions, *action;
+	struct nlattr *options = nla_nest_start(msg, TCA_OPTIONS), *actions, *action;
 
-	if (put_filter(msg, ifindex, side, PRIO_POLICE, mbit) < 0)
-		return -ENOMEM;
-	if (!mbit)
-		return 0;
-	options = nla_nest_start(msg, TCA_OPTIONS);
 	if (!options || put_program(msg, all, 1) < 0)
 		return -ENOMEM;
 	actions = nla_nest_start(msg, TCA_BPF_ACT);
 	action = actions ? nla_nest_start(msg, 1) : NULL;
-	if (!action || nla_put_string(msg, TCA_ACT_KIND, "police") < 0 || put_police_action(msg, bytes_per_s(mbit)) < 0 ||
-	    nla_nest_end(msg, action) < 0 || nla_nest_end(msg, actions) < 0)
+	if (!action || nla_put_string(msg, TCA_ACT_KIND, kind) < 0 || put(msg, arg) < 0 || nla_nest_end(msg, action) < 0 ||
+	    nla_nest_end(msg, actions) < 0)
 		return -ENOMEM;
 	return nla_nest_end(msg, options) < 0 ? -ENOMEM : 0;
+}
+
+int net_wire_put_police(struct nl_msg *msg, unsigned ifindex, enum sys_side side, uint32_t mbit)
+{
+	if (put_filter(msg, ifindex, side, PRIO_POLICE, mbit) < 0)
+		return -ENOMEM;
+	return mbit ? put_action_on_all(msg, "police", put_police_action, bytes_per_s(mbit)) : 0;
+}
+
+int net_wire_put_detour(struct nl_msg *msg, unsigned ifindex, enum sys_side side, unsigned to)
+{
+	if (put_filter(msg, ifindex, side, PRIO_DETOUR, to) < 0)
+		return -ENOMEM;
+	return to ? put_action_on_all(msg, "mirred", put_redirect_action, to) : 0;
+}
+
+/* The options begin with the structure, attributes may follow it: libnl's nests cannot. */
+int net_wire_put_delay(struct nl_msg *msg, unsigned ifindex, unsigned ms, unsigned frames)
+{
+	struct tc_netem_qopt qopt = { .latency = ms * (1000000 / TICK_NS), .limit = frames };
+
+	if (put_tc(msg, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, ifindex, TC_H_MAKE(1u << 16, 0), TC_H_ROOT, 0, "netem") < 0)
+		return -ENOMEM;
+	return nla_put(msg, TCA_OPTIONS, sizeof(qopt), &qopt) < 0 ? -ENOMEM : 0;
 }
 
 /*

@@ -61,6 +61,16 @@ int sys_linux_macvtap_add(struct sys *sys, const struct sys_link *lower, const c
 	return r < 0 ? r : request_end(&q, net_wire_put_macvtap(q.msg, lower->ifindex, name, mac), 0, NULL);
 }
 
+int sys_linux_ifb_add(struct sys *sys, const char *name, const uint8_t mac[static SYS_MAC_LEN], struct err *err)
+{
+	struct request q;
+	int r;
+
+	(void)sys;
+	r = request_begin(&q, name, "an ifb", err);
+	return r < 0 ? r : request_end(&q, net_wire_put_ifb(q.msg, name, mac), 0, NULL);
+}
+
 int sys_linux_vlan_add(struct sys *sys, const struct sys_link *lower, const char *name, const struct sys_vlan *vlan,
 		       struct err *err)
 {
@@ -192,6 +202,15 @@ int sys_linux_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsi
 	return r;
 }
 
+/* Filters hang on it. */
+static int need_clsact(const struct sys_link *link, struct err *err)
+{
+	struct request q;
+	int r = request_begin(&q, link->name, "traffic control", err);
+
+	return r < 0 ? r : request_end(&q, net_wire_put_clsact(q.msg, link->ifindex), 0, NULL);
+}
+
 int sys_linux_rate_set(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err)
 {
 	struct request q;
@@ -202,9 +221,7 @@ int sys_linux_rate_set(struct sys *sys, const struct sys_link *link, enum sys_si
 		r = request_begin(&q, link->name, "a rate", err);
 		return r < 0 ? r : request_end(&q, net_wire_put_tbf(q.msg, link->ifindex, mbit), fine, NULL);
 	}
-	r = request_begin(&q, link->name, "traffic control", err);
-	if (r == 0)
-		r = request_end(&q, net_wire_put_clsact(q.msg, link->ifindex), 0, NULL);
+	r = need_clsact(link, err);
 	if (r < 0)
 		return r;
 	r = request_begin(&q, link->name, "a rate", err);
@@ -217,11 +234,34 @@ int sys_linux_source_filter(struct sys *sys, const struct sys_link *link, enum s
 	int r;
 
 	(void)sys;
-	r = request_begin(&q, link->name, "traffic control", err);
-	if (r == 0)
-		r = request_end(&q, net_wire_put_clsact(q.msg, link->ifindex), 0, NULL);
+	r = need_clsact(link, err);
 	if (r < 0)
 		return r;
 	r = request_begin(&q, link->name, "a check of source addresses", err);
 	return r < 0 ? r : request_end(&q, net_wire_put_source_filter(q.msg, link->ifindex, side, mac), mac ? 0 : -ENOENT, NULL);
+}
+
+int sys_linux_delay_set(struct sys *sys, const struct sys_link *link, unsigned ms, unsigned frames, struct err *err)
+{
+	struct request q;
+	int r;
+
+	(void)sys;
+	r = request_begin(&q, link->name, "a delay", err);
+	return r < 0 ? r : request_end(&q, net_wire_put_delay(q.msg, link->ifindex, ms, frames), 0, NULL);
+}
+
+int sys_linux_detour_set(struct sys *sys, const struct sys_link *link, enum sys_side side, const struct sys_link *by,
+			 struct err *err)
+{
+	struct request q;
+	int r = by ? need_clsact(link, err) : 0, fine = by ? 0 : -ENOENT;
+
+	(void)sys;
+	if (r == 0)
+		r = request_begin(&q, link->name, "a detour", err);
+	if (r < 0)
+		return r;
+	r = net_wire_put_detour(q.msg, link->ifindex, side, by ? by->ifindex : 0);
+	return request_end(&q, r, fine, NULL);
 }

@@ -27,6 +27,10 @@ int sys_linux_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsi
 int sys_linux_rate_set(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err);
 int sys_linux_source_filter(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac,
 			    struct err *err);
+int sys_linux_ifb_add(struct sys *sys, const char *name, const uint8_t mac[static SYS_MAC_LEN], struct err *err);
+int sys_linux_delay_set(struct sys *sys, const struct sys_link *link, unsigned ms, unsigned frames, struct err *err);
+int sys_linux_detour_set(struct sys *sys, const struct sys_link *link, enum sys_side side, const struct sys_link *by,
+			 struct err *err);
 int sys_linux_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 int sys_linux_frames_open(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);
 

@@ -15,6 +15,7 @@
 #include "guests.h"
 #include "irq_keep.h"
 #include "lease.h"
+#include "log.h"
 #include "sriov_steer.h"
 #include "switcher_internal.h"
 #include "vdev.h"
@@ -34,6 +35,7 @@ struct job {
 	struct vdev *vdev; /* vfio-user */
 	bool has_vf;
 	bool to_vf; /* SWITCH_ANNOUNCE: from the VF's side */
+	bool lets_go; /* the guest has the VF, and is about to let it go */
 	struct err err;
 };
 
@@ -42,8 +44,31 @@ struct job {
 static int steer_both(struct job *j, const struct sriov_pf *pf)
 {
 	int r = emul_leg_carry(j->leg, true, &j->err);
+	struct err err;
 
-	return r < 0 || !j->has_vf ? r : sriov_steer_to_vf(j->sys, pf, j->vf_index, j->want.mac, &j->err);
+	if (r == 0 && j->has_vf)
+		r = sriov_steer_to_vf(j->sys, pf, j->vf_index, j->want.mac, &j->err);
+	if (r < 0 || !j->lets_go)
+		return r;
+	err_clear(&err);
+	if (emul_leg_lag(j->leg, true, &err) < 0)
+		log_info("standby %s: frames are lost while the guest lets its VF go: %s, ignoring", emul_leg_ifname(j->leg),
+			 err.msg);
+	return 0;
+}
+
+static int drop_vf(struct job *j, const struct sriov_pf *pf)
+{
+	int r = j->leg ? emul_leg_lag(j->leg, false, &j->err) : 0;
+
+	return r < 0 || !j->has_vf ? r : sriov_steer_off_vf(j->sys, pf, j->vf_index, j->want.mac, &j->saved, &j->err);
+}
+
+static int drop_standby(struct job *j)
+{
+	int r = emul_leg_lag(j->leg, false, &j->err);
+
+	return r < 0 ? r : emul_leg_carry(j->leg, false, &j->err);
 }
 
 /* The network learns the guest's MAC by a frame that has it as its source: out of the leg that carries. */
@@ -86,12 +111,12 @@ static int job_run(void *arg)
 	case SWITCH_STEER_BOTH:
 		return steer_both(j, &pf);
 	case SWITCH_DROP_VF:
-		return !j->has_vf ? 0 : sriov_steer_off_vf(j->sys, &pf, j->vf_index, j->want.mac, &j->saved, &j->err);
+		return drop_vf(j, &pf);
 	case SWITCH_PREPARE:
 		/* the VF was kept: bound, open, reserved. Its policy is the lease's again, the MAC among it */
 		return policy_apply(j->sys, &pf, j->vf_index, &j->want, &j->err);
 	case SWITCH_DROP_STANDBY:
-		return emul_leg_carry(j->leg, false, &j->err);
+		return drop_standby(j);
 	case SWITCH_ANNOUNCE:
 		return announce(j, &pf);
 	case SWITCH_REVOKE_DMA:
@@ -123,11 +148,13 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 {
 	struct lease *l = s->lease;
 	struct switch_status status;
+	struct switch_facts facts;
 	struct job *j = calloc(1, sizeof(*j));
 	int r = -ENOMEM;
 
 	if (j) {
 		switch_get_status(s->sw, &status);
+		switch_get_facts(s->sw, &facts);
 		*j = (struct job){ .s = s,
 				   .sys = l->daemon->sys,
 				   .action = action,
@@ -137,7 +164,8 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 				   .saved = l->undo.policy,
 				   .vdev = l->vdev,
 				   .has_vf = l->vf_bdf[0] != '\0',
-				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH };
+				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH,
+				   .lets_go = status.state == SWITCH_TO_EMULATED && facts.place == PLACE_IN };
 		memcpy(j->bdf, l->vf_bdf, sizeof(j->bdf));
 		memcpy(j->pf_key, l->pf_key, sizeof(j->pf_key));
 		s->job = j;

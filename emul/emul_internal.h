@@ -75,6 +75,9 @@ int emul_limit(struct emul_leg *leg, const struct sys_link *link, const struct e
 /* Remove the leg's interface if it is there and ours. */
 int emul_leg_remove(struct emul_leg *leg, struct err *err);
 
+/* lag.c: remove what emul_leg_lag() has made, once the leg's interface is gone. */
+int emul_lag_remove(struct emul_leg *leg, struct err *err);
+
 /* vlan.c: the VLAN link below a macvtap. A PF can have one for each VLAN: legs share it, the last one removes it. */
 /* Is there room for it? As emul_leg_new(). */
 int emul_vlan_check(struct emul_leg *leg, const struct sys_link *pf, struct err *err);

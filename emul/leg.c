@@ -340,9 +340,10 @@ int emul_leg_announce(struct emul_leg *leg, const struct in_addr *ip4, size_t nr
 
 int emul_leg_destroy(struct emul_leg *leg, struct err *err)
 {
-	int r = leg->ops->destroy(leg, err);
+	int r = leg->ops->destroy(leg, err), r2;
 
 	if (r == 0)
 		leg->carries = false;
-	return r;
+	r2 = emul_lag_remove(leg, r < 0 ? NULL : err);
+	return r < 0 ? r : r2;
 }

@@ -48,7 +48,7 @@ struct emul_want {
 	struct emul_words words;
 	const char *pf; /* its interface */
 	const char *tap; /* EMUL_OWN: of the guest's standby; "" or NULL: not known */
-	unsigned nr; /* 0 to EMUL_NR_MAX, unique on the host: names are gwt<nr> and gwv<nr> */
+	unsigned nr; /* 0 to EMUL_NR_MAX, unique on the host: names are gwt<nr>, gwv<nr> and gwl<nr> */
 	uint8_t mac[SYS_MAC_LEN]; /* the guest's; policy.mac is not looked at */
 	struct sys_vf policy; /* what .fields does not name is off */
 };
@@ -94,6 +94,12 @@ int emul_leg_open(struct emul_leg *leg, struct err *err); /* EMUL_OWN: the VMM h
  * interface is not there any more.
  */
 int emul_leg_carry(struct emul_leg *leg, bool on, struct err *err);
+/*
+ * While the guest lets its VF go: frames to it by this leg come 0.12 s later, and those of the time when it hears neither leg are not lost.
+ * false: at once again; those that are under way still come late. Idempotent. EMUL_OWN: does nothing, the tap is somebody's. Errors: -EEXIST
+ * emul.name-taken; net.refused where the kernel lacks ifb, act_mirred or sch_netem: then all is as before, and the frames are lost.
+ */
+int emul_leg_lag(struct emul_leg *leg, bool on, struct err *err);
 /* The policy has changed: put what differs. VLAN, QoS and proto are the leg's for life: -EOPNOTSUPP emul.vlan-fixed, nothing changed. On
  * another failure some of it may be set: apply the old one again. */
 int emul_leg_apply(struct emul_leg *leg, const struct sys_vf *policy, struct err *err);

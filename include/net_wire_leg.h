@@ -3,7 +3,7 @@
  * net_wire_leg: the bytes of what standby legs ask of rtnetlink, and of the frames that announce them; without sockets, so that tests can
  * hold them against golden ones. Written attribute by attribute with libnl: libnl-route 3.7 takes a tbf's rate as an int of bytes/s (17 Gbit/s
  * at most) and has neither police nor bpf of classic programs.
- * Sources: include/uapi/linux/{if_link,if_bridge,neighbour,pkt_sched,pkt_cls}.h, include/uapi/linux/tc_act/tc_bpf.h.
+ * Sources: include/uapi/linux/{if_link,if_bridge,neighbour,pkt_sched,pkt_cls}.h, include/uapi/linux/tc_act/tc_mirred.h.
  *
  * net_wire_put_*: write one request to an empty @msg, 0 or -ENOMEM. Ranges are the callers' to check.
  */
@@ -22,6 +22,7 @@ struct nlmsghdr;
 /* RTM_NEWLINK of a macvtap in bridge mode that hears all multicast, and of a VLAN link. @lower: ifindex. */
 int net_wire_put_macvtap(struct nl_msg *msg, unsigned lower, const char *name, const uint8_t mac[static SYS_MAC_LEN]);
 int net_wire_put_vlan_link(struct nl_msg *msg, unsigned lower, const char *name, const struct sys_vlan *vlan);
+int net_wire_put_ifb(struct nl_msg *msg, const char *name, const uint8_t mac[static SYS_MAC_LEN]);
 /* RTM_SETLINK that writes exactly the one @field of @want. */
 int net_wire_put_setlink(struct nl_msg *msg, unsigned ifindex, const struct sys_link_want *want, enum sys_link_field field);
 int net_wire_put_dellink(struct nl_msg *msg, unsigned ifindex);
@@ -47,6 +48,11 @@ int net_wire_put_clsact(struct nl_msg *msg, unsigned ifindex);
 int net_wire_put_police(struct nl_msg *msg, unsigned ifindex, enum sys_side side, uint32_t mbit);
 /* The filter that drops frames of another source than @mac; NULL: its removal. */
 int net_wire_put_source_filter(struct nl_msg *msg, unsigned ifindex, enum sys_side side, const uint8_t *mac);
+
+/* Root qdisc netem: @ms milliseconds (up to 60,000), at most @frames. */
+int net_wire_put_delay(struct nl_msg *msg, unsigned ifindex, unsigned ms, unsigned frames);
+/* The filter that sends all frames to @to, ifindex of an ifb; 0: its removal. */
+int net_wire_put_detour(struct nl_msg *msg, unsigned ifindex, enum sys_side side, unsigned to);
 
 /* Frames of an announcement, without checksum of the wire, padded to the shortest Ethernet has. Their length in bytes. @i: which address. */
 #define NET_FRAME_MAX 96

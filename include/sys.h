@@ -139,6 +139,13 @@ struct sys_ops {
 	/* Drop frames on @side whose source is not @mac; NULL: let all pass again. A VLAN tag changes nothing. Idempotent. */
 	int (*source_filter)(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac,
 			     struct err *err);
+	/* An ifb, down: what is redirected to it comes back where it was, by way of its queue. -EEXIST: the name is taken. */
+	int (*ifb_add)(struct sys *sys, const char *name, const uint8_t mac[static SYS_MAC_LEN], struct err *err);
+	/* All that leaves by @link leaves so much later (netem), of at most @frames frames under way; more are dropped. */
+	int (*delay_set)(struct sys *sys, const struct sys_link *link, unsigned ms, unsigned frames, struct err *err);
+	/* What passes @link on @side goes by way of the ifb @by; NULL: straight again, but for what is under way. Idempotent. */
+	int (*detour_set)(struct sys *sys, const struct sys_link *link, enum sys_side side, const struct sys_link *by,
+			  struct err *err);
 	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
 	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 

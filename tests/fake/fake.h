@@ -49,12 +49,14 @@ unsigned fake_frame_comes(struct fake *fake, const char *ifname, const uint8_t m
 const char *fake_fdb_port(const struct fake *fake, const uint8_t mac[static SYS_MAC_LEN], unsigned vlan);
 /* What is set of an interface's side: rate in Mbit/s (0 none), whether only @mac may be the source. */
 uint32_t fake_rate(const struct fake *fake, const char *ifname, enum sys_side side);
+/* How much later frames pass it on that side. */
+unsigned fake_delay_ms(const struct fake *fake, const char *ifname, enum sys_side side);
 bool fake_source_checked(const struct fake *fake, const char *ifname, enum sys_side side, const uint8_t mac[static SYS_MAC_LEN]);
 struct sys_port fake_port(const struct fake *fake, const char *ifname);
 bool fake_vlan_member(const struct fake *fake, const char *ifname, unsigned vid);
 unsigned fake_tap_opens(const struct fake *fake, const char *ifname); /* queues of a macvtap */
 unsigned fake_announced(const struct fake *fake); /* announcements sent */
-/* This kernel lacks a kind of interface ("macvtap", "vlan") or of traffic control ("tbf", "police", "bpf"); NULL: nothing. */
+/* This kernel lacks a kind of interface ("macvtap", "vlan") or of traffic control ("tbf", "police", "bpf", "ifb", "netem", "mirred"); NULL: nothing. */
 void fake_lacks(struct fake *fake, const char *kind);
 /* off: no function has a group, now or later, and vfio-pci binds nothing. */
 void fake_set_iommu(struct fake *fake, bool on);

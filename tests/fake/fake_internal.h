@@ -52,6 +52,8 @@ struct fake_if {
 	bool tap_held; /* of a tap: the VMM has one, too */
 	unsigned opens; /* of a macvtap: queues there are */
 	uint32_t rate[2]; /* by enum sys_side */
+	unsigned detour[2]; /* ifindex, 0 none */
+	unsigned delay_ms;
 	bool checked[2];
 	uint8_t source[2][SYS_MAC_LEN];
 	uint8_t vlans[(SYS_VLAN_MAX + 1) / 8 + 1]; /* of a port: VLANs it is a member of */
@@ -172,6 +174,9 @@ int fake_bridge_vlan_set(struct sys *sys, const struct sys_link *port, unsigned 
 int fake_bridge_vlan_get(struct sys *sys, const struct sys_link *port, unsigned vid, bool *ret_member, struct err *err);
 int fake_rate_set(struct sys *sys, const struct sys_link *link, enum sys_side side, uint32_t mbit, struct err *err);
 int fake_source_filter(struct sys *sys, const struct sys_link *link, enum sys_side side, const uint8_t *mac, struct err *err);
+int fake_ifb_add(struct sys *sys, const char *name, const uint8_t mac[static SYS_MAC_LEN], struct err *err);
+int fake_delay_set(struct sys *sys, const struct sys_link *link, unsigned ms, unsigned frames, struct err *err);
+int fake_detour_set(struct sys *sys, const struct sys_link *link, enum sys_side side, const struct sys_link *by, struct err *err);
 int fake_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 
 #endif

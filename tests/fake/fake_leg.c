@@ -154,6 +154,21 @@ int fake_macvtap_add(struct sys *sys, const struct sys_link *lower, const char *
 	return (int)fake_leave(fake, 0);
 }
 
+int fake_ifb_add(struct sys *sys, const char *name, const uint8_t mac[static SYS_MAC_LEN], struct err *err)
+{
+	struct fake *fake = (struct fake *)sys;
+	int r = fake_enter(fake);
+
+	if (r < 0)
+		return net_wire_refused(err, r, name, "an ifb", "");
+	if (fake_if_find(fake, name))
+		return refuse(fake, err, -EEXIST, name, "an ifb", "");
+	if (strcmp(fake->no_module, "ifb") == 0)
+		return refuse(fake, err, -EOPNOTSUPP, name, "an ifb", "Unknown device type");
+	new_if(fake, name, "ifb", mac, NULL);
+	return (int)fake_leave(fake, 0);
+}
+
 int fake_vlan_add(struct sys *sys, const struct sys_link *lower, const char *name, const struct sys_vlan *vlan, struct err *err)
 {
 	struct fake *fake = (struct fake *)sys;

@@ -202,6 +202,40 @@ int fake_source_filter(struct sys *sys, const struct sys_link *link, enum sys_si
 	return leave(fake, err, 0, link, "", "");
 }
 
+int fake_delay_set(struct sys *sys, const struct sys_link *link, unsigned ms, unsigned frames, struct err *err)
+{
+	struct fake *fake = (struct fake *)sys;
+	struct fake_if *i;
+	int r;
+
+	(void)frames;
+	i = enter(fake, link, "a delay", err, &r);
+	if (!i)
+		return r;
+	if (strcmp(fake->no_module, "netem") == 0)
+		return leave(fake, err, -ENOENT, link, "a delay", "Specified qdisc kind is unknown");
+	i->delay_ms = ms;
+	return leave(fake, err, 0, link, "", "");
+}
+
+/* The action keeps the number of the interface it sends to, also when that is gone: then it drops. */
+int fake_detour_set(struct sys *sys, const struct sys_link *link, enum sys_side side, const struct sys_link *by, struct err *err)
+{
+	struct fake *fake = (struct fake *)sys;
+	struct fake_if *i;
+	int r;
+
+	i = enter(fake, link, "a detour", err, &r);
+	if (!i)
+		return r;
+	if (by && strcmp(fake->no_module, "mirred") == 0)
+		return leave(fake, err, -ENOENT, link, "a detour", "Failed to load TC action module");
+	if (by && !fake_if_at(fake, by->ifindex))
+		return leave(fake, err, -ENODEV, link, "a detour", "");
+	i->detour[side] = by ? by->ifindex : 0;
+	return leave(fake, err, 0, link, "", "");
+}
+
 int fake_announce(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err)
 {
 	struct fake *fake = (struct fake *)sys;
@@ -262,6 +296,15 @@ const char *fake_fdb_port(const struct fake *fake, const uint8_t mac[static SYS_
 	return "";
 }
 
+unsigned fake_delay_ms(const struct fake *fake, const char *ifname, enum sys_side side)
+{
+	const struct fake_if *i = must_find(fake, ifname), *by = i->detour[side] ? fake_if_at(fake, i->detour[side]) : NULL;
+
+	if (i->detour[side] && (!by || !by->link.up))
+		fake_die("%s: frames go by way of an interface that is gone or down, and are lost", ifname);
+	return by ? by->delay_ms : 0;
+}
+
 uint32_t fake_rate(const struct fake *fake, const char *ifname, enum sys_side side)
 {
 	return must_find(fake, ifname)->rate[side];
@@ -303,9 +346,9 @@ void fake_lacks(struct fake *fake, const char *kind)
 void fake_leg_print(const struct fake *fake, FILE *out)
 {
 	for (const struct fake_if *i = fake->ifs; i; i = i->next) {
-		fprintf(out, "leg %s: kind %s vlan %u port %d %d %d rates %u %u checked %d %d vlans", i->link.name, i->link.kind,
-			i->link.vlan, i->port.learns, i->port.floods, i->port.hears, i->rate[0], i->rate[1], i->checked[0],
-			i->checked[1]);
+		fprintf(out, "leg %s: kind %s vlan %u port %d %d %d rates %u %u delay %u detour %u %u checked %d %d vlans",
+			i->link.name, i->link.kind, i->link.vlan, i->port.learns, i->port.floods, i->port.hears, i->rate[0],
+			i->rate[1], i->delay_ms, i->detour[0], i->detour[1], i->checked[0], i->checked[1]);
 		for (unsigned vid = 0; vid <= SYS_VLAN_MAX; vid++) {
 			if (member(i, vid))
 				fprintf(out, " %u", vid);

@@ -91,11 +91,19 @@ static inline bool to_standby(void)
 	return fake_hears(h->fake, "eth0", vm1_mac);
 }
 
+/* How much later frames come to the guest by its standby, ms. */
+static inline unsigned lag(void)
+{
+	const struct sys_link *link = fake_link(h->fake, "gwt0");
+
+	return !link ? 0 : fake_delay_ms(h->fake, "gwt0", strcmp(link->kind, "macvtap") ? SYS_EGRESS : SYS_INGRESS);
+}
+
 static inline void on_vf(void)
 {
 	cr_assert_str_eq(text_now("leg"), "passthrough");
 	cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
-	cr_assert(to_vf() && !to_standby());
+	cr_assert(to_vf() && !to_standby() && !lag());
 }
 
 static inline void on_standby(const char *reason)
@@ -103,7 +111,7 @@ static inline void on_standby(const char *reason)
 	cr_assert_str_eq(text_now("leg"), "emulated");
 	cr_assert_str_eq(text_now("reason"), reason);
 	cr_assert_str_eq(vm1->device, "");
-	cr_assert(!to_vf() && to_standby());
+	cr_assert(!to_vf() && to_standby() && !lag());
 	cr_assert_str_eq(driver_of(FAKE_VF0_BDF), "vfio-pci", "the VF stays the lease's");
 }
 

@@ -176,6 +176,56 @@ Test(emul, a_macvtap_carries_when_it_is_up)
 	gone(l);
 }
 
+/* Towards the guest, and nothing else of it. */
+Test(emul, a_lag)
+{
+	static const uint8_t another[SYS_MAC_LEN] = { 2, 0, 0, 0, 0, 7 };
+
+	for (int kind = EMUL_MACVTAP; kind <= EMUL_BRIDGE; kind++) {
+		enum sys_side to_guest = kind == EMUL_MACVTAP ? SYS_INGRESS : SYS_EGRESS;
+		struct err err = { 0 };
+		struct emul_leg *l;
+
+		if (kind == EMUL_BRIDGE)
+			bridged(false);
+		l = leg(wanted((enum emul_kind)kind));
+		cr_assert_eq(emul_leg_create(l, NULL), 0);
+		cr_assert_eq(emul_leg_lag(l, false, NULL), 0, "there was none");
+		cr_expect_null(fake_link(fake, "gwl7"));
+		/* the name is another's, who keeps it */
+		cr_assert_eq(sys->ops->ifb_add(sys, "gwl7", another, NULL), 0);
+		cr_expect_eq(emul_leg_lag(l, true, &err), -EEXIST);
+		cr_expect_str_eq(err.code, "emul.name-taken");
+		cr_expect_eq(emul_leg_lag(l, false, NULL), 0);
+		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 0);
+		cr_assert_eq(sys->ops->link_del(sys, fake_link(fake, "gwl7"), NULL), 0);
+		for (int twice = 0; twice < 2; twice++)
+			cr_assert_eq(emul_leg_lag(l, true, &err), 0, "%s", err.msg);
+		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 120);
+		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest == SYS_EGRESS ? SYS_INGRESS : SYS_EGRESS), 0);
+		for (int twice = 0; twice < 2; twice++)
+			cr_assert_eq(emul_leg_lag(l, false, NULL), 0);
+		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 0);
+		cr_expect(fake_link(fake, "gwl7"), "frames are under way in it");
+		cr_assert_eq(emul_leg_lag(l, true, NULL), 0);
+		gone(l);
+	}
+}
+
+/* Its interface went with the VMM: the detour is of no use, and goes, too. */
+Test(emul, a_lag_without_a_leg)
+{
+	struct emul_leg *l = leg(wanted(EMUL_MACVTAP));
+	struct err err = { 0 };
+
+	cr_assert_eq(emul_leg_create(l, NULL), 0);
+	cr_assert_eq(emul_leg_lag(l, true, NULL), 0);
+	cr_assert_eq(sys->ops->link_del(sys, fake_link(fake, "gwt7"), NULL), 0);
+	cr_expect_eq(emul_leg_lag(l, true, &err), -ENODEV);
+	cr_expect_eq(emul_leg_lag(l, false, NULL), 0);
+	gone(l);
+}
+
 Test(emul, a_policy_on_a_macvtap)
 {
 	struct emul_want w = wanted(EMUL_MACVTAP);

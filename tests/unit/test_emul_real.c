@@ -228,6 +228,43 @@ Test(emul_real, a_macvtap)
 	gone(l);
 }
 
+/* What was sent in between comes later, what is sent after it at once. */
+static void lags(const char *words)
+{
+	struct emul_want w = wanted(words);
+	struct emul_leg *l = made(&w);
+	struct err err = { 0 };
+
+	cr_assert_eq(emul_leg_carry(l, true, NULL), 0);
+	if (emul_leg_lag(l, true, &err) < 0) {
+		gone(l);
+		cr_assert(strstr(err.hint, "module"), "%s", err.msg);
+		cr_skip_test("%s", err.msg);
+	}
+	from_wire(guest, 1);
+	from_guest(guest, 0, 2);
+	cr_expect_eq(at_wire(), 2, "what it sends is not concerned");
+	cr_assert_eq(emul_leg_lag(l, false, &err), 0, "%s", err.msg);
+	from_wire(guest, 3);
+	cr_expect_eq(at_guest(), 3);
+	cr_expect_eq(at_guest(), 1);
+	gone(l);
+	cr_expect_eq(if_nametoindex("gwl7"), 0);
+}
+
+Test(emul_real, a_macvtap_that_lags)
+{
+	lags("macvtap");
+}
+
+Test(emul_real, a_tap_that_lags)
+{
+	if (system("ip link add br7 type bridge 2>/dev/null") != 0)
+		cr_skip_test("this kernel has no bridge");
+	run("ip link set br7 addrgenmode none up; ip link set pf0 master br7");
+	lags("bridge:br7");
+}
+
 Test(emul_real, a_macvtap_in_a_vlan)
 {
 	struct emul_want w = wanted("macvtap");

@@ -52,6 +52,10 @@ static int live(struct emul_leg *l, struct sys_vf policy, struct err *err)
 		r = emul_leg_carry(l, true, err);
 	if (r == 0)
 		r = emul_leg_announce(l, NULL, 0, NULL, 0, err);
+	if (r == 0)
+		r = emul_leg_lag(l, true, err);
+	if (r == 0)
+		r = emul_leg_lag(l, false, err);
 	policy.max_tx_rate = 20;
 	if (r == 0)
 		r = emul_leg_apply(l, &policy, err);

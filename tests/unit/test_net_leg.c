@@ -333,6 +333,21 @@ Test(net_leg, a_check_of_sources)
 	EXPECT(net_wire_put_source_filter(msg, 4, SYS_INGRESS, NULL), RTM_DELTFILTER, 0, TCM(4, 0, 0xfffffff2, 0x00010300));
 }
 
+Test(net_leg, a_detour)
+{
+	EXPECT(net_wire_put_ifb(msg, "gwl7", mac), RTM_NEWLINK, CREATE | EXCL, IFI(0, 0, 0, 0), ATTR(9, 3), 'g', 'w', 'l', '7', 0,
+	       0, 0, 0, ATTR(10, 1), MAC, 0, 0, /* linkinfo */ ATTR(12, 18), ATTR(8, 1), 'i', 'f', 'b', 0);
+	/* 150 ms in ticks of 64 ns; limit; loss, gap, duplicate and jitter are none */
+	EXPECT(net_wire_put_delay(msg, 4, 150, 4096), RTM_NEWQDISC, CREATE | REPLACE, TCM(4, 0x10000, 0xffffffff, 0), ATTR(10, 1),
+	       'n', 'e', 't', 'e', 'm', 0, 0, 0, ATTR(28, 2), U32(2343750), U32(4096), U32(0), U32(0), U32(0), U32(0));
+	/* every frame is stolen, and leaves by interface 9 */
+	EXPECT(net_wire_put_detour(msg, 4, SYS_EGRESS, 9), RTM_NEWTFILTER, CREATE, TCM(4, 1, 0xfffffff3, 0x00030300), ATTR(8, 1),
+	       'b', 'p', 'f', 0, ATTR(80, 2), ATTR(6, 4), U16(1), 0, 0, ATTR(12, 5), U16(6), 0, 0, U32(0xffffffff), ATTR(56, 1),
+	       ATTR(52, 1), ATTR(11, 1), 'm', 'i', 'r', 'r', 'e', 'd', 0, 0, ATTR(36, 2), ATTR(32, 2), U32(0), U32(0), U32(4),
+	       U32(0), U32(0), U32(1), U32(9));
+	EXPECT(net_wire_put_detour(msg, 4, SYS_INGRESS, 0), RTM_DELTFILTER, 0, TCM(4, 0, 0xfffffff2, 0x00030300));
+}
+
 Test(net_leg, frames_of_an_announcement)
 {
 	static const uint8_t rarp[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, MAC, 0x80, 0x35, 0, 1,  8,

@@ -106,7 +106,7 @@ Test(switcher_abort, keeps_its_vf_past_the_deadline)
 	cr_assert_str_eq(text_now("leg"), "passthrough");
 	cr_assert_str_eq(text_now("error.code"), "switch.unplug-ignored");
 	cr_assert(lease_vf_is_driven(lease()), "its bus mastering stays on");
-	cr_assert(to_vf() && to_standby());
+	cr_assert(to_vf() && to_standby() && lag());
 	nothing_sent("past the deadline");
 	migration("cancelling");
 	migration("cancelled");

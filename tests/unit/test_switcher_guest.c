@@ -36,6 +36,49 @@ Test(switcher_guest, ejects_its_vf)
 	end();
 }
 
+/* Then what is sent to it while it hears neither leg is lost, and all else is as it should be. */
+Test(switcher_guest, a_kernel_without_the_lag)
+{
+	static const char *const lacks[] = { "ifb", "netem", "mirred" };
+
+	for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+		begin_pair(false);
+		attach_pair("macvtap");
+		fake_lacks(h->fake, lacks[i]);
+		succeed("switch", leg("emulated"));
+		on_standby("operator");
+		succeed("switch", leg("passthrough"));
+		on_vf();
+		detach_pair();
+		end();
+	}
+}
+
+/* From before it is asked to let go until it has. */
+Test(switcher_guest, lags_while_it_lets_go)
+{
+	static const char *const standbys[] = { "macvtap", "bridge:br0" };
+
+	for (size_t i = 0; i < sizeof(standbys) / sizeof(standbys[0]); i++) {
+		begin_pair(i == 1);
+		attach_pair(standbys[i]);
+		vm1->unplug = FAKE_UNPLUG_IGNORED;
+		fake_host_send(h, "switch", leg("emulated"));
+		while (!fake_qmp_count(vm1->peer, "device_del")) {
+			cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
+			turn();
+		}
+		cr_assert_eq(lag(), 120);
+		vm1->unplug = FAKE_UNPLUG_OBEYED;
+		fake_guest_eject(vm1);
+		while (!is_at((void *)"emulated"))
+			turn();
+		cr_assert_eq(lag(), 0);
+		detach_pair();
+		end();
+	}
+}
+
 /* Off its VF it would have nothing: whoever asks for that is refused. */
 Test(switcher_guest, ejects_its_standby)
 {
