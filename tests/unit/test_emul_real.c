@@ -236,7 +236,11 @@ static void lags(const char *words)
 	struct err err = { 0 };
 
 	cr_assert_eq(emul_leg_carry(l, true, NULL), 0);
+	cr_assert_eq(emul_leg_lag(l, false, &err), 0, "there was none: %s", err.msg);
 	if (emul_leg_lag(l, true, &err) < 0) {
+		struct err err2 = { 0 };
+
+		cr_assert_eq(emul_leg_lag(l, false, &err2), 0, "half of one: %s", err2.msg);
 		gone(l);
 		cr_assert(strstr(err.hint, "module"), "%s", err.msg);
 		cr_skip_test("%s", err.msg);
