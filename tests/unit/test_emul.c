@@ -207,6 +207,16 @@ Test(emul, a_lag)
 			cr_assert_eq(emul_leg_lag(l, false, NULL), 0);
 		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 0);
 		cr_expect(fake_link(fake, "gwl7"), "frames are under way in it");
+		/* somebody removes it meanwhile, and takes its name: what goes there is lost until the lag ends */
+		for (int taken = 0; taken < 2; taken++) {
+			cr_assert_eq(emul_leg_lag(l, true, NULL), 0);
+			cr_assert_eq(sys->ops->link_del(sys, fake_link(fake, "gwl7"), NULL), 0);
+			if (taken)
+				cr_assert_eq(sys->ops->ifb_add(sys, "gwl7", another, NULL), 0);
+			cr_assert_eq(emul_leg_lag(l, false, NULL), 0);
+			cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 0);
+		}
+		cr_assert_eq(sys->ops->link_del(sys, fake_link(fake, "gwl7"), NULL), 0);
 		cr_assert_eq(emul_leg_lag(l, true, NULL), 0);
 		gone(l);
 	}

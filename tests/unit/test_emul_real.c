@@ -256,6 +256,57 @@ static void lags(const char *words)
 	cr_expect_eq(if_nametoindex("gwl7"), 0);
 }
 
+/* What a lag is made of, but for the delay, which not every kernel has. */
+static void detours(const char *words, enum sys_side to_guest)
+{
+	struct sys_link_want up = { .fields = SYS_LINK_UP, .up = true };
+	struct emul_want w = wanted(words);
+	struct emul_leg *l = made(&w);
+	struct sys_link link, by;
+	struct err err = { 0 };
+	int r;
+
+	cr_assert_eq(emul_leg_carry(l, true, NULL), 0);
+	cr_assert_eq(sys->ops->link_get(sys, "gwt7", &link), 0);
+	r = sys->ops->ifb_add(sys, "gwl7", guest, &err);
+	if (r == 0) {
+		cr_assert_eq(sys->ops->link_get(sys, "gwl7", &by), 0);
+		cr_assert_eq(sys->ops->link_set(sys, &by, &up, &err), 0, "%s", err.msg);
+		for (int twice = 0; twice < 2 && r == 0; twice++)
+			r = sys->ops->detour_set(sys, &link, to_guest, &by, &err);
+	}
+	if (r < 0) {
+		gone(l);
+		cr_assert(strstr(err.hint, "module"), "%s", err.msg);
+		cr_skip_test("%s", err.msg);
+	}
+	from_wire(guest, 1);
+	cr_expect_eq(at_guest(), 1);
+	cr_expect_eq(system("test $(cat /sys/class/net/gwl7/statistics/tx_packets) -gt 0"), 0, "it went by way of it");
+	from_guest(guest, 0, 2);
+	cr_expect_eq(at_wire(), 2);
+	/* removed by somebody: then frames are lost until the lag ends */
+	cr_assert_eq(sys->ops->link_del(sys, &by, NULL), 0);
+	from_wire(guest, 3);
+	cr_assert_eq(emul_leg_lag(l, false, &err), 0, "%s", err.msg);
+	from_wire(guest, 4);
+	cr_expect_eq(at_guest(), 4);
+	gone(l);
+}
+
+Test(emul_real, a_macvtap_with_a_detour)
+{
+	detours("macvtap", SYS_INGRESS);
+}
+
+Test(emul_real, a_tap_with_a_detour)
+{
+	if (system("ip link add br7 type bridge 2>/dev/null") != 0)
+		cr_skip_test("this kernel has no bridge");
+	run("ip link set br7 addrgenmode none up; ip link set pf0 master br7");
+	detours("bridge:br7", SYS_EGRESS);
+}
+
 Test(emul_real, a_macvtap_that_lags)
 {
 	lags("macvtap");
