@@ -48,6 +48,8 @@ static int steer_both(struct job *j, const struct sriov_pf *pf)
 
 	if (r == 0 && j->has_vf)
 		r = sriov_steer_to_vf(j->sys, pf, j->vf_index, j->want.mac, &j->err);
+	if (r == 0 && !j->lets_go) /* it may have been about to, and stays */
+		r = emul_leg_lag(j->leg, false, &j->err);
 	if (r < 0 || !j->lets_go)
 		return r;
 	err_clear(&err);

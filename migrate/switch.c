@@ -51,6 +51,9 @@ void switch_set_state(struct leg_switch *sw, enum switch_state to, const char *w
 	sw->why = why;
 	sw->at = NULL;
 	sw->hold = NULL;
+	/* it was set for a guest that lets its VF go, which hears it late: once more, for one that may be on its standby meanwhile */
+	if (from == SWITCH_TO_EMULATED && to == SWITCH_TO_PASSTHROUGH && sw->f.standby == FILTER_YES)
+		sw->f.standby = FILTER_MAYBE;
 	if (to == SWITCH_PASSTHROUGH || to == SWITCH_EMULATED) {
 		sw->asked = false;
 		sw->falling_back = false;

@@ -31,6 +31,7 @@ static void vf_comes_back(const struct aborted *a, bool was_out)
 	cr_assert(to_standby() || !was_out, "%s: nothing carries until the driver is there", a->name);
 	run_for(20);
 	cr_assert(to_standby() || !was_out, "%s: nothing carries until the driver is there", a->name);
+	cr_assert(!was_out || !lag(), "%s: late for a guest that is on its standby", a->name);
 	fake_guest_drives(vm1, true);
 	until_at("passthrough");
 	on_vf();
