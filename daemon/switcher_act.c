@@ -35,7 +35,7 @@ struct job {
 	struct vdev *vdev; /* vfio-user */
 	bool has_vf;
 	bool to_vf; /* SWITCH_ANNOUNCE: from the VF's side */
-	bool lets_go; /* the guest has the VF, and is about to let it go */
+	bool lets_go; /* the guest drives the VF, and is about to let it go */
 	struct err err;
 };
 
@@ -167,7 +167,8 @@ static int on_host(struct switcher *s, enum switch_action action, struct err *er
 				   .vdev = l->vdev,
 				   .has_vf = l->vf_bdf[0] != '\0',
 				   .to_vf = status.state == SWITCH_TO_PASSTHROUGH,
-				   .lets_go = status.state == SWITCH_TO_EMULATED && facts.place == PLACE_IN };
+				   .lets_go = status.state == SWITCH_TO_EMULATED && facts.place == PLACE_IN &&
+					      (facts.driven || lease_vf_is_driven(l)) };
 		memcpy(j->bdf, l->vf_bdf, sizeof(j->bdf));
 		memcpy(j->pf_key, l->pf_key, sizeof(j->pf_key));
 		s->job = j;

@@ -145,6 +145,29 @@ Test(switcher_guest, reboots_on_its_standby)
 	end();
 }
 
+/* It has a VF that it does not drive: it hears its standby, and hears it in time. */
+Test(switcher_guest, is_on_its_standby_while_it_lets_go)
+{
+	begin_pair(false);
+	attach_pair("macvtap");
+	succeed("switch", leg("emulated"));
+	vm1->unplug = FAKE_UNPLUG_IGNORED;
+	fake_guest_replug(vm1);
+	fake_guest_drives(vm1, false);
+	fake_qmp_event(vm1->peer, "FAILOVER_NEGOTIATED", "{\"device-id\": \"gangway-nic0-standby\"}");
+	while (fake_qmp_count(vm1->peer, "device_del") < 2) {
+		cr_assert(!lag());
+		turn();
+	}
+	cr_assert(!lag());
+	vm1->unplug = FAKE_UNPLUG_OBEYED;
+	fake_guest_eject(vm1);
+	until_at("emulated");
+	on_standby("operator");
+	detach_pair();
+	end();
+}
+
 /* Its driver does not know failover: the VF is hidden, and counts as plugged. */
 Test(switcher_guest, without_failover)
 {
