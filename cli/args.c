@@ -168,6 +168,18 @@ static bool is_text(const char *s)
 	return !s || v;
 }
 
+/* The first argument that has to be there and is not; one in brackets may be left out wherever it stands. */
+static void name_missing(const struct cli_verb *verb, size_t nr_given, char *buf, size_t size)
+{
+	size_t index = 0;
+
+	for (const char *s = verb->args; *s; s += strcspn(s, " "), s += *s == ' ', index++) {
+		if (*s != '[' && nr_given-- == 0)
+			break;
+	}
+	cli_verb_arg(verb, index, buf, size);
+}
+
 static int check_form(const struct cli_args *a, struct err *err)
 {
 	const struct cli_verb *verb = a->verb;
@@ -202,7 +214,7 @@ static int check_form(const struct cli_args *a, struct err *err)
 		}
 	}
 	if (verb && !help && a->nr_pos < verb->min) {
-		cli_verb_arg(verb, a->nr_pos, want, sizeof(want));
+		name_missing(verb, a->nr_pos, want, sizeof(want));
 		err_set(err, -EINVAL, "cli.usage", "%s: %s is missing", verb->words, want);
 		return usage(err, verb);
 	}

@@ -92,6 +92,8 @@ Test(cli_args, bad_lines)
 		{ "attach", "GUEST is missing", "usage: gangway attach GUEST PF|VF" },
 		{ "attach vm1", "PF|VF is missing", "usage" },
 		{ "detach", "GUEST is missing", "[NIC]" },
+		{ "switch", "GUEST is missing", "usage" },
+		{ "switch vm1", "LEG is missing", "[NIC]" },
 		{ "status a b", "unexpected argument `b`", "usage" },
 		{ "doctor now", "unexpected argument `now`", "usage" },
 		{ "pf set eth0 vf 4", "`vf` stands where `vfs` belongs", "usage" },
