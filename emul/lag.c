@@ -14,11 +14,11 @@
 #include "err.h"
 
 /*
- * From the stop of igbvf to the end of its interface 40 to 105 ms were seen on an emulated host. For so long nothing new comes to the guest,
+ * From the stop of igbvf to the end of its interface 40 to 105 ms were seen on an emulated host, 125 on a busy one. For so long nothing new comes to the guest,
  * and TCP takes a segment for lost after 200 ms (TCP_RTO_MIN).
  */
-#define LAG_MS 120
-/* More are dropped, as without a lag. Of 1500 bytes each that is 6 MB, and 34,000 a second. */
+#define LAG_MS 150
+/* More are dropped, as without a lag. Of 1500 bytes each that is 6 MB, and 27,000 a second. */
 #define LAG_FRAMES 4096
 
 static enum sys_side to_guest(const struct emul_leg *leg)

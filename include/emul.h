@@ -95,7 +95,7 @@ int emul_leg_open(struct emul_leg *leg, struct err *err); /* EMUL_OWN: the VMM h
  */
 int emul_leg_carry(struct emul_leg *leg, bool on, struct err *err);
 /*
- * While the guest lets its VF go: frames to it by this leg come 0.12 s later, and those of the time when it hears neither leg are not lost.
+ * While the guest lets its VF go: frames to it by this leg come 0.15 s later, and those of the time when it hears neither leg are not lost.
  * false: at once again; those that are under way still come late. Idempotent. EMUL_OWN: does nothing, the tap is somebody's. Errors: -EEXIST
  * emul.name-taken; net.refused where the kernel lacks ifb, act_mirred or sch_netem: then all is as before, and the frames are lost.
  */

@@ -201,7 +201,7 @@ Test(emul, a_lag)
 		cr_assert_eq(sys->ops->link_del(sys, fake_link(fake, "gwl7"), NULL), 0);
 		for (int twice = 0; twice < 2; twice++)
 			cr_assert_eq(emul_leg_lag(l, true, &err), 0, "%s", err.msg);
-		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 120);
+		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest), 150);
 		cr_expect_eq(fake_delay_ms(fake, "gwt7", to_guest == SYS_EGRESS ? SYS_INGRESS : SYS_EGRESS), 0);
 		for (int twice = 0; twice < 2; twice++)
 			cr_assert_eq(emul_leg_lag(l, false, NULL), 0);

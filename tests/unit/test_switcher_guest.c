@@ -68,7 +68,7 @@ Test(switcher_guest, lags_while_it_lets_go)
 			cr_assert_str_eq(vm1->vf, FAKE_VF0_BDF);
 			turn();
 		}
-		cr_assert_eq(lag(), 120);
+		cr_assert_eq(lag(), 150);
 		vm1->unplug = FAKE_UNPLUG_OBEYED;
 		fake_guest_eject(vm1);
 		while (!is_at((void *)"emulated"))
