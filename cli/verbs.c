@@ -204,6 +204,12 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway status\n"
 	  "gangway -j status vm1",
 	  cli_cmd_status },
+	{ "metrics", "", 0, 0, NULL, "numbers for monitoring, as Prometheus reads them",
+	  "Guests, VFs of each PF, and of each lease its leg, the reason and since when, its faults, its interrupts vector by\n"
+	  "vector. The text form is that of node_exporter's textfile collector: write it to a file beside, then rename that.",
+	  "gangway metrics\n"
+	  "gangway metrics >gangway.prom.new && mv gangway.prom.new /var/lib/prometheus/node-exporter/gangway.prom",
+	  cli_cmd_metrics },
 	{ "monitor", "", 0, 0, monitor_opts, "print what happens, a line per event, until interrupted",
 	  "Events are changes of leases, guests, devices, PFs and VFs. With --json each event is one JSON object on one line. An\n"
 	  "event `lost` says how many were dropped because nobody read them in time.",

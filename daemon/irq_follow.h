@@ -34,5 +34,7 @@ void irq_nic_free(struct irq_nic *n);
 /* For the control protocol: all about a guest; of a lease, for status (null: nothing is looked at). */
 void call_irq_show(struct daemon *d, struct ctl_req *req, const json_t *params);
 json_t *irq_lease_to_json(const struct lease *l);
+/* What metrics tell of the lease's vectors goes to @vectors, which has @max elements at most. How many are left out. */
+unsigned irq_metrics(const struct lease *l, json_t *vectors, unsigned max);
 
 #endif

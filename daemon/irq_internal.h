@@ -43,6 +43,7 @@ struct irq_vector {
 	double rate; /* interrupts a second between the last two */
 	uint64_t nr, nr_judged,
 		nr_there; /* since it is followed; of vCPUs that stood still meanwhile; of those, on the vCPU's CPU */
+	uint64_t nr_moved; /* orders that were carried out, since it is followed */
 	struct err err; /* why it could not be moved; .num 0 */
 };
 

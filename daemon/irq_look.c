@@ -255,6 +255,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 		v[i].has_msi = old->has_msi;
 		v[i].msi = old->msi;
 		v[i].err = old->err;
+		v[i].nr_moved = old->nr_moved;
 		take_counts(f, &v[i], old, seconds);
 		nic->rate += v[i].rate;
 		nic->interrupted = nic->interrupted || v[i].rate > 0;

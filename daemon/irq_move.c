@@ -198,6 +198,7 @@ static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 			v->affinity = (struct irq_cpus){ 0 };
 			irq_cpus_add(&v->affinity, m->cpu);
 			l->irq_nic->nr_moved++;
+			v->nr_moved++;
 		}
 		if (g && g->irq && g->irq->route && m->refused)
 			irq_route_refused(g->irq->route, m->host.irq);

@@ -13,6 +13,8 @@
 #define DEVICE_UID_MIN 65536u /* what a gangway-device process may run as */
 #define DEVICE_UID_MAX 4294967294u
 
+#define LIMIT_METRICS_VECTORS 8192 /* vectors with metrics of their own, of all leases: their answer is below LIMIT_CTL_BACKLOG */
+
 #define LIMIT_CTL_CLIENTS 64 /* control connections at once */
 #define LIMIT_CTL_REQUEST (64 << 10) /* bytes of one request line */
 #define LIMIT_CTL_BACKLOG (4 << 20) /* bytes queued to a client that does not read, then it is dropped */
