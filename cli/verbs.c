@@ -206,7 +206,8 @@ const struct cli_verb cli_verbs[] = {
 	  cli_cmd_status },
 	{ "metrics", "", 0, 0, NULL, "numbers for monitoring, as Prometheus reads them",
 	  "Guests, VFs of each PF, and of each lease its leg, the reason and since when, its faults, its interrupts vector by\n"
-	  "vector. The text form is that of node_exporter's textfile collector: write it to a file beside, then rename that.",
+	  "vector. The text form is that of node_exporter's textfile collector: write it to a file beside, then rename that.\n"
+	  "gangwayd can serve the same over HTTP: section [metrics] of gangway.conf.",
 	  "gangway metrics\n"
 	  "gangway metrics >gangway.prom.new && mv gangway.prom.new /var/lib/prometheus/node-exporter/gangway.prom",
 	  cli_cmd_metrics },

@@ -25,6 +25,7 @@
 #include "host_events.h"
 #include "lease.h"
 #include "log.h"
+#include "metrics_http.h"
 #include "sys.h"
 #include "work.h"
 
@@ -195,6 +196,8 @@ static int start(struct daemon *d, int *ret_lock, struct err *err)
 		r = attach_recover(d, err);
 	if (r == 0)
 		r = ctl_new(d, call_table, call_table_len, &d->ctl, err);
+	if (r == 0 && metrics_http_new(d, &d->metrics, err) < 0)
+		log_warn("%s: nobody gets metrics there, ignoring", err->msg);
 	return r;
 }
 
