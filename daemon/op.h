@@ -79,9 +79,11 @@ extern const size_t attach_table_len;
 
 #define VFIO_DRIVER "vfio-pci"
 
-/* attach_host.c: the steps on the host */
+/* attach_find.c: which VF */
 int step_find(void *ctx, struct err *err);
 int step_reserve(void *ctx, struct err *err);
+
+/* attach_host.c: the steps on the host */
 int step_check(void *ctx, struct err *err);
 int step_check_memory(void *ctx, struct err *err);
 int step_bind(void *ctx, struct err *err);
