@@ -110,6 +110,8 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
 	r = user_ids(p, l, &err);
+	if (r == 0 && p->target && strlen(p->target) >= sizeof(op->target))
+		r = err_set(&err, -EINVAL, "sriov.bad-name", "%.60s...: too long for a PF or a VF", p->target);
 	if (r == 0) {
 		op = op_new(l, req);
 		r = op ? op_copy_leased(op, &err) : err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for an attach");

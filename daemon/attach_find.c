@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "gangway_limits.h"
 #include "op.h"
+#include "preflight.h"
 #include "work.h"
 
 /* A worker must not look at the list of leases: it gets a copy of what it needs of it. */
@@ -112,14 +114,88 @@ static int find_free(struct op *op, struct err *err)
 	return r;
 }
 
-/* Any VF of op->pf. */
-static int find_any(struct op *op, struct err *err)
+static int any_found(struct op *op, int r, struct err *err)
 {
-	int r = find_free(op, err);
-
 	op->any_vf = true;
 	op->none_free = r == -EBUSY || r == -ENODEV;
 	return op->none_free ? op_forgo_vf(op, r, err) : r;
+}
+
+/* Any VF of op->pf. */
+static int find_any(struct op *op, struct err *err)
+{
+	return any_found(op, find_free(op, err), err);
+}
+
+/* --- of several PFs --- */
+
+/* Lower is better: one that is down would be refused, one on another node than the guest is slower. */
+static unsigned rank(const struct op *op, const struct sriov_pf *pf)
+{
+	return (pf->link.up ? 0 : 2) + (preflight_numa_suits(op, pf->numa_node) ? 0 : 1);
+}
+
+/* Best first; of those that are as good as each other, as they were named. */
+static void sort_pfs(const struct op *op, struct sriov_pf *pfs, unsigned nr)
+{
+	unsigned ranks[LIMIT_PFS_NAMED];
+
+	for (unsigned i = 0; i < nr; i++) {
+		struct sriov_pf pf = pfs[i];
+		unsigned r = rank(op, &pf), k;
+
+		for (k = i; k > 0 && ranks[k - 1] > r; k--) {
+			pfs[k] = pfs[k - 1];
+			ranks[k] = ranks[k - 1];
+		}
+		pfs[k] = pf;
+		ranks[k] = r;
+	}
+}
+
+/* A name that is wrong is told, whatever the others have. */
+static int named_pfs(const struct op *op, struct sriov_pf *pfs, unsigned *ret_nr, struct err *err)
+{
+	char names[sizeof(op->target)], *rest = names, *name;
+	unsigned nr = 0;
+	int r = 0;
+
+	memcpy(names, op->target, sizeof(names));
+	while (r == 0 && (name = strsep(&rest, ","))) {
+		if (nr == LIMIT_PFS_NAMED)
+			return err_set(err, -E2BIG, "attach.too-many-pfs", "%s: more than %d PFs", op->target, LIMIT_PFS_NAMED);
+		r = sriov_pf_get(op->d->sys, name, &pfs[nr++], err);
+	}
+	*ret_nr = nr;
+	return r;
+}
+
+/* A free VF of the best PF that has one. */
+static int find_among(struct op *op, struct err *err)
+{
+	struct sriov_pf *pfs = calloc(LIMIT_PFS_NAMED, sizeof(*pfs));
+	unsigned nr = 0;
+	int r;
+
+	if (!pfs)
+		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for an attach");
+	r = named_pfs(op, pfs, &nr, err);
+	if (r < 0) {
+		free(pfs);
+		return r;
+	}
+	sort_pfs(op, pfs, nr);
+	r = -EBUSY;
+	for (unsigned i = 0; i < nr && (r == -EBUSY || r == -ENODEV); i++) {
+		op->pf = pfs[i];
+		r = find_free(op, err);
+	}
+	if (r == -EBUSY || r == -ENODEV) { /* a lease that does without for now is the best's */
+		op->pf = pfs[0];
+		err_prefix(err, "%s: none has a VF to spare", op->target);
+	}
+	free(pfs);
+	return any_found(op, r, err);
 }
 
 int step_find(void *ctx, struct err *err)
@@ -143,6 +219,8 @@ int step_find(void *ctx, struct err *err)
 	r = sriov_vf_get(sys, op->target, &op->vf, &op->pf, &not_vf);
 	if (r == 0)
 		return sriov_vf_check_unused(&op->vf, err);
+	if (strchr(op->target, ',') && sriov_pf_get(sys, op->target, &op->pf, NULL) < 0)
+		return find_among(op, err);
 	if (strchr(op->target, '/')) {
 		*err = not_vf;
 		return r;

@@ -30,7 +30,7 @@ struct op {
 	enum lease_via via_asked;
 
 	/* what workers find; the loop reads it in .after */
-	char target[128];
+	char target[256]; /* a VF, a PF, or PFs with commas between */
 	bool as_recorded; /* the target is the VF that the lease had: step_find() names it */
 	struct sriov_pf pf;
 	struct sriov_vf vf;

@@ -8,6 +8,8 @@
 #define LIMIT_LEASES 1024 /* leases in all */
 #define LIMIT_LEASES_PER_GUEST 16 /* NICs of one guest */
 
+#define LIMIT_PFS_NAMED 8 /* PFs among which an attach may choose */
+
 #define LIMIT_IRQ_VECTORS 128 /* vectors of a VF that are followed; what is beyond stays where the host has put it */
 
 #define DEVICE_UID_MIN 65536u /* what a gangway-device process may run as */
