@@ -43,7 +43,7 @@ static const char *state_of(const struct irq_follow *f, const struct irq_vector 
 	case IRQ_ROUTE_KEEP:
 		return "in-place";
 	case IRQ_ROUTE_WRITE:
-		return v->err.num ? "failed" : "moved";
+		return !f->d->config.irq_route ? "left" : v->err.num ? "failed" : "moved";
 	case IRQ_ROUTE_SETTLING:
 		return "wandering";
 	case IRQ_ROUTE_LIMITED:
@@ -99,6 +99,8 @@ static const char *why(const struct irq_follow *f, const struct irq_nic *nic, co
 		return "the IOMMU posts it to its vCPU: left alone";
 	if (v->err.num)
 		return v->err.msg;
+	if (v->order.what == IRQ_ROUTE_WRITE && !f->d->config.irq_route)
+		return "nothing is moved (route = no)";
 	if (v->order.what == IRQ_ROUTE_KEEP || v->order.what == IRQ_ROUTE_WRITE)
 		return NULL;
 	if (v->order.what == IRQ_ROUTE_NO_MESSAGE)
