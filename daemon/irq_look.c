@@ -13,7 +13,9 @@
 #include "irq_count.h"
 #include "irq_internal.h"
 #include "irq_posted.h"
+#include "irq_process.h"
 #include "sys.h"
+#include "vmm.h"
 #include "work.h"
 
 struct seen_vcpu {
@@ -46,6 +48,9 @@ struct irq_look {
 	struct irq_follow *f; /* NULL: it is no more */
 	struct sys *sys;
 	pid_t pid;
+	bool finds; /* @pid, by the vCPUs' threads and who has @group open */
+	int group;
+	struct err pid_err;
 	uint64_t now_us;
 	int r;
 	struct err err;
@@ -129,6 +134,19 @@ static int see_nic(struct irq_look *look, struct seen_nic *nic, struct irq_host 
 	return r;
 }
 
+static void find_pid(struct irq_look *look)
+{
+	pid_t *tids = calloc(look->nr_vcpus, sizeof(*tids));
+
+	if (!tids)
+		return;
+	for (unsigned i = 0; i < look->nr_vcpus; i++)
+		tids[i] = look->vcpus[i].tid;
+	if (irq_process_find(look->sys, tids, look->nr_vcpus, look->group, &look->pid, &look->pid_err) < 0)
+		err_prefix(&look->pid_err, "the VMM's process is not known");
+	free(tids);
+}
+
 static int look_run(void *arg)
 {
 	struct irq_look *look = arg;
@@ -141,6 +159,8 @@ static int look_run(void *arg)
 		look->r = irq_online_cpus(look->sys, &look->online, &look->err);
 	if (look->asks_posts)
 		look->posts = irq_host_posts(look->sys);
+	if (look->r == 0 && look->finds)
+		find_pid(look);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_vcpus; i++)
 		see_vcpu(look, &look->vcpus[i]);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_nics; i++)
@@ -322,6 +342,10 @@ static void take(struct irq_follow *f, struct irq_look *look)
 	if (look->asks_posts)
 		f->posts = look->posts;
 	f->asked_posts = true;
+	if (look->finds && f->find_us) { /* else the vCPUs are others by now */
+		f->found_pid = look->pid;
+		f->pid_err = look->pid_err;
+	}
 	take_vcpus(f, look);
 	while ((l = irq_next(f, l)))
 		for (unsigned i = 0; i < look->nr_nics; i++)
@@ -348,6 +372,11 @@ static void look_done(int r, void *arg)
 	look_free(look);
 }
 
+static bool is_behind_a_manager(const struct irq_follow *f)
+{
+	return f->guest->manager[0] && vmm_get_state(f->guest->vmm) == VMM_UP;
+}
+
 static struct irq_look *look_new(struct irq_follow *f)
 {
 	struct irq_look *look = calloc(1, sizeof(*look));
@@ -362,6 +391,13 @@ static struct irq_look *look_new(struct irq_follow *f)
 	look->sys = f->d->sys;
 	look->pid = f->pid;
 	look->asks_posts = !f->asked_posts;
+	l = irq_next(f, NULL);
+	look->finds = l && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
+	if (look->finds) {
+		look->group = l->group_id;
+		f->find_us = irq_now_us(f);
+	}
+	l = NULL;
 	look->vcpus = calloc(f->nr_vcpus ? f->nr_vcpus : 1, sizeof(*look->vcpus));
 	look->nics = calloc(nr ? nr : 1, sizeof(*look->nics));
 	if (!look->vcpus || !look->nics) {

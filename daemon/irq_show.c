@@ -108,7 +108,7 @@ static const char *why(const struct irq_follow *f, const struct irq_nic *nic, co
 	if (v->order.what == IRQ_ROUTE_NO_VCPU)
 		return no_vcpu(f, v);
 	if (v->order.what == IRQ_ROUTE_NO_THREAD && f->pid == 0)
-		return "the VMM's process is not known";
+		return f->pid_err.num ? f->pid_err.msg : "the VMM's process is not known";
 	return irq_route_what_to_string(v->order.what);
 }
 

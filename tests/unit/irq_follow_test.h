@@ -152,6 +152,13 @@ static inline void until_shown(unsigned i, const char *path, const char *want)
 	cr_assert(shows(&s), "vector %u: %s is %s, not %s (%s)", i, path, shown(i, path), want, shown(i, "why"));
 }
 
+static inline void until_why(unsigned i, const char *part)
+{
+	for (unsigned n = 0; n < 400 && !strstr(shown(i, "why"), part); n++)
+		interrupt(10 + n);
+	cr_assert(strstr(shown(i, "why"), part), "vector %u: %s, not %s", i, shown(i, "why"), part);
+}
+
 static inline bool never(void *arg)
 {
 	(void)arg;

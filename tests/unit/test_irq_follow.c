@@ -461,7 +461,7 @@ Test(irq_follow, a_vmm_whose_process_is_not_known)
 	attach_irqs();
 	until_affinities("1 2 2");
 	strcpy(guest_find(&h->d, "vm1")->manager, "libvirtd");
-	until_shown(0, "why", "the VMM's process is not known");
+	until_shown(0, "why", "the VMM's process is not known: no thread 700");
 	vcpus = fake_qmp_count(vm1->peer, "query-cpus-fast");
 	tables = fake_qmp_count(vm1->peer, "human-monitor-command");
 	for (unsigned i = 0; i < 50; i++) {
@@ -474,6 +474,56 @@ Test(irq_follow, a_vmm_whose_process_is_not_known)
 	until_shown(0, "state", "in-place");
 	message_to(0, 1, 34);
 	until_affinities("2 2 2");
+	detach_irqs();
+	end();
+}
+
+/* Behind libvirt: by the threads that it names, and by who has the VF. Whose claim is another's threads is not believed. */
+Test(irq_follow, a_vmm_behind_a_manager)
+{
+	int group;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	group = lease()->group_id;
+	strcpy(guest_find(&h->d, "vm1")->manager, "libvirtd");
+	until_shown(0, "state", "unknown");
+	fake_mkdir(h->fake, "/proc/%d/fd", vm1->pid);
+	for (int i = 0; i < 2; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "Name:\tqemu\nTgid:\t%d\n", vm1->pid);
+		fake_mkdir(h->fake, "/proc/%d", FAKE_TID + i);
+		fake_put(h->fake, text, "/proc/%d/status", FAKE_TID + i);
+	}
+	interrupt(900);
+	fake_qmp_event(vm1->peer, "ACPI_DEVICE_OST", "{\"info\": {\"slot-type\": \"CPU\"}}");
+	until_why(0, "has not got /dev/vfio/");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	for (unsigned i = 0; i < 20; i++) {
+		interrupt(1000 + i);
+		fake_host_until(h, never, NULL, 10);
+	}
+	cr_assert_str_eq(affinities(), "1 2 2", "not before it is known whose they are");
+	{
+		char node[32];
+
+		snprintf(node, sizeof(node), "/dev/vfio/%d", group);
+		fake_symlink(h->fake, node, "/proc/%d/fd/9", vm1->pid);
+	}
+	until_affinities("1 3 3");
+	until_shown(0, "state", "in-place");
+	/* vCPUs that are asked for again are looked for again */
+	fake_qmp_event(vm1->peer, "ACPI_DEVICE_OST", "{\"info\": {\"slot-type\": \"CPU\"}}");
+	fake_remove(h->fake, "/proc/%d/fd/9", vm1->pid);
+	until_why(0, "has not got /dev/vfio/");
+	fake_remove(h->fake, "/proc/%d/fd", vm1->pid);
+	for (int i = 0; i < 2; i++)
+		fake_remove(h->fake, "/proc/%d", FAKE_TID + i);
+	guest_find(&h->d, "vm1")->manager[0] = '\0';
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	until_affinities("1 2 2");
 	detach_irqs();
 	end();
 }
