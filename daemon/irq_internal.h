@@ -38,7 +38,9 @@ struct irq_vector {
 	struct irq_route_order order;
 	int was_on; /* the CPU that its vCPU was on at the last look, -1: not known */
 	unsigned nr_counts;
-	uint64_t *counts; /* by CPU, at the last look */
+	uint64_t *counts; /* by CPU, at the last look that could read them */
+	uint64_t counts_us; /* when they were read */
+	bool counts_new; /* at the last look of all */
 	bool counted; /* at two looks: what follows holds */
 	double rate; /* interrupts a second between the last two */
 	uint64_t nr, nr_judged,

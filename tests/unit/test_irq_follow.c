@@ -746,6 +746,7 @@ Test(irq_follow, posted_by_the_iommu)
 	fake_host_until(h, never, NULL, 300); /* many looks: none of them is one of the orders that it may have */
 	cr_assert_str_eq(affinities(), ALL_WAS);
 	cr_assert_eq(fake_affinity_writes(h->fake, IRQ0), 0);
+	until_nobody_looks();
 	fake_put(h->fake, "0,5,0,0\n", "/sys/kernel/irq/%u/per_cpu_count", IRQ0 + 1);
 	fake_advance(h->fake, 1000);
 	cr_assert(fake_host_until(h, has_affinities, (void *)WAS " 2 " WAS, 5000), "%s", affinities());
@@ -786,6 +787,65 @@ static bool has_storm(void *arg)
 
 	json_decref(j);
 	return is == *(bool *)arg;
+}
+
+static bool lists_fail;
+
+static int list_or_fail(struct sys *sys, const char *path, char ***ret)
+{
+	return lists_fail && strstr(path, "msi_irqs") ? -EIO : real_ops->list(sys, path, ret);
+}
+
+static double rate_now(void)
+{
+	json_t *j = irq_lease_to_json(lease());
+	double rate = json_number_value(json_object_get(j, "rate"));
+
+	json_decref(j);
+	return rate;
+}
+
+static bool is_looked_at(void *arg)
+{
+	const struct irq_nic *nic = lease()->irq_nic;
+
+	return nic && (nic->err.num != 0) == *(bool *)arg;
+}
+
+/* What has come while it could not be looked at came in that time, not since the last try. */
+Test(irq_follow, looks_that_are_missed)
+{
+	bool yes = true, no = false;
+	struct sys *sys;
+
+	begin_irqs(false);
+	sys = fake_sys(h->fake);
+	real_ops = sys->ops;
+	other_ops = *real_ops;
+	other_ops.list = list_or_fail;
+	sys->ops = &other_ops;
+	h->d.config.irq_storm_rate = 20000;
+	attach_irqs();
+	until_affinities("1 2 2");
+	interrupt(1000);
+	for (unsigned i = 0; i < 400 && (i < 10 || has_storm(&yes)); i++) {
+		fake_advance(h->fake, 1000);
+		fake_host_until(h, never, NULL, 5);
+	}
+	lists_fail = true;
+	cr_assert(fake_host_until(h, is_looked_at, &yes, 5000));
+	for (unsigned n = 1001; n < 1100; n++) {
+		interrupt(n); /* 9 in a millisecond */
+		fake_host_until(h, never, NULL, 1);
+	}
+	lists_fail = false;
+	cr_assert(fake_host_until(h, is_looked_at, &no, 5000));
+	cr_assert_gt(rate_now(), 1000);
+	cr_assert_lt(rate_now(), 20000, "%f", rate_now());
+	cr_assert(has_storm(&no));
+	sys->ops = real_ops;
+	detach_irqs();
+	end();
 }
 
 Test(irq_follow, a_storm_is_told)
