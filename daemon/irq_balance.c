@@ -61,7 +61,7 @@ static bool has(const struct irq_list *l, unsigned irq)
 
 static void add(struct irq_list *l, unsigned irq)
 {
-	if (l->nr < IRQ_BALANCE_MAX && !has(l, irq))
+	if (l->nr < LIMIT_IRQS_BANNED && !has(l, irq))
 		l->of[l->nr++] = irq;
 }
 
@@ -176,11 +176,11 @@ static int get_list(struct job *j, struct irq_list *ret)
 {
 	char *text = malloc(ANSWER_MAX);
 	ssize_t n = text ? ask(j, "setup", text, ANSWER_MAX) : -ENOMEM;
-	unsigned irqs[IRQ_BALANCE_MAX];
+	unsigned irqs[LIMIT_IRQS_BANNED];
 	int nr;
 
 	ret->nr = 0;
-	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, IRQ_BALANCE_MAX);
+	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, LIMIT_IRQS_BANNED);
 	for (int i = 0; i < nr; i++)
 		add(ret, irqs[i]);
 	free(text);

@@ -16,8 +16,6 @@
 struct daemon;
 struct irq_balance;
 
-#define IRQ_BALANCE_MAX 256 /* interrupts on a list; it takes some 90 in a message, and has a list by one message */
-
 /* What gangway has moved may be other than it was; @moved: it is. Cheap where it is not: to be called at each look. */
 void irq_balance_update(struct daemon *d, bool moved);
 /* What a former gangwayd has told it is known from here on, and taken out again where nobody needs it. The leases are known already. */

@@ -5,12 +5,13 @@
 
 #include <sys/un.h>
 
+#include "gangway_limits.h"
 #include "irq_balance.h"
 
 #define BALANCE_SOCKET_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct irq_list {
-	unsigned nr, of[IRQ_BALANCE_MAX];
+	unsigned nr, of[LIMIT_IRQS_BANNED];
 };
 
 /*

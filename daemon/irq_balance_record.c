@@ -50,7 +50,7 @@ int irq_balance_recorded(const char *path, char socket[static BALANCE_SOCKET_MAX
 		return -ENOENT;
 	j = json_load_file(path, 0, NULL);
 	if (!j || json_unpack(j, "{s:s, s:o}", "socket", &name, "irqs", &irqs) < 0 || name[0] != '/' ||
-	    strlen(name) >= BALANCE_SOCKET_MAX || json_array_size(irqs) > IRQ_BALANCE_MAX)
+	    strlen(name) >= BALANCE_SOCKET_MAX || json_array_size(irqs) > LIMIT_IRQS_BANNED)
 		r = -EPROTO;
 	json_array_foreach (irqs, i, irq) {
 		json_int_t n = json_integer_value(irq);

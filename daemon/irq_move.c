@@ -11,7 +11,12 @@
 #include "log.h"
 
 /* At one look a second: a thread has to be somewhere for that long to be followed, and one that wanders is not followed everywhere. */
-static const struct irq_route_config route_config = { .settle_looks = 3, .writes_max = 8, .window_us = 60000000 };
+static const struct irq_route_config route_config = {
+	.settle_looks = 3,
+	.writes_max = LIMIT_IRQ_WRITES,
+	.window_us = LIMIT_IRQ_WRITES_SEC * (uint64_t)1000000,
+};
+_Static_assert(LIMIT_IRQ_WRITES <= IRQ_ROUTE_WRITES_MAX, "irq_route remembers so many");
 
 /* --- a look for irq_route --- */
 

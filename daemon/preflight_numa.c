@@ -9,12 +9,11 @@
 #include <string.h>
 
 #include "daemon.h"
+#include "gangway_limits.h"
 #include "irq_thread.h"
 #include "op.h"
 #include "preflight.h"
 #include "sys.h"
-
-#define THREADS_MAX 4096 /* of a VMM that are looked at */
 
 static void add_all(struct irq_cpus *all, const struct irq_cpus *some)
 {
@@ -35,7 +34,7 @@ static bool vmm_cpus(const struct op *op, struct irq_cpus *ret)
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)op->vmm_pid);
 	if (op->d->sys->ops->list(op->d->sys, path, &tids) < 0)
 		return false;
-	for (unsigned i = 0; i < THREADS_MAX && tids[i]; i++) {
+	for (unsigned i = 0; i < LIMIT_VMM_THREADS && tids[i]; i++) {
 		pid_t tid = (pid_t)strtol(tids[i], NULL, 10);
 		struct irq_thread thread;
 		struct irq_cpus one;

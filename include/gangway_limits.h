@@ -10,6 +10,13 @@
 
 #define LIMIT_PFS_NAMED 8 /* PFs among which an attach may choose */
 
+#define LIMIT_VCPUS 1024 /* vCPUs of a guest that are taken */
+#define LIMIT_VMM_THREADS 4096 /* threads of a VMM that are looked at for the CPUs that it may use */
+#define LIMIT_VMM_FDS 8192 /* descriptors of a process that are looked at for the VF's group */
+#define LIMIT_IRQ_WRITES 8 /* orders that an interrupt may have within LIMIT_IRQ_WRITES_SEC, whatever guest and threads do */
+#define LIMIT_IRQ_WRITES_SEC 60
+#define LIMIT_IRQS_BANNED                                                                                                        \
+	256 /* interrupts of a list of irqbalance's, which takes some 90 in the one message that makes its list */
 #define LIMIT_IRQ_VECTORS 128 /* vectors of a VF that are followed; what is beyond stays where the host has put it */
 
 #define DEVICE_UID_MIN 65536u /* what a gangway-device process may run as */

@@ -16,8 +16,6 @@
 struct err;
 struct sys;
 
-#define IRQ_PROCESS_FDS_MAX 8192 /* descriptors of it that are looked at */
-
 /*
  * The process of @nr threads @tids that has group @group open. 0; -ESRCH "irq.thread-gone": there is no such thread, in this PID namespace, or @nr
  * is 0; -EPERM "irq.not-the-vmm": they are several processes', or it has not got the group open; -EPROTO "irq.bad-stat"; other errnos of reading.

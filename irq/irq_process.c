@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "gangway_limits.h"
 #include "sys.h"
 
 #define STATUS_MAX 4096 /* the label is among the first */
@@ -61,7 +62,7 @@ static int has_open(struct sys *sys, pid_t pid, const char *node, struct err *er
 	if (r < 0)
 		return err_set(err, r, "irq.thread-read", "%s: %s", path, strerror(-r));
 	r = -EPERM;
-	for (unsigned i = 0; r < 0 && i < IRQ_PROCESS_FDS_MAX && fds[i]; i++) {
+	for (unsigned i = 0; r < 0 && i < LIMIT_VMM_FDS && fds[i]; i++) {
 		snprintf(path, sizeof(path), "/proc/%d/fd/%.20s", pid, fds[i]);
 		if (sys->ops->readlink(sys, path, target, sizeof(target)) >= 0 && !strcmp(target, node))
 			r = 0;

@@ -8,6 +8,7 @@
 #include "fake.h"
 #include "fake_internal.h"
 #include "fake_irq.h"
+#include "gangway_limits.h"
 #include "irq_process.h"
 
 #define VMM 4000
@@ -100,11 +101,11 @@ Test(irq_process, threads_that_are_none)
 Test(irq_process, descriptors_without_end)
 {
 	fake_remove(fake, "/proc/%d/fd/37", VMM);
-	for (unsigned i = 1; i < IRQ_PROCESS_FDS_MAX - 1; i++)
+	for (unsigned i = 1; i < LIMIT_VMM_FDS - 1; i++)
 		fake_symlink(fake, "/dev/null", "/proc/%d/fd/%u", VMM, i);
 	fake_symlink(fake, "/dev/vfio/41", "/proc/%d/fd/99999", VMM); /* the last of them, as text too */
 	cr_assert_eq(find((pid_t[]){ VMM + 1 }, 1, GROUP), 0, "%s", err.msg);
-	fake_symlink(fake, "/dev/null", "/proc/%d/fd/%u", VMM, IRQ_PROCESS_FDS_MAX - 1);
+	fake_symlink(fake, "/dev/null", "/proc/%d/fd/%u", VMM, LIMIT_VMM_FDS - 1);
 	refused((pid_t[]){ VMM + 1 }, 1, GROUP, -EPERM, "irq.not-the-vmm");
 }
 
