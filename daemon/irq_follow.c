@@ -383,6 +383,16 @@ void irq_follow_hint(struct lease *l)
 		look_soon(g->irq);
 }
 
+/* A thread moves with its CPU, and an interrupt with its own: what nothing else tells of, and what a guest at rest is not looked at for in seconds. */
+void irq_follow_cpus(struct daemon *d)
+{
+	struct guest *g;
+
+	TAILQ_FOREACH(g, &d->guests, link)
+	if (g->irq && !g->irq->ending)
+		look_soon(g->irq);
+}
+
 void irq_follow_vmm_up(struct guest *g)
 {
 	if (!g->irq)

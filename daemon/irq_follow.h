@@ -19,6 +19,8 @@ struct lease;
 
 /* Something about the lease, or its VF, is other than it was: it may be one to follow now, or none any more. */
 void irq_follow_hint(struct lease *l);
+/* CPUs of the host went online or offline, or may have. */
+void irq_follow_cpus(struct daemon *d);
 /* The guest's VMM can be asked now: it may be another one. */
 void irq_follow_vmm_up(struct guest *g);
 /* A QMP event of the guest. */

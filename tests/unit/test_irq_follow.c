@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "guests.h"
+#include "host_events.h"
 #include "irq_follow.h"
 #include "irq_follow_test.h"
 
@@ -64,6 +65,38 @@ Test(irq_follow, cpus_go_offline)
 	cr_assert_str_eq(shown(1, "why"), "the vCPU has no CPU online");
 	cr_assert_str_eq(shown(0, "state"), "in-place");
 	fake_online_cpus(h->fake, "0-3\n");
+	detach_irqs();
+	end();
+}
+
+/* The kernel tells of CPUs: a guest at rest, which is not looked at for long, is looked at at once. */
+Test(irq_follow, cpus_that_are_told_of)
+{
+	struct sys_event ev = { .kind = SYS_EVENT_CPU };
+	struct err err;
+
+	begin_irqs(false);
+	cr_assert_eq(host_events_new(&h->d, &err), 0);
+	before_again();
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_nothing_is_asked();
+	h->d.config.irq_follow_ms = 60000;
+	fake_host_until(h, never, NULL, 200); /* the next look is the last that is due */
+	fake_online_cpus(h->fake, "0-1,3\n");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "0-1,3");
+	fake_host_until(h, never, NULL, 200);
+	cr_assert_str_eq(affinities(), "1 2 2", "nobody has looked");
+	for (unsigned i = 0; i < 50 && !has_affinities((void *)"1 3 3"); i++) {
+		fake_emit(h->fake, SYS_WATCH_UEVENT, &ev);
+		fake_host_until(h, has_affinities, (void *)"1 3 3", 100);
+	}
+	cr_assert_str_eq(affinities(), "1 3 3");
+	h->d.config.irq_follow_ms = 2;
+	fake_online_cpus(h->fake, "0-3\n");
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	fake_emit(h->fake, SYS_WATCH_UEVENT, &ev);
+	until_affinities("1 2 2");
 	detach_irqs();
 	end();
 }
