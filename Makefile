@@ -11,7 +11,7 @@ SECONDS ?= 60
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-PKGS := libsystemd jansson libpci libnl-3.0 libnl-route-3.0 sqlite3 smartcols inih libseccomp libcap-ng
+PKGS := libsystemd jansson libpci libnl-3.0 libnl-route-3.0 sqlite3 smartcols inih libseccomp libcap-ng libmicrohttpd
 WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wformat=2 -Wstrict-prototypes -Wundef -Wvla -Werror
 OPT ?= -O2 -g
 CPPFLAGS += -Iinclude -D_GNU_SOURCE -DGANGWAY_VERSION='"$(VERSION)"' -DGANGWAY_LIBEXECDIR='"$(PREFIX)/libexec"'
@@ -19,7 +19,7 @@ CFLAGS_ALL = -std=gnu11 $(WARN) $(OPT) $(SAN) -fstack-protector-strong -pthread 
 LDFLAGS_ALL = $(SAN) -pthread -Wl,--as-needed $(LDFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 libs = $(shell pkg-config --libs $(1) 2>/dev/null)
-SERVER_PKGS := libsystemd jansson libpci libnl-3.0 libnl-route-3.0 sqlite3 inih
+SERVER_PKGS := libsystemd jansson libpci libnl-3.0 libnl-route-3.0 sqlite3 inih libmicrohttpd
 DEVICE_PKGS := jansson libseccomp libcap-ng
 CLI_PKGS := jansson smartcols
 

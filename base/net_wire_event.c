@@ -154,6 +154,8 @@ bool net_wire_get_uevent(const char *buf, size_t len, struct sys_event *ret)
 		snprintf(ev.ifname, sizeof(ev.ifname), "%s", ifname);
 		ev.ifindex = ifindex ? (unsigned)strtoul(ifindex, NULL, 10) : 0;
 		bdf_of_net_path(path, ev.bdf);
+	} else if (strcmp(subsystem, "cpu") == 0) { /* which one, and what became of it, is in sysfs */
+		ev.kind = SYS_EVENT_CPU;
 	} else {
 		return false;
 	}

@@ -18,6 +18,7 @@ void cli_view_guests(FILE *out, json_t *result);
 void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
+void cli_view_metrics(FILE *out, json_t *result); /* as Prometheus reads it */
 void cli_view_irqs(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);

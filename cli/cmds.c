@@ -177,6 +177,14 @@ int cli_cmd_irq_show(struct cli *cli, const struct cli_args *args)
 	return cli_simple(cli, &req, cli_view_irqs);
 }
 
+int cli_cmd_metrics(struct cli *cli, const struct cli_args *args)
+{
+	const struct cli_request req = { .method = "metrics", .shape = "guests[ pfs[ leases[ vectors[" };
+
+	(void)args;
+	return cli_simple(cli, &req, cli_view_metrics);
+}
+
 int cli_cmd_guest_remove(struct cli *cli, const struct cli_args *args)
 {
 	const struct cli_request req = { .method = "guest.remove", .params = one("name", args->pos[0]) };

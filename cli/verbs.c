@@ -151,6 +151,9 @@ const struct cli_verb cli_verbs[] = {
 	  "everything is as it was. Nothing of the VF's policy is written that no option asks for, but a MAC where there is an\n"
 	  "emulated NIC beside the VF: both have the same.\n"
 	  "\n"
+	  "PF may be several, with commas between: a free VF of the one that has its link and is on the NUMA node of the guest's\n"
+	  "vCPUs and memory is taken before others; of those as good as each other, of the first that has one.\n"
+	  "\n"
 	  "`--via auto` (the default) takes vfio-user where the VMM speaks it and can unplug it safely, else vfio-pci.\n"
 	  "\n"
 	  "`--standby auto` (the default) takes the NIC with failover=on and the same MAC that the guest has (own), or plugs a\n"
@@ -161,6 +164,7 @@ const struct cli_verb cli_verbs[] = {
 	  "for $(...); what else there is to say goes to stderr.",
 	  "gangway attach vm1 eth0\n"
 	  "gangway attach vm1 eth0/vf3 --mac 52:54:00:12:34:56 --vlan 100\n"
+	  "gangway attach vm1 eth0,eth2\n"
 	  "gangway attach vm1 eth0 --dry-run\n"
 	  "gangway attach vm1 eth0 --timing --wait 10\n"
 	  "qemu-system-x86_64 ... $(gangway attach vm2 eth0 --prepare)",
@@ -204,6 +208,13 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway status\n"
 	  "gangway -j status vm1",
 	  cli_cmd_status },
+	{ "metrics", "", 0, 0, NULL, "numbers for monitoring, as Prometheus reads them",
+	  "Guests, VFs of each PF, and of each lease its leg, the reason and since when, its faults, its interrupts vector by\n"
+	  "vector. The text form is that of node_exporter's textfile collector: write it to a file beside, then rename that.\n"
+	  "gangwayd can serve the same over HTTP: section [metrics] of gangway.conf.",
+	  "gangway metrics\n"
+	  "gangway metrics >gangway.prom.new && mv gangway.prom.new /var/lib/prometheus/node-exporter/gangway.prom",
+	  cli_cmd_metrics },
 	{ "monitor", "", 0, 0, monitor_opts, "print what happens, a line per event, until interrupted",
 	  "Events are changes of leases, guests, devices, PFs and VFs. With --json each event is one JSON object on one line. An\n"
 	  "event `lost` says how many were dropped because nobody read them in time.",

@@ -76,6 +76,20 @@ static void explain_error(FILE *out, json_t *obj, const char *name_key, const ch
 	free(msg);
 }
 
+/* Of those, irqbalance and gangway may move some to and fro. */
+static void explain_left_out(FILE *out, json_t *irqbalance)
+{
+	json_int_t nr = json_integer_value(json_object_get(irqbalance, "left_out"));
+	char *socket;
+
+	if (nr <= 0)
+		return;
+	socket = cli_cell(irqbalance, "socket");
+	fprintf(out, "%s: irqbalance has no room on its list for %lld of the interrupts that gangway moves\n", socket,
+		(long long)nr);
+	free(socket);
+}
+
 static void explain_nothing(FILE *out, json_t *result)
 {
 	char *guest = cli_cell(result, "guest");
@@ -117,6 +131,7 @@ void cli_view_irqs(FILE *out, json_t *result)
 		explain_error(out, v, "lease", "error");
 	explain_error(out, result, "guest", "error");
 	explain_error(out, json_object_get(result, "irqbalance"), "socket", "error");
+	explain_left_out(out, json_object_get(result, "irqbalance"));
 	if (json_array_size(vectors) && json_is_false(json_object_get(result, "routed")))
 		fputs("nothing is moved (route = no in gangway.conf)\n", out);
 }

@@ -14,6 +14,7 @@
 #include "guests.h"
 #include "irq_follow.h"
 #include "lease.h"
+#include "metrics.h"
 #include "policy_json.h"
 #include "switcher.h"
 #include "sys.h"
@@ -201,6 +202,6 @@ const struct ctl_method call_table[] = {
 	{ "switch", false, call_switch },	 { "migrate", false, call_migrate },
 	{ "vf.dma", false, call_vf_dma },	 { "migrate.cancel", false, call_migrate_cancel },
 	{ "irq.show", true, call_irq_show },	 { "status", true, call_status },
-	{ "monitor", true, call_monitor },
+	{ "metrics", true, call_metrics },	 { "monitor", true, call_monitor },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cause.h"
 #include "ctl_proto.h"
 #include "err.h"
 #include "gangway_limits.h"
+#include "metrics_http.h"
+
+#define UNIX_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct key {
 	const char *name;
@@ -36,6 +40,20 @@ static int set_balance(struct config *c, size_t offset, size_t size, const char 
 	if (strcmp(value, "no") != 0)
 		return set_path(c, offset, size, value);
 	*((char *)c + offset) = '\0';
+	return 0;
+}
+
+/* A path that a Unix socket cannot have is refused here, not at its use. */
+static int set_listen(struct config *c, size_t offset, size_t size, const char *value)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	if (value[0] == '/' || !strcmp(value, "no"))
+		return strlen(value) < UNIX_PATH_MAX ? set_balance(c, offset, size, value) : -EINVAL;
+	if (strlen(value) >= size || metrics_address_parse(value, &addr, &len) < 0)
+		return -EINVAL;
+	strcpy((char *)c + offset, value);
 	return 0;
 }
 
@@ -211,6 +229,8 @@ static const struct key keys[] = {
 	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
 	IRQ_KEY(irqbalance, irqbalance, set_balance, "an absolute path, or \"no\""),
 	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
+	{ "listen", set_listen, offsetof(struct config, metrics_listen), sizeof(((struct config *)0)->metrics_listen),
+	  "an absolute path, an address and a port (127.0.0.1:9177), a port, or \"no\"", "metrics" },
 };
 
 void config_defaults(struct config *c)
@@ -245,9 +265,10 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 {
 	int r;
 
-	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq"))
+	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq") &&
+	    strcmp(section, "metrics"))
 		return err_set(err, -EINVAL, "config.unknown-key",
-			       "section [%s]: there are only [daemon], [attach], [switch] and [irq]", section);
+			       "section [%s]: there are only [daemon], [attach], [switch], [irq] and [metrics]", section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;

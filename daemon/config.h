@@ -39,6 +39,9 @@ struct config {
 	unsigned irq_storm_rate; /* interrupts a second of one lease that are told; 0: none */
 	char irqbalance[PATH_MAX]; /* where irqbalance has its socket; "": it is not looked for */
 	bool irq_route; /* and they are moved */
+	/* [metrics] */
+	char metrics_listen
+		[PATH_MAX]; /* path, or address as of metrics_address_parse(), where they are served by HTTP; "": nowhere */
 };
 
 void config_defaults(struct config *config);

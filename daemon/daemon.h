@@ -18,6 +18,7 @@ struct faults;
 struct guest;
 struct irq_balance;
 struct lease;
+struct metrics_http;
 struct sriov_watch;
 struct sys;
 struct work_pool;
@@ -44,6 +45,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	struct metrics_http *metrics; /* serves them by HTTP; NULL: it does not */
 	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */
 	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */

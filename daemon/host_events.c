@@ -8,6 +8,7 @@
 #include "attach.h"
 #include "ctl.h"
 #include "daemon.h"
+#include "irq_follow.h"
 #include "lease.h"
 #include "sriov_watch.h"
 #include "switcher.h"
@@ -122,6 +123,7 @@ static void on_resync(void *ctx)
 	struct lease *l, *next;
 
 	attach_vf_free(d);
+	irq_follow_cpus(d);
 	for (l = TAILQ_FIRST(&d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
 		lease_follow_pf(l);
@@ -130,7 +132,12 @@ static void on_resync(void *ctx)
 	ctl_event(d->ctl, "host", "", json_pack("{s:s}", "change", "resync"));
 }
 
-static const struct sriov_watch_ops watch_ops = { .changed = on_change, .resync = on_resync };
+static void on_cpus(void *ctx)
+{
+	irq_follow_cpus(ctx);
+}
+
+static const struct sriov_watch_ops watch_ops = { .changed = on_change, .cpus = on_cpus, .resync = on_resync };
 
 int host_events_new(struct daemon *d, struct err *err)
 {

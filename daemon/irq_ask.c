@@ -78,6 +78,8 @@ static int take_vcpus(struct irq_follow *f, const struct vmm_vcpu *vcpus, unsign
 	free(f->vcpus);
 	f->vcpus = new;
 	f->nr_vcpus = nr;
+	irq_forget_pid(f);
+	f->pid = guest_vmm_pid(f->guest);
 	return 0;
 }
 

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "irq_balance.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ctl.h"
 #include "daemon.h"
 #include "err.h"
 #include "fdutil.h"
+#include "irq_balance_internal.h"
 #include "irq_keep.h"
 #include "lease.h"
 #include "log.h"
@@ -27,24 +26,23 @@
 #define ANSWER_MS 1000
 #define MESSAGE_MAX 480 /* bytes: it reads 500, and takes no more for the rest */
 #define ANSWER_MAX 16384
-
-struct irq_list {
-	unsigned nr, of[IRQ_BALANCE_MAX];
-};
+#define SOCKETS_MAX 4 /* that are tried: one that was killed leaves its own */
 
 struct job {
 	struct irq_balance *b; /* NULL: gangwayd does without */
 	struct sys *sys;
-	char dir[PATH_MAX], socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char dir[PATH_MAX], record[PATH_MAX + 16]; /* @dir "": the one that was told before, no other */
+	char socket[BALANCE_SOCKET_MAX];
 	struct irq_list want, ours;
-	bool same; /* @want is what was told to the one at @socket before */
+	unsigned left_out; /* of @want */
 	struct err err;
 };
 
 struct irq_balance {
 	struct daemon *d;
-	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of the one that was told; "" none */
+	char socket[BALANCE_SOCKET_MAX]; /* of the one that was told; "" none */
 	struct irq_list told, ours; /* what it was told; of that, what was not in its list before */
+	unsigned left_out; /* for which its list has no room */
 	struct err err; /* why it could not be told; .num 0 */
 	uint64_t checked_us, looked_us;
 	bool moved; /* while it was being told */
@@ -63,7 +61,7 @@ static bool has(const struct irq_list *l, unsigned irq)
 
 static void add(struct irq_list *l, unsigned irq)
 {
-	if (l->nr < IRQ_BALANCE_MAX && !has(l, irq))
+	if (l->nr < LIMIT_IRQS_BANNED && !has(l, irq))
 		l->of[l->nr++] = irq;
 }
 
@@ -82,24 +80,33 @@ static bool is_same(const struct irq_list *a, const struct irq_list *b)
 
 /* --- on a worker --- */
 
-static int find_socket(struct job *j)
+typedef char socket_name[BALANCE_SOCKET_MAX];
+
+static bool is_socket_of_it(const char *name)
 {
-	char **names;
-	int r = sys_exists(j->sys, j->dir) ? j->sys->ops->list(j->sys, j->dir, &names) : -ENOENT;
-	bool found = false;
+	size_t len = strlen(name);
 
-	if (r < 0)
-		return -ENOENT;
-	for (char **n = names; *n && !found; n++) {
-		size_t len = strlen(*n);
+	return !strncmp(name, PREFIX, strlen(PREFIX)) && len >= strlen(SUFFIX) && !strcmp(name + len - strlen(SUFFIX), SUFFIX);
+}
 
-		if (strncmp(*n, PREFIX, strlen(PREFIX)) != 0 || len < strlen(SUFFIX) ||
-		    strcmp(*n + len - strlen(SUFFIX), SUFFIX) != 0)
+/* The one that was told before comes first. Which of them has anybody behind it, only asking tells. */
+static unsigned find_sockets(const struct job *j, socket_name ret[static SOCKETS_MAX])
+{
+	char **names, path[BALANCE_SOCKET_MAX];
+	unsigned nr = 0;
+
+	if (j->socket[0])
+		memcpy(ret[nr++], j->socket, sizeof(path));
+	if (!j->dir[0] || !sys_exists(j->sys, j->dir) || j->sys->ops->list(j->sys, j->dir, &names) < 0)
+		return nr;
+	for (char **n = names; *n && nr < SOCKETS_MAX; n++) {
+		if (!is_socket_of_it(*n) || (size_t)snprintf(path, sizeof(path), "%s/%s", j->dir, *n) >= sizeof(path) ||
+		    !strcmp(path, j->socket))
 			continue;
-		found = (size_t)snprintf(j->socket, sizeof(j->socket), "%s/%s", j->dir, *n) < sizeof(j->socket);
+		memcpy(ret[nr++], path, sizeof(path));
 	}
 	sys_list_free(names);
-	return found ? 0 : -ENOENT;
+	return nr;
 }
 
 static uint64_t now_ms(void)
@@ -169,36 +176,46 @@ static int get_list(struct job *j, struct irq_list *ret)
 {
 	char *text = malloc(ANSWER_MAX);
 	ssize_t n = text ? ask(j, "setup", text, ANSWER_MAX) : -ENOMEM;
-	unsigned irqs[IRQ_BALANCE_MAX];
+	unsigned irqs[LIMIT_IRQS_BANNED];
 	int nr;
 
 	ret->nr = 0;
-	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, IRQ_BALANCE_MAX);
+	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, LIMIT_IRQS_BANNED);
 	for (int i = 0; i < nr; i++)
 		add(ret, irqs[i]);
 	free(text);
 	return nr < 0 ? nr : 0;
 }
 
-static int set_list(struct job *j, const struct irq_list *list)
+/* As many of @list as a message has room for, in its words. Returns how many. */
+static unsigned message(const struct irq_list *list, char text[static MESSAGE_MAX])
 {
-	char text[MESSAGE_MAX] = "settings ban irqs ";
-	size_t len = strlen(text);
+	size_t len = (size_t)snprintf(text, MESSAGE_MAX, "settings ban irqs ");
+	unsigned nr;
 
-	for (unsigned i = 0; i < list->nr; i++) {
-		if (len + 12 > sizeof(text))
-			return -E2BIG;
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%u ", list->of[i]);
+	for (nr = 0; nr < list->nr; nr++) {
+		char one[16];
+		size_t more = (size_t)snprintf(one, sizeof(one), "%u ", list->of[nr]);
+
+		if (len + more >= MESSAGE_MAX)
+			break;
+		memcpy(text + len, one, more + 1);
+		len += more;
 	}
 	if (list->nr == 0)
-		strcpy(text + len, "NONE");
-	return (int)ask(j, text, NULL, 0);
+		snprintf(text + len, MESSAGE_MAX - len, "NONE");
+	return nr;
 }
 
-/* Its list without what was ours, and with what is to be. */
+/*
+ * Its list without what was ours, and with what is to be, as far as there is room: what is not ours stays whole, or nothing is told. What
+ * may be on it from here on is recorded first.
+ */
 static int tell(struct job *j)
 {
-	struct irq_list has_now, next = { 0 }, mine = { 0 };
+	struct irq_list has_now, next = { 0 }, mine = { 0 }, either = j->ours;
+	char text[MESSAGE_MAX];
+	unsigned theirs, nr;
 	int r = get_list(j, &has_now);
 
 	if (r < 0)
@@ -206,33 +223,58 @@ static int tell(struct job *j)
 	for (unsigned i = 0; i < has_now.nr; i++)
 		if (!has(&j->ours, has_now.of[i]))
 			add(&next, has_now.of[i]);
-	for (unsigned i = 0; i < j->want.nr; i++) {
-		if (!has(&next, j->want.of[i]))
-			add(&mine, j->want.of[i]);
+	theirs = next.nr;
+	for (unsigned i = 0; i < j->want.nr; i++)
 		add(&next, j->want.of[i]);
+	nr = message(&next, text);
+	if (nr < theirs)
+		return -E2BIG;
+	j->left_out = next.nr - nr;
+	next.nr = nr;
+	for (unsigned i = theirs; i < nr; i++) {
+		add(&mine, next.of[i]);
+		add(&either, next.of[i]);
 	}
+	r = is_same(&next, &has_now) ? 0 : irq_balance_record(j->record, j->socket, &either);
+	if (r == 0 && !is_same(&next, &has_now)) {
+		j->ours = either;
+		r = (int)ask(j, text, NULL, 0);
+	}
+	if (r < 0)
+		return r;
 	j->ours = mine;
-	return is_same(&next, &has_now) ? 0 : set_list(j, &next);
+	return irq_balance_record(j->record, j->socket, &mine);
 }
 
+/* Another one than was told has none of ours, also where its list has the same numbers. Where all fail, the first that is there is shown. */
 static int run(void *arg)
 {
 	struct job *j = arg;
-	char before[sizeof(j->socket)];
-	int r;
+	const struct irq_list before = j->ours, none = { 0 };
+	struct irq_list left = none;
+	socket_name sockets[SOCKETS_MAX], told, shown = "";
+	unsigned nr = find_sockets(j, sockets);
+	int r, failed = 0;
 
-	memcpy(before, j->socket, sizeof(before));
-	r = find_socket(j);
-	if (r < 0) {
-		j->socket[0] = '\0';
-		return 0;
+	memcpy(told, j->socket, sizeof(told));
+	for (unsigned i = 0; i < nr; i++) {
+		memcpy(j->socket, sockets[i], sizeof(j->socket));
+		j->ours = told[0] && strcmp(j->socket, told) != 0 ? none : before;
+		r = tell(j);
+		if (r == 0) {
+			err_clear(&j->err);
+			return 0;
+		}
+		if (failed || r == -ECONNREFUSED || r == -ENOENT)
+			continue; /* nobody is there any more */
+		failed = err_set(&j->err, r, "irq.balance", "irqbalance, %s: it was not told which interrupts to leave alone: %s",
+				 j->socket, r == -E2BIG ? "what is on its list already leaves no room" : strerror(-r));
+		memcpy(shown, j->socket, sizeof(shown));
+		left = j->ours;
 	}
-	if (strcmp(before, j->socket) == 0 && j->same)
-		return 0;
-	r = tell(j);
-	return r < 0 ? err_set(&j->err, r, "irq.balance", "irqbalance, %s: it was not told which interrupts to leave alone: %s",
-			       j->socket, strerror(-r))
-		     : 0;
+	memcpy(j->socket, shown, sizeof(j->socket));
+	j->ours = left;
+	return failed ? failed : irq_balance_record(j->record, "", &none);
 }
 
 /* --- in the loop --- */
@@ -248,17 +290,18 @@ static void done(int r, void *arg)
 			log_warn("%s, ignoring", j->err.msg);
 		b->err = j->err;
 		memcpy(b->socket, j->socket, sizeof(b->socket));
-		if (!b->socket[0]) { /* one that comes later has none of ours */
-			b->ours.nr = 0;
+		b->ours = j->ours; /* none where there is nobody: one that comes later has none of ours */
+		b->left_out = j->left_out;
+		if (!b->socket[0])
 			b->told.nr = 0;
-		} else if (r == 0) {
-			b->ours = j->ours;
+		else if (r == 0)
 			b->told = j->want;
-		}
 	}
 	free(j);
-	if (b && b->moved)
+	if (b && b->moved) {
+		b->moved = false;
 		irq_balance_update(b->d, true);
+	}
 }
 
 /* All that gangway has moved. */
@@ -276,7 +319,12 @@ static void take_moved(struct daemon *d, struct irq_list *ret)
 	}
 }
 
-static void begin(struct irq_balance *b, const struct irq_list *want, bool same)
+static void record_path(const struct daemon *d, char path[static PATH_MAX + 16])
+{
+	snprintf(path, PATH_MAX + 16, "%s/irqbalance", d->config.runtime_dir);
+}
+
+static void begin(struct irq_balance *b, const struct irq_list *want)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -286,7 +334,7 @@ static void begin(struct irq_balance *b, const struct irq_list *want, bool same)
 	j->sys = b->d->sys;
 	j->want = *want;
 	j->ours = b->ours;
-	j->same = same;
+	record_path(b->d, j->record);
 	memcpy(j->socket, b->socket, sizeof(j->socket));
 	memcpy(j->dir, b->d->config.irqbalance, sizeof(j->dir));
 	if (work_submit(b->d->pool, run, done, j) < 0) {
@@ -306,33 +354,53 @@ static struct irq_balance *balance_of(struct daemon *d)
 	return d->irq_balance;
 }
 
-void irq_balance_inherit(struct daemon *d, unsigned irq)
+void irq_balance_start(struct daemon *d)
 {
-	struct irq_balance *b = balance_of(d);
+	char path[PATH_MAX + 16];
+	struct irq_balance *b;
+	int r;
 
-	if (b)
-		add(&b->ours, irq);
+	record_path(d, path);
+	if (access(path, F_OK) < 0)
+		return;
+	b = balance_of(d);
+	r = b ? irq_balance_recorded(path, b->socket, &b->ours) : -ENOMEM;
+	if (r == 0)
+		irq_balance_update(d, true);
+	else
+		log_warn("irqbalance, %s: what it was told before is not known: %s, ignoring", path, strerror(-r));
+}
+
+/* Where it is not to be told anything, it is until it has given back what it was told before. */
+static struct irq_balance *balance_to_tell(struct daemon *d)
+{
+	struct irq_balance *b = d->irq_balance;
+
+	if (d->stopping || (!d->config.irqbalance[0] && !(b && b->ours.nr)))
+		return NULL;
+	return balance_of(d);
 }
 
 void irq_balance_update(struct daemon *d, bool moved)
 {
-	struct irq_balance *b = d->config.irqbalance[0] && !d->stopping ? balance_of(d) : NULL;
+	struct irq_balance *b = balance_to_tell(d);
 	struct irq_list want = { 0 };
 	uint64_t now = 0;
 	bool same;
 
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
 	if (b)
-		b->moved = moved && b->job;
+		b->moved |= moved && b->job;
 	if (!b || b->job || (!moved && b->checked_us && now - b->checked_us < CHECK_US))
 		return;
 	b->checked_us = now;
-	take_moved(d, &want);
+	if (d->config.irqbalance[0])
+		take_moved(d, &want);
 	same = b->socket[0] && !b->err.num && is_same(&want, &b->told);
 	if ((same || (!b->socket[0] && !moved) || (b->err.num && !moved)) && b->looked_us && now - b->looked_us < AGAIN_US)
 		return;
 	b->looked_us = now;
-	begin(b, &want, same);
+	begin(b, &want);
 }
 
 void irq_balance_free(struct irq_balance *b)
@@ -345,7 +413,8 @@ void irq_balance_free(struct irq_balance *b)
 
 json_t *irq_balance_to_json(const struct irq_balance *b)
 {
-	if (!b || !b->socket[0])
+	if (!b || !b->socket[0] || !b->d->config.irqbalance[0])
 		return json_null();
-	return json_pack("{s:s, s:i, s:o}", "socket", b->socket, "kept_off", (int)b->told.nr, "error", err_to_json(&b->err));
+	return json_pack("{s:s, s:i, s:i, s:o}", "socket", b->socket, "kept_off", (int)(b->told.nr - b->left_out), "left_out",
+			 (int)b->left_out, "error", err_to_json(&b->err));
 }

@@ -4,6 +4,7 @@
  * list of interrupts to leave alone over its socket, irqbalancePID.sock in a folder of its own (irqbalance.c, sock_handle()): "setup" tells the
  * list it has, "settings ban irqs N..." makes it another one. Ours are added to what is in it, and taken out again: others in it are the operator's.
  * One that is started anew is told again. What it says is not trusted, and what it does not do in time is let be.
+ * What it was told is in a file below the runtime directory, for the next gangwayd.
  */
 #ifndef GANGWAY_IRQ_BALANCE_H
 #define GANGWAY_IRQ_BALANCE_H
@@ -15,12 +16,10 @@
 struct daemon;
 struct irq_balance;
 
-#define IRQ_BALANCE_MAX 256 /* interrupts on a list */
-
 /* What gangway has moved may be other than it was; @moved: it is. Cheap where it is not: to be called at each look. */
 void irq_balance_update(struct daemon *d, bool moved);
-/* A former gangwayd has moved it, and told of it. */
-void irq_balance_inherit(struct daemon *d, unsigned irq);
+/* What a former gangwayd has told it is known from here on, and taken out again where nobody needs it. The leases are known already. */
+void irq_balance_start(struct daemon *d);
 /* NULL is fine. The list stays as it is: leases do, too. */
 void irq_balance_free(struct irq_balance *b);
 

@@ -258,12 +258,20 @@ void irq_go_on(struct irq_follow *f)
 
 /* --- a round --- */
 
+void irq_forget_pid(struct irq_follow *f)
+{
+	f->found_pid = 0;
+	f->find_us = 0;
+	err_clear(&f->pid_err);
+}
+
 static void forget_vmm(struct irq_follow *f)
 {
 	free(f->vcpus);
 	f->vcpus = NULL;
 	f->nr_vcpus = 0;
 	f->flags = 0;
+	irq_forget_pid(f);
 	f->platform_due = f->vcpus_due = true;
 	f->platform_stale = f->vcpus_stale = false;
 }
@@ -327,6 +335,8 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 	}
 	irq_balance_update(f->d, false);
 	f->pid = guest_vmm_pid(f->guest);
+	if (!f->pid && vmm_get_state(f->guest->vmm) == VMM_UP)
+		f->pid = f->found_pid;
 	f->look_due = true;
 	take_stale(f);
 	irq_go_on(f);
@@ -369,6 +379,16 @@ void irq_follow_hint(struct lease *l)
 		return;
 	if (!g->irq && (irq_is_followed(l) || irq_keep_has(l)))
 		g->irq = follow_new(g);
+	if (g->irq && !g->irq->ending)
+		look_soon(g->irq);
+}
+
+/* A thread moves with its CPU, and an interrupt with its own: what nothing else tells of, and what a guest at rest is not looked at for in seconds. */
+void irq_follow_cpus(struct daemon *d)
+{
+	struct guest *g;
+
+	TAILQ_FOREACH(g, &d->guests, link)
 	if (g->irq && !g->irq->ending)
 		look_soon(g->irq);
 }

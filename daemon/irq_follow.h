@@ -19,6 +19,8 @@ struct lease;
 
 /* Something about the lease, or its VF, is other than it was: it may be one to follow now, or none any more. */
 void irq_follow_hint(struct lease *l);
+/* CPUs of the host went online or offline, or may have. */
+void irq_follow_cpus(struct daemon *d);
 /* The guest's VMM can be asked now: it may be another one. */
 void irq_follow_vmm_up(struct guest *g);
 /* A QMP event of the guest. */
@@ -34,5 +36,7 @@ void irq_nic_free(struct irq_nic *n);
 /* For the control protocol: all about a guest; of a lease, for status (null: nothing is looked at). */
 void call_irq_show(struct daemon *d, struct ctl_req *req, const json_t *params);
 json_t *irq_lease_to_json(const struct lease *l);
+/* What metrics tell of the lease's vectors goes to @vectors, which has @max elements at most. How many are left out. */
+unsigned irq_metrics(const struct lease *l, json_t *vectors, unsigned max);
 
 #endif

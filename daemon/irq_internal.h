@@ -38,11 +38,14 @@ struct irq_vector {
 	struct irq_route_order order;
 	int was_on; /* the CPU that its vCPU was on at the last look, -1: not known */
 	unsigned nr_counts;
-	uint64_t *counts; /* by CPU, at the last look */
+	uint64_t *counts; /* by CPU, at the last look that could read them */
+	uint64_t counts_us; /* when they were read */
+	bool counts_new; /* at the last look of all */
 	bool counted; /* at two looks: what follows holds */
 	double rate; /* interrupts a second between the last two */
 	uint64_t nr, nr_judged,
 		nr_there; /* since it is followed; of vCPUs that stood still meanwhile; of those, on the vCPU's CPU */
+	uint64_t nr_moved; /* orders that were carried out, since it is followed */
 	struct err err; /* why it could not be moved; .num 0 */
 };
 
@@ -92,6 +95,9 @@ struct irq_follow {
 	unsigned flags; /* enum msi_flag */
 	bool vtd_remaps;
 	pid_t pid; /* of the VMM; 0 not known */
+	pid_t found_pid; /* whose threads these vCPUs are, where its socket does not tell; 0 not known */
+	uint64_t find_us; /* when that was looked for */
+	struct err pid_err; /* why it is not known; .num 0 */
 	struct irq_vcpu *vcpus;
 	unsigned nr_vcpus;
 	uint64_t platform_us, vcpus_us; /* when they were asked for */
@@ -106,6 +112,8 @@ struct irq_follow {
 void irq_go_on(struct irq_follow *f);
 void irq_failed(struct irq_follow *f, enum irq_what what, const struct err *err);
 void irq_succeeded(struct irq_follow *f, enum irq_what what);
+/* The vCPUs are others: whose threads they are is to be found anew. */
+void irq_forget_pid(struct irq_follow *f);
 /* Is it one whose VF the guest uses? */
 bool irq_is_followed(const struct lease *l);
 uint64_t irq_now_us(const struct irq_follow *f);

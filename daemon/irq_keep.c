@@ -141,6 +141,7 @@ static void write_all(struct job *j)
 		if (m->r < 0)
 			continue;
 		irq_cpus_add(&want, m->cpu);
+		m->tried = true;
 		m->r = irq_affinity_write(j->sys, m->host.irq, &want, &m->err);
 		m->refused = m->r == -EIO || m->r == -EACCES;
 	}

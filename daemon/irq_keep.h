@@ -22,6 +22,7 @@ struct irq_move {
 	struct irq_host host;
 	unsigned cpu; /* where it should arrive */
 	int r; /* how it came out: 0, -ENOENT: it is no vector of this VF any more, or as irq_affinity_write() has it; or nothing was written */
+	bool tried; /* the kernel was asked: what was in the way before that may be gone the next time */
 	bool refused; /* by the kernel, when it was written, and will be again */
 	struct err err;
 };

@@ -58,7 +58,7 @@ void irq_keep_load(struct lease *l, const json_t *irqs)
 	memcpy(k->bdf, text, sizeof(k->bdf));
 	json_array_foreach (list, i, v) {
 		if (k->saved.nr < LIMIT_IRQ_VECTORS && saved_from_json(v, &k->saved.of[k->saved.nr]))
-			irq_balance_inherit(l->daemon, k->saved.of[k->saved.nr++].irq);
+			k->saved.nr++;
 		else
 			log_warn("lease %s: what one of its interrupts had before is not readable, ignoring", l->id);
 	}

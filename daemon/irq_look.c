@@ -13,7 +13,9 @@
 #include "irq_count.h"
 #include "irq_internal.h"
 #include "irq_posted.h"
+#include "irq_process.h"
 #include "sys.h"
+#include "vmm.h"
 #include "work.h"
 
 struct seen_vcpu {
@@ -30,6 +32,7 @@ struct seen_irq {
 	struct irq_cpus affinity, effective;
 	unsigned nr_counts;
 	uint64_t *counts;
+	uint64_t counts_us; /* read when: a look may take long, and its end is no time of theirs */
 };
 
 struct seen_nic {
@@ -46,6 +49,9 @@ struct irq_look {
 	struct irq_follow *f; /* NULL: it is no more */
 	struct sys *sys;
 	pid_t pid;
+	bool finds; /* @pid, by the vCPUs' threads and who has @group open */
+	int group;
+	struct err pid_err;
 	uint64_t now_us;
 	int r;
 	struct err err;
@@ -96,6 +102,7 @@ static void see_counts(struct sys *sys, struct seen_irq *irq, uint64_t *room)
 		return;
 	memcpy(irq->counts, room, nr * sizeof(*room));
 	irq->nr_counts = nr;
+	irq->counts_us = sys->ops->now_us(sys);
 }
 
 static void see_irq(struct sys *sys, struct seen_irq *irq, uint64_t *room)
@@ -129,6 +136,19 @@ static int see_nic(struct irq_look *look, struct seen_nic *nic, struct irq_host 
 	return r;
 }
 
+static void find_pid(struct irq_look *look)
+{
+	pid_t *tids = calloc(look->nr_vcpus, sizeof(*tids));
+
+	if (!tids)
+		return;
+	for (unsigned i = 0; i < look->nr_vcpus; i++)
+		tids[i] = look->vcpus[i].tid;
+	if (irq_process_find(look->sys, tids, look->nr_vcpus, look->group, &look->pid, &look->pid_err) < 0)
+		err_prefix(&look->pid_err, "the VMM's process is not known");
+	free(tids);
+}
+
 static int look_run(void *arg)
 {
 	struct irq_look *look = arg;
@@ -141,6 +161,8 @@ static int look_run(void *arg)
 		look->r = irq_online_cpus(look->sys, &look->online, &look->err);
 	if (look->asks_posts)
 		look->posts = irq_host_posts(look->sys);
+	if (look->r == 0 && look->finds)
+		find_pid(look);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_vcpus; i++)
 		see_vcpu(look, &look->vcpus[i]);
 	for (unsigned i = 0; look->r == 0 && i < look->nr_nics; i++)
@@ -184,16 +206,24 @@ static uint64_t more_of(uint64_t now, uint64_t before)
 	return before - now > UINT32_MAX / 2 ? (uint32_t)(now - before) : now;
 }
 
-/* What has arrived since the last look; where, if the vCPU that it is for stood still meanwhile. */
-static void take_counts(const struct irq_follow *f, struct irq_vector *v, const struct irq_vector *old, double seconds)
+/* Did the vCPU that it is for stand still from the last look, which read the counts, to this one? */
+static bool stood_still(const struct irq_follow *f, const struct irq_vector *old)
 {
-	uint64_t all = 0, there = 0;
 	int vcpu = old->order.vcpu;
 
-	v->nr = old->nr;
-	v->nr_judged = old->nr_judged;
-	v->nr_there = old->nr_there;
-	if (!v->nr_counts || v->nr_counts != old->nr_counts || seconds <= 0)
+	return old->counts_new && old->was_on >= 0 && vcpu >= 0 && (unsigned)vcpu < f->nr_vcpus && f->vcpus[vcpu].at.known &&
+	       (int)f->vcpus[vcpu].at.cpu == old->was_on;
+}
+
+/*
+ * What has arrived since its counts were read; where, if the vCPU that it is for stood still meanwhile. A vector, or a VF, that could not be looked
+ * at for a while has as much time to share it out over.
+ */
+static void take_counts(const struct irq_follow *f, struct irq_vector *v, const struct irq_vector *old)
+{
+	uint64_t all = 0, there = 0;
+
+	if (v->nr_counts != old->nr_counts)
 		return;
 	for (unsigned i = 0; i < v->nr_counts; i++) {
 		uint64_t more = more_of(v->counts[i], old->counts[i]);
@@ -202,14 +232,38 @@ static void take_counts(const struct irq_follow *f, struct irq_vector *v, const 
 		if ((int)i == old->was_on)
 			there = more;
 	}
-	v->counted = true;
 	v->nr += all;
-	v->rate = (double)all / seconds;
-	if (old->was_on < 0 || vcpu < 0 || (unsigned)vcpu >= f->nr_vcpus || !f->vcpus[vcpu].at.known ||
-	    (int)f->vcpus[vcpu].at.cpu != old->was_on)
+	if (v->counts_us > old->counts_us) {
+		v->counted = true;
+		v->rate = (double)all / ((double)(v->counts_us - old->counts_us) / 1e6);
+	}
+	if (!stood_still(f, old))
 		return;
 	v->nr_judged += all;
 	v->nr_there += there;
+}
+
+/* What is known of it from looks before. */
+static void take_old(const struct irq_follow *f, struct irq_vector *v, struct irq_vector *old)
+{
+	v->order = old->order;
+	v->has_msi = old->has_msi;
+	v->msi = old->msi;
+	v->err = old->err;
+	v->nr_moved = old->nr_moved;
+	v->nr = old->nr;
+	v->nr_judged = old->nr_judged;
+	v->nr_there = old->nr_there;
+	if (v->nr_counts) {
+		take_counts(f, v, old);
+		return;
+	}
+	v->nr_counts = old->nr_counts;
+	v->counts = old->counts;
+	v->counts_us = old->counts_us;
+	v->counted = old->counted;
+	v->rate = old->rate;
+	old->counts = NULL;
 }
 
 static bool is_same(const struct irq_vector *v, const struct irq_host *host)
@@ -217,7 +271,7 @@ static bool is_same(const struct irq_vector *v, const struct irq_host *host)
 	return v->host.irq == host->irq && v->host.vector == host->vector && v->host.msix == host->msix;
 }
 
-static const struct irq_vector *find_vector(const struct irq_nic *nic, const struct irq_host *host)
+static struct irq_vector *find_vector(const struct irq_nic *nic, const struct irq_host *host)
 {
 	for (unsigned i = 0; i < nic->nr; i++)
 		if (is_same(&nic->v[i], host))
@@ -226,7 +280,7 @@ static const struct irq_vector *find_vector(const struct irq_nic *nic, const str
 }
 
 /* @seen's counts are ours from here on. True: there are others than there were. */
-static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen, double seconds)
+static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
 	struct irq_vector *v = calloc(seen->nr ? seen->nr : 1, sizeof(*v));
 	bool changed = seen->nr != nic->nr;
@@ -237,7 +291,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 	nic->interrupted = false;
 	for (unsigned i = 0; i < seen->nr; i++) {
 		struct seen_irq *s = &seen->irqs[i];
-		const struct irq_vector *old = find_vector(nic, &s->host);
+		struct irq_vector *old = find_vector(nic, &s->host);
 
 		v[i] = (struct irq_vector){ .host = s->host,
 					    .known = s->known,
@@ -246,18 +300,16 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 					    .order = { .what = IRQ_ROUTE_NO_MESSAGE, .vcpu = -1, .cpu = -1 },
 					    .was_on = -1,
 					    .nr_counts = s->nr_counts,
-					    .counts = s->counts };
+					    .counts = s->counts,
+					    .counts_us = s->counts_us,
+					    .counts_new = s->nr_counts > 0 };
 		s->counts = NULL;
 		changed = changed || !old;
 		if (!old)
 			continue;
-		v[i].order = old->order;
-		v[i].has_msi = old->has_msi;
-		v[i].msi = old->msi;
-		v[i].err = old->err;
-		take_counts(f, &v[i], old, seconds);
+		take_old(f, &v[i], old);
 		nic->rate += v[i].rate;
-		nic->interrupted = nic->interrupted || v[i].rate > 0;
+		nic->interrupted = nic->interrupted || v[i].nr > old->nr;
 	}
 	for (unsigned i = 0; nic->v && i < nic->nr; i++)
 		free(nic->v[i].counts);
@@ -286,7 +338,7 @@ static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, 
 	return changed || nic->table_due || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
 }
 
-static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen, double seconds)
+static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
 	bool changed;
 
@@ -297,23 +349,25 @@ static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic 
 		nic->cap = seen->cap;
 		nic->has_cap = true;
 	}
-	if (seen->r < 0 && !seen->irqs)
+	if (seen->r < 0 && !seen->irqs) {
+		for (unsigned i = 0; i < nic->nr; i++)
+			nic->v[i].counts_new = false;
 		return; /* what was known stays, it is shown with why it is old */
-	changed = take_vectors(f, nic, seen, seconds);
+	}
+	changed = take_vectors(f, nic, seen);
 	nic->table_due = is_table_due(f, nic, changed);
 	if (changed || nic->interrupted)
 		f->nr_quiet = 0;
 }
 
-static void take_one(struct irq_follow *f, struct lease *l, struct seen_nic *seen, double seconds)
+static void take_one(struct irq_follow *f, struct lease *l, struct seen_nic *seen)
 {
-	take_nic(f, l->irq_nic, seen, seconds);
+	take_nic(f, l->irq_nic, seen);
 	irq_look_for_storm(l);
 }
 
 static void take(struct irq_follow *f, struct irq_look *look)
 {
-	double seconds = f->looked_us ? (double)(look->now_us - f->looked_us) / 1e6 : 0;
 	struct lease *l = NULL;
 
 	f->nr_quiet++;
@@ -321,11 +375,15 @@ static void take(struct irq_follow *f, struct irq_look *look)
 	if (look->asks_posts)
 		f->posts = look->posts;
 	f->asked_posts = true;
+	if (look->finds && f->find_us) { /* else the vCPUs are others by now */
+		f->found_pid = look->pid;
+		f->pid_err = look->pid_err;
+	}
 	take_vcpus(f, look);
 	while ((l = irq_next(f, l)))
 		for (unsigned i = 0; i < look->nr_nics; i++)
 			if (!strcmp(look->nics[i].id, l->id) && !strcmp(look->nics[i].bdf, l->irq_nic->bdf))
-				take_one(f, l, &look->nics[i], seconds);
+				take_one(f, l, &look->nics[i]);
 	f->route_due = true;
 }
 
@@ -347,6 +405,11 @@ static void look_done(int r, void *arg)
 	look_free(look);
 }
 
+static bool is_behind_a_manager(const struct irq_follow *f)
+{
+	return f->guest->manager[0] && vmm_get_state(f->guest->vmm) == VMM_UP;
+}
+
 static struct irq_look *look_new(struct irq_follow *f)
 {
 	struct irq_look *look = calloc(1, sizeof(*look));
@@ -361,6 +424,13 @@ static struct irq_look *look_new(struct irq_follow *f)
 	look->sys = f->d->sys;
 	look->pid = f->pid;
 	look->asks_posts = !f->asked_posts;
+	l = irq_next(f, NULL);
+	look->finds = l && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
+	if (look->finds) {
+		look->group = l->group_id;
+		f->find_us = irq_now_us(f);
+	}
+	l = NULL;
 	look->vcpus = calloc(f->nr_vcpus ? f->nr_vcpus : 1, sizeof(*look->vcpus));
 	look->nics = calloc(nr ? nr : 1, sizeof(*look->nics));
 	if (!look->vcpus || !look->nics) {

@@ -11,7 +11,12 @@
 #include "log.h"
 
 /* At one look a second: a thread has to be somewhere for that long to be followed, and one that wanders is not followed everywhere. */
-static const struct irq_route_config route_config = { .settle_looks = 3, .writes_max = 8, .window_us = 60000000 };
+static const struct irq_route_config route_config = {
+	.settle_looks = 3,
+	.writes_max = LIMIT_IRQ_WRITES,
+	.window_us = LIMIT_IRQ_WRITES_SEC * (uint64_t)1000000,
+};
+_Static_assert(LIMIT_IRQ_WRITES <= IRQ_ROUTE_WRITES_MAX, "irq_route remembers so many");
 
 /* --- a look for irq_route --- */
 
@@ -178,6 +183,12 @@ static struct irq_vector *find_vector(const struct irq_nic *nic, const struct ir
 	return NULL;
 }
 
+static void not_written(const struct irq_follow *f, unsigned irq)
+{
+	if (f->route)
+		irq_route_not_written(f->route, irq);
+}
+
 static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
@@ -190,6 +201,9 @@ static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 			log_debug("lease %s: vector %u, irq %u: to CPU %u", l->id, m->host.vector, m->host.irq, m->cpu);
 		else
 			log_debug("lease %s: vector %u: %s, ignoring", l->id, m->host.vector, m->err.msg);
+		/* one that has gone was the guest's doing, which it can do again and again */
+		if (g && g->irq && !m->tried && m->r != -ENOENT)
+			not_written(g->irq, m->host.irq);
 		if (!v)
 			continue;
 		v->err = m->err;
@@ -198,6 +212,7 @@ static void on_moved(struct lease *l, const struct irq_move *moves, unsigned nr)
 			v->affinity = (struct irq_cpus){ 0 };
 			irq_cpus_add(&v->affinity, m->cpu);
 			l->irq_nic->nr_moved++;
+			v->nr_moved++;
 		}
 		if (g && g->irq && g->irq->route && m->refused)
 			irq_route_refused(g->irq->route, m->host.irq);
@@ -212,6 +227,7 @@ bool irq_is_posted(const struct irq_follow *f, const struct irq_vector *v)
 	return f->posts && v->nr == 0;
 }
 
+/* An order that nobody is given is none: it would be one of those that the interrupt may have, when it counts. */
 static void move_of(const struct irq_follow *f, struct lease *l, struct irq_move *moves)
 {
 	unsigned nr = 0;
@@ -219,11 +235,18 @@ static void move_of(const struct irq_follow *f, struct lease *l, struct irq_move
 	for (unsigned i = 0; i < l->irq_nic->nr; i++) {
 		const struct irq_vector *v = &l->irq_nic->v[i];
 
-		if (v->order.what == IRQ_ROUTE_WRITE && !irq_is_posted(f, v))
+		if (v->order.what != IRQ_ROUTE_WRITE)
+			continue;
+		if (irq_is_posted(f, v) || !f->d->config.irq_route)
+			not_written(f, v->host.irq);
+		else
 			moves[nr++] = (struct irq_move){ .host = v->host, .cpu = (unsigned)v->order.cpu };
 	}
-	if (nr > 0 && irq_keep_move(l, moves, nr, on_moved) < 0)
-		log_debug("lease %s: its interrupts are not moved now, ignoring", l->id);
+	if (nr == 0 || irq_keep_move(l, moves, nr, on_moved) == 0)
+		return;
+	log_debug("lease %s: its interrupts are not moved now, ignoring", l->id);
+	for (unsigned i = 0; i < nr; i++)
+		not_written(f, moves[i].host.irq);
 }
 
 int irq_route_all(struct irq_follow *f, struct err *err)
@@ -238,8 +261,6 @@ int irq_route_all(struct irq_follow *f, struct err *err)
 		return r;
 	irq_succeeded(f, IRQ_ROUTE);
 	want_lapics(f);
-	if (!f->d->config.irq_route)
-		return 0;
 	moves = calloc(LIMIT_IRQ_VECTORS, sizeof(*moves));
 	if (!moves)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "guest %s: no memory to move its interrupts", f->guest->name);

@@ -43,7 +43,7 @@ static const char *state_of(const struct irq_follow *f, const struct irq_vector 
 	case IRQ_ROUTE_KEEP:
 		return "in-place";
 	case IRQ_ROUTE_WRITE:
-		return v->err.num ? "failed" : "moved";
+		return !f->d->config.irq_route ? "left" : v->err.num ? "failed" : "moved";
 	case IRQ_ROUTE_SETTLING:
 		return "wandering";
 	case IRQ_ROUTE_LIMITED:
@@ -99,6 +99,8 @@ static const char *why(const struct irq_follow *f, const struct irq_nic *nic, co
 		return "the IOMMU posts it to its vCPU: left alone";
 	if (v->err.num)
 		return v->err.msg;
+	if (v->order.what == IRQ_ROUTE_WRITE && !f->d->config.irq_route)
+		return "nothing is moved (route = no)";
 	if (v->order.what == IRQ_ROUTE_KEEP || v->order.what == IRQ_ROUTE_WRITE)
 		return NULL;
 	if (v->order.what == IRQ_ROUTE_NO_MESSAGE)
@@ -106,7 +108,7 @@ static const char *why(const struct irq_follow *f, const struct irq_nic *nic, co
 	if (v->order.what == IRQ_ROUTE_NO_VCPU)
 		return no_vcpu(f, v);
 	if (v->order.what == IRQ_ROUTE_NO_THREAD && f->pid == 0)
-		return "the VMM's process is not known";
+		return f->pid_err.num ? f->pid_err.msg : "the VMM's process is not known";
 	return irq_route_what_to_string(v->order.what);
 }
 
@@ -146,17 +148,17 @@ static json_t *vector_to_json(const struct irq_follow *f, const struct lease *l,
 		v->order.vcpu >= 0 && (unsigned)v->order.vcpu < f->nr_vcpus ? &f->vcpus[v->order.vcpu] : NULL;
 	bool at = vcpu && vcpu->at.known;
 
-	return json_pack("{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:s?, s:o}",
-			 "lease", l->id, "index", (int)v->host.vector, "message", message_to_json(v), "masked",
-			 v->has_msi ? json_boolean(v->msi.masked) : json_null(), "vcpu",
-			 number_or_null(vcpu, vcpu ? vcpu->index : 0), "thread", number_or_null(vcpu, vcpu ? vcpu->at.tid : 0),
-			 "ran_on", number_or_null(at, at ? vcpu->at.cpu : 0), "irq", (int)v->host.irq, "affinity",
-			 v->known ? cpus_to_json(&v->affinity) : json_null(), "effective",
-			 v->known ? cpus_to_json(&v->effective) : json_null(), "wanted",
-			 number_or_null(v->order.cpu >= 0, v->order.cpu), "rate", real_or_null(v->counted, v->rate), "share",
-			 real_or_null(v->nr_judged, v->nr_judged ? (double)v->nr_there / (double)v->nr_judged : 0), "count",
-			 (json_int_t)v->nr, "judged", (json_int_t)v->nr_judged, "there", (json_int_t)v->nr_there, "state",
-			 state_of(f, v), "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
+	return json_pack(
+		"{s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:s?, s:o}", "lease",
+		l->id, "index", (int)v->host.vector, "message", message_to_json(v), "masked",
+		v->has_msi ? json_boolean(v->msi.masked) : json_null(), "vcpu", number_or_null(vcpu, vcpu ? vcpu->index : 0),
+		"thread", number_or_null(vcpu, vcpu ? vcpu->at.tid : 0), "ran_on", number_or_null(at, at ? vcpu->at.cpu : 0),
+		"irq", (int)v->host.irq, "affinity", v->known ? cpus_to_json(&v->affinity) : json_null(), "effective",
+		v->known ? cpus_to_json(&v->effective) : json_null(), "wanted", number_or_null(v->order.cpu >= 0, v->order.cpu),
+		"rate", real_or_null(v->counted, v->rate), "share",
+		real_or_null(v->nr_judged, v->nr_judged ? (double)v->nr_there / (double)v->nr_judged : 0), "count",
+		(json_int_t)v->nr, "judged", (json_int_t)v->nr_judged, "there", (json_int_t)v->nr_there, "moved",
+		(json_int_t)v->nr_moved, "state", state_of(f, v), "why", why(f, l->irq_nic, v), "error", err_to_json(&v->err));
 }
 
 static json_t *vcpu_to_json(const struct irq_vcpu *v)
@@ -184,6 +186,36 @@ json_t *irq_lease_to_json(const struct lease *l)
 			 nic->rate, "storm", nic->storm, "share",
 			 real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved", (json_int_t)nic->nr_moved,
 			 "error", err_to_json(&nic->err), "table_error", err_to_json(&nic->table_err));
+}
+
+/* Each vector once: two interrupts may be shown for one of them while the guest arms it anew. */
+unsigned irq_metrics(const struct lease *l, json_t *vectors, unsigned max)
+{
+	const struct guest *g = guest_find(l->daemon, l->guest);
+	const struct irq_nic *nic = l->irq_nic;
+	unsigned left_out = 0;
+
+	if (!g || !g->irq || !nic || !irq_is_followed(l))
+		return 0;
+	for (unsigned i = 0; i < nic->nr; i++) {
+		const struct irq_vector *v = &nic->v[i];
+
+		if (i > 0 && v->host.vector == nic->v[i - 1].host.vector)
+			continue;
+		if (json_array_size(vectors) >= max) {
+			left_out++;
+			continue;
+		}
+		json_array_append_new(
+			vectors,
+			json_pack("{s:s, s:s, s:i, s:s, s:I, s:o, s:I, s:I, s:o, s:I}", "guest", l->guest, "nic", l->nic,
+				  "vector", (int)v->host.vector, "state", state_of(g->irq, v), "count", (json_int_t)v->nr, "rate",
+				  real_or_null(v->counted, v->rate), "judged", (json_int_t)v->nr_judged, "there",
+				  (json_int_t)v->nr_there, "share",
+				  real_or_null(v->nr_judged, v->nr_judged ? (double)v->nr_there / (double)v->nr_judged : 0),
+				  "moved", (json_int_t)v->nr_moved));
+	}
+	return left_out;
 }
 
 static json_t *nic_to_json(const struct lease *l)

@@ -23,8 +23,10 @@
 #include "fdutil.h"
 #include "guests.h"
 #include "host_events.h"
+#include "irq_balance.h"
 #include "lease.h"
 #include "log.h"
+#include "metrics_http.h"
 #include "sys.h"
 #include "work.h"
 
@@ -194,7 +196,11 @@ static int start(struct daemon *d, int *ret_lock, struct err *err)
 	if (r == 0)
 		r = attach_recover(d, err);
 	if (r == 0)
+		irq_balance_start(d);
+	if (r == 0)
 		r = ctl_new(d, call_table, call_table_len, &d->ctl, err);
+	if (r == 0 && metrics_http_new(d, &d->metrics, err) < 0)
+		log_warn("%s: nobody gets metrics there, ignoring", err->msg);
 	return r;
 }
 

@@ -30,7 +30,7 @@ struct op {
 	enum lease_via via_asked;
 
 	/* what workers find; the loop reads it in .after */
-	char target[128];
+	char target[256]; /* a VF, a PF, or PFs with commas between */
 	bool as_recorded; /* the target is the VF that the lease had: step_find() names it */
 	struct sriov_pf pf;
 	struct sriov_vf vf;
@@ -79,9 +79,11 @@ extern const size_t attach_table_len;
 
 #define VFIO_DRIVER "vfio-pci"
 
-/* attach_host.c: the steps on the host */
+/* attach_find.c: which VF */
 int step_find(void *ctx, struct err *err);
 int step_reserve(void *ctx, struct err *err);
+
+/* attach_host.c: the steps on the host */
 int step_check(void *ctx, struct err *err);
 int step_check_memory(void *ctx, struct err *err);
 int step_bind(void *ctx, struct err *err);

@@ -3,6 +3,8 @@
 #ifndef GANGWAY_PREFLIGHT_H
 #define GANGWAY_PREFLIGHT_H
 
+#include <stdbool.h>
+
 struct err;
 struct op;
 
@@ -12,6 +14,8 @@ int preflight_host(struct op *op, struct err *err);
 int preflight_memory(struct op *op, struct err *err);
 /* Is the VF where the guest may be? A warning if not. On a worker. */
 void preflight_numa(struct op *op);
+/* May the guest be on @node, the node of a PF, with vCPUs and memory? Yes, too, where that is not known. On a worker. */
+bool preflight_numa_suits(const struct op *op, int node);
 /* The guest, from op->info: memory, slot; settles via and bus. In the loop. */
 int preflight_guest(struct op *op, struct err *err);
 

@@ -8,10 +8,24 @@
 #define LIMIT_LEASES 1024 /* leases in all */
 #define LIMIT_LEASES_PER_GUEST 16 /* NICs of one guest */
 
+#define LIMIT_PFS_NAMED 8 /* PFs among which an attach may choose */
+
+#define LIMIT_VCPUS 1024 /* vCPUs of a guest that are taken */
+#define LIMIT_VMM_THREADS 4096 /* threads of a VMM that are looked at for the CPUs that it may use */
+#define LIMIT_VMM_FDS 8192 /* descriptors of a process that are looked at for the VF's group */
+#define LIMIT_IRQ_WRITES 8 /* orders that an interrupt may have within LIMIT_IRQ_WRITES_SEC, whatever guest and threads do */
+#define LIMIT_IRQ_WRITES_SEC 60
+#define LIMIT_IRQS_BANNED                                                                                                        \
+	256 /* interrupts of a list of irqbalance's, which takes some 90 in the one message that makes its list */
 #define LIMIT_IRQ_VECTORS 128 /* vectors of a VF that are followed; what is beyond stays where the host has put it */
 
 #define DEVICE_UID_MIN 65536u /* what a gangway-device process may run as */
 #define DEVICE_UID_MAX 4294967294u
+
+#define LIMIT_METRICS_CLIENTS 8 /* HTTP connections at once; more wait in the kernel */
+#define LIMIT_METRICS_REQUEST (16 << 10) /* bytes that one may make us hold for its request: more is answered 4xx, and it ends */
+#define LIMIT_METRICS_IDLE_SEC 10 /* seconds that one may say nothing */
+#define LIMIT_METRICS_VECTORS 8192 /* vectors with metrics of their own, of all leases: their answer is below LIMIT_CTL_BACKLOG */
 
 #define LIMIT_CTL_CLIENTS 64 /* control connections at once */
 #define LIMIT_CTL_REQUEST (64 << 10) /* bytes of one request line */

@@ -90,10 +90,15 @@ int irq_route_new(const struct irq_route_config *config, struct irq_route **ret)
 struct irq_route *irq_route_free(struct irq_route *route);
 
 /*
- * One look. @ret gets an order for each of look->irqs, in that order. An IRQ_ROUTE_WRITE counts as written; if it was not, say so. What is
+ * One look. @ret gets an order for each of look->irqs, in that order. An IRQ_ROUTE_WRITE counts as written; if it was not: irq_route_not_written(). What is
  * not in a look any more is forgotten, its limit too. 0; -EINVAL: more than fit; -ENOMEM; nothing was changed then.
  */
 int irq_route_look(struct irq_route *route, const struct irq_route_look *look, struct irq_route_order *ret);
+
+/*
+ * The last look's IRQ_ROUTE_WRITE for @irq was not carried out, nor tried: it does not count. Not for what the kernel refused: that has had its turn.
+ */
+void irq_route_not_written(struct irq_route *route, unsigned irq);
 
 /* Interrupt @irq refused its affinity for good (irq_affinity_write(): -EIO, -EACCES): no more orders until it is another interrupt. */
 void irq_route_refused(struct irq_route *route, unsigned irq);

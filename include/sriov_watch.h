@@ -33,6 +33,8 @@ struct sriov_change {
 
 struct sriov_watch_ops {
 	void (*changed)(void *arg, const struct sriov_change *change);
+	/* CPUs of the host came, went, went online or offline: no function's, but by the same uevents. NULL: not told. */
+	void (*cpus)(void *arg);
 	/* Events were lost: everything may have changed. */
 	void (*resync)(void *arg);
 };

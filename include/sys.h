@@ -53,11 +53,11 @@ struct sys_vf {
 
 enum sys_watch {
 	SYS_WATCH_LINK, /* rtnetlink: interfaces come, go, up, down */
-	SYS_WATCH_UEVENT, /* PCI functions and their interfaces come, go, are bound and unbound */
+	SYS_WATCH_UEVENT, /* PCI functions and their interfaces come, go, are bound and unbound; CPUs come, go, go online and offline */
 	SYS_WATCH_KMSG, /* the kernel's log, from now on */
 };
 
-enum sys_event_kind { SYS_EVENT_LINK, SYS_EVENT_PCI, SYS_EVENT_KMSG };
+enum sys_event_kind { SYS_EVENT_LINK, SYS_EVENT_PCI, SYS_EVENT_CPU, SYS_EVENT_KMSG };
 
 #define SYS_KMSG_MAX 1024 /* bytes kept of a record of the log: what it says stands in front */
 

@@ -13,7 +13,6 @@
 #include "vmm.h"
 
 #define VMM_BARS 6
-#define VMM_VCPUS_MAX 1024 /* vCPUs of one guest that are taken */
 #define VMM_READ_WORDS_MAX 8192 /* words of 4 bytes in one read: the largest MSI-X table */
 
 struct vmm_bar {

@@ -26,6 +26,9 @@ struct route {
 	bool refused;
 	int ordered; /* the CPU of the last order; NOWHERE */
 	bool obeyed; /* it has arrived there since */
+	bool pending; /* the last look has ordered it; what was before that: */
+	int was_ordered;
+	bool was_obeyed;
 	unsigned next; /* in @written */
 	uint64_t written[IRQ_ROUTE_WRITES_MAX]; /* when it got its last orders, +1; 0 not yet: a ring */
 };
@@ -140,6 +143,7 @@ static int renew(struct irq_route *route, const struct irq_route_look *look)
 			routes[i].refused = routes[i].obeyed = false;
 			routes[i].ordered = NOWHERE;
 		}
+		routes[i].pending = false;
 		routes[i].irq = look->irqs[i].irq;
 		routes[i].vector = look->irqs[i].vector;
 		routes[i].at = i;
@@ -164,10 +168,27 @@ static bool may_write(const struct irq_route *route, const struct route *r, uint
 
 static void note_write(const struct irq_route *route, struct route *r, int cpu, uint64_t now)
 {
+	r->pending = true;
+	r->was_ordered = r->ordered;
+	r->was_obeyed = r->obeyed;
 	r->ordered = cpu;
 	r->obeyed = false;
 	r->written[r->next] = now + 1;
 	r->next = (r->next + 1) % route->config.writes_max;
+}
+
+/* What stood in the ring's slot before was out of the window: it is missed by nobody. */
+void irq_route_not_written(struct irq_route *route, unsigned irq)
+{
+	struct route *r = find(route, irq);
+
+	if (!r || !r->pending)
+		return;
+	r->pending = false;
+	r->ordered = r->was_ordered;
+	r->obeyed = r->was_obeyed;
+	r->next = (r->next + route->config.writes_max - 1) % route->config.writes_max;
+	r->written[r->next] = 0;
 }
 
 void irq_route_refused(struct irq_route *route, unsigned irq)

@@ -56,6 +56,10 @@ static void report(struct sriov_watch *w, const struct sys_event *ev, enum sys_w
 		else
 			c.kind = SRIOV_CHANGE_FUNCTION;
 		break;
+	case SYS_EVENT_CPU:
+		if (w->ops->cpus)
+			w->ops->cpus(w->arg);
+		return;
 	case SYS_EVENT_KMSG: /* not watched here */
 		return;
 	}

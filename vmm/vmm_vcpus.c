@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gangway_limits.h"
+
 #define PATH_LEN_MAX 128
 #define TID_MAX 4194304 /* PID_MAX_LIMIT of include/linux/threads.h */
 
@@ -95,8 +97,8 @@ static int take_vcpus(struct query *q, const json_t *ret, struct err *err)
 
 	if (!json_is_array(ret) || json_array_size(ret) == 0)
 		return bad_answer(q, "query-cpus-fast", err);
-	if (json_array_size(ret) > VMM_VCPUS_MAX)
-		return err_set(err, -E2BIG, "vmm.too-many-vcpus", "guest %s: more than %d vCPUs", q->op.vmm->name, VMM_VCPUS_MAX);
+	if (json_array_size(ret) > LIMIT_VCPUS)
+		return err_set(err, -E2BIG, "vmm.too-many-vcpus", "guest %s: more than %d vCPUs", q->op.vmm->name, LIMIT_VCPUS);
 	q->vcpus = calloc(json_array_size(ret), sizeof(*q->vcpus));
 	q->paths = calloc(json_array_size(ret), sizeof(*q->paths));
 	if (!q->vcpus || !q->paths)

@@ -17,6 +17,7 @@
 #include "faults.h"
 #include "fdutil.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "lease.h"
 #include "log.h"
 #include "work.h"
@@ -235,7 +236,7 @@ void fake_host_start(struct fake_host *h)
 	d->config.standby_auto = false; /* a test says what it wants */
 	d->config.return_delay_ms = 50;
 	d->config.irq_follow_ms = 0; /* as above */
-	d->config.irqbalance[0] = '\0';
+	snprintf(d->config.irqbalance, sizeof(d->config.irqbalance), "%s", h->irqbalance ? h->irqbalance : "");
 	snprintf(d->boot_id, sizeof(d->boot_id), "%s", h->boot_id);
 	r = db_open(d->config.state, &d->db, &err);
 	if (r == 0)
@@ -246,6 +247,8 @@ void fake_host_start(struct fake_host *h)
 		r = db_each_guest(d->db, on_guest_row, d, &err);
 	if (r == 0)
 		r = attach_recover(d, &err);
+	if (r == 0)
+		irq_balance_start(d);
 	if (r == 0)
 		r = ctl_new(d, call_table, call_table_len, &d->ctl, &err);
 	if (r < 0)

@@ -86,6 +86,7 @@ struct fake_host {
 	struct daemon d;
 	char dir[64];
 	const char *boot_id;
+	const char *irqbalance; /* the configuration's, from the next start on; NULL: no */
 	bool running;
 	struct fake_guest guests[FAKE_GUESTS_MAX];
 	unsigned nr_guests;

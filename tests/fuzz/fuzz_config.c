@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "metrics_http.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,6 +22,12 @@ static void check_string(const char *s, size_t size, bool path)
 
 static void check(const struct config *c)
 {
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	check_string(c->metrics_listen[0] ? c->metrics_listen : "-", sizeof(c->metrics_listen), c->metrics_listen[0] == '/');
+	if (c->metrics_listen[0] && c->metrics_listen[0] != '/' && metrics_address_parse(c->metrics_listen, &addr, &len) < 0)
+		abort();
 	check_string(c->socket, sizeof(c->socket), true);
 	check_string(c->state, sizeof(c->state), true);
 	check_string(c->runtime_dir, sizeof(c->runtime_dir), true);

@@ -11,6 +11,7 @@
 #include "irq_affinity.h"
 #include "irq_balance.h"
 #include "irq_count.h"
+#include "irq_process.h"
 #include "irq_thread.h"
 #include "msix_table.h"
 
@@ -32,6 +33,14 @@ static void check(bool ok)
 {
 	if (!ok)
 		abort();
+}
+
+static void check_tgid(const char *text, size_t len)
+{
+	pid_t pid = -7;
+	int r = irq_tgid_parse(text, len, &pid);
+
+	check(r == 0 ? pid > 0 : r == -EPROTO && pid == -7);
 }
 
 /* A known message has a vector and a destination that a message has room for; an unknown one has nothing. */
@@ -129,6 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_config((const uint8_t *)copy, size);
 	check_cpus(copy, size);
 	check_texts(copy, size);
+	check_tgid(copy, size);
 	irq_status_parse(copy, size, &set);
 	check_balance(copy, size);
 	for (size_t at = 0; at + sizeof(m) <= size; at += sizeof(m)) {

@@ -11,6 +11,7 @@
 
 #include "../../vmm/qmp_internal.h"
 #include "../../vmm/vmm_internal.h"
+#include "gangway_limits.h"
 #include "vmm_irq.h"
 
 #define WORDS 16
@@ -47,7 +48,7 @@ static void check(int r, const struct err *err)
 static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr, const struct err *err)
 {
 	(void)ctx;
-	if ((r == 0) != (nr > 0) || nr > VMM_VCPUS_MAX)
+	if ((r == 0) != (nr > 0) || nr > LIMIT_VCPUS)
 		abort();
 	for (unsigned i = 0; i < nr; i++)
 		if (vcpus[i].tid <= 0 || (i > 0 && vcpus[i].index <= vcpus[i - 1].index))

@@ -61,6 +61,7 @@ Test(config, defaults)
 	cr_assert_eq(config.unplug_deadline_ms, 30000);
 	cr_assert_eq(config.settle_ms, 2500);
 	cr_assert(config.standby_auto);
+	cr_assert_str_eq(config.metrics_listen, "");
 }
 
 Test(config, attach_keys)
@@ -85,6 +86,57 @@ Test(config, attach_keys)
 	cr_assert_eq(config_set(&config, "attach", "settle_ms", "1", &err), -EINVAL);
 	cr_assert_eq(read_text("[attach]\nstandby = macvtap\n"), 0, "%s", err.msg);
 	cr_assert_eq(config.standby.kind, EMUL_MACVTAP);
+}
+
+/* Where metrics are served: nothing that would be asked of a resolver, no path that a socket cannot have. */
+Test(config, metrics_keys)
+{
+	static const char *const good[] = { "127.0.0.1:9177", "[::1]:9177", "0.0.0.0:1",
+					    "[::]:65535",     "9177",	    "/run/gangway/metrics.sock" };
+	static const char *const bad[] = { "",
+					   "yes",
+					   "0",
+					   "65536",
+					   "99999999999",
+					   ":9177",
+					   "9177 ",
+					   "127.0.0.1:",
+					   "127.0.0.1",
+					   "127.0.0.1:0",
+					   "127.1:9177",
+					   "localhost:9177",
+					   "+9177",
+					   "127.0.0.1:9 177",
+					   "::1:9177",
+					   "[::1]",
+					   "[::1]9177",
+					   "[::1]:",
+					   "[",
+					   "[]:9177",
+					   "[::1:9177",
+					   "[::1%lo]:9177",
+					   "metrics.sock" };
+	char longest[110];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		cr_assert_eq(config_set(&config, "metrics", "listen", good[i], &err), 0, "%s", good[i]);
+		cr_assert_str_eq(config.metrics_listen, good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		cr_assert_eq(config_set(&config, "metrics", "listen", bad[i], &err), -EINVAL, "%s", bad[i]);
+		cr_assert_str_eq(err.code, "config.bad-value");
+	}
+	memset(longest, 'a', sizeof(longest));
+	longest[0] = '/';
+	longest[107] = '\0';
+	cr_assert_eq(config_set(&config, "metrics", "listen", longest, &err), 0);
+	longest[107] = 'a';
+	longest[108] = '\0';
+	cr_assert_eq(config_set(&config, "metrics", "listen", longest, &err), -EINVAL);
+	cr_assert_eq(config_set(&config, "metrics", "listen", "no", &err), 0);
+	cr_assert_str_eq(config.metrics_listen, "");
+	cr_assert_eq(config_set(&config, "daemon", "listen", "no", &err), -EINVAL);
+	cr_assert_str_eq(err.code, "config.unknown-key");
 }
 
 /* Each at its ends, past them, and with what is no number. */

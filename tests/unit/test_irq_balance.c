@@ -11,7 +11,7 @@
 static struct {
 	int fd;
 	sd_event_source *source;
-	char path[128], list[512]; /* "IRQ 7 LOAD 0 " */
+	char path[128], list[8192]; /* "IRQ 7 LOAD 0 " */
 	const char *says; /* to "setup", instead */
 	bool silent;
 	int clients[64];
@@ -32,7 +32,7 @@ static void set_list(const char *text)
 
 static int on_question(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 {
-	char buf[501] = "", text[700];
+	char buf[501] = "", text[8300];
 	ssize_t n = recv(fd, buf, 500, 0);
 
 	(void)ctx;
@@ -155,6 +155,14 @@ Test(irq_balance, there_is_none)
 	end();
 }
 
+static void again(bool told)
+{
+	fake_host_stop(h);
+	h->irqbalance = told ? h->dir : NULL;
+	fake_host_start(h);
+	follow(true);
+}
+
 /* gangwayd is killed: the next one knows what to take out again. */
 Test(irq_balance, gangwayd_is_killed)
 {
@@ -164,10 +172,7 @@ Test(irq_balance, gangwayd_is_killed)
 	attach_irqs();
 	until_affinities("1 2 2");
 	until_list(ROW(7) OURS);
-	fake_host_stop(h);
-	fake_host_start(h);
-	follow(true);
-	snprintf(h->d.config.irqbalance, sizeof(h->d.config.irqbalance), "%s", h->dir);
+	again(true);
 	cr_assert(fake_host_until(h, decided, NULL, 5000));
 	until_affinities("1 2 2");
 	end_balance();
@@ -184,6 +189,171 @@ static bool has_error(void *arg)
 	(void)arg;
 	json_decref(a);
 	return has;
+}
+
+static bool is_gone(void *arg)
+{
+	return access(arg, F_OK) < 0;
+}
+
+static bool has_ours(void *arg)
+{
+	(void)arg;
+	return strstr(peer.list, "IRQ 120 ") != NULL;
+}
+
+static bool has_none_of_ours(void *arg)
+{
+	return !has_ours(arg);
+}
+
+static bool tells_left_out(void *arg)
+{
+	json_t *a = fake_host_call(h, "irq.show", of_vm1());
+	json_int_t nr = json_integer_value(member(a, "result.irqbalance.left_out"));
+
+	(void)arg;
+	json_decref(a);
+	return nr > 0;
+}
+
+/* The record of its leases has nothing of it any more, or it is not to be told anything: the list is given back all the same. */
+Test(irq_balance, what_a_former_gangwayd_has_left)
+{
+	for (int no = 0; no < 2; no++) {
+		begin_balance();
+		start_peer(815);
+		strcpy(peer.list, ROW(121) ROW(7));
+		attach_irqs();
+		until_affinities("1 2 2");
+		until_list(ROW(121) ROW(7) ROW(120) ROW(122));
+		fake_host_stop(h);
+		if (!no)
+			sql("UPDATE lease SET irqs = NULL");
+		h->irqbalance = no ? NULL : h->dir;
+		fake_host_start(h);
+		until_list(ROW(121) ROW(7));
+		cr_assert(fake_host_until(h, decided, NULL, 5000));
+		succeed("detach", of_vm1());
+		remove_vectors();
+		stop_peer();
+		end();
+	}
+}
+
+/* A file that makes no sense: nothing is taken for ours. */
+Test(irq_balance, a_record_that_makes_no_sense)
+{
+	static const char *const rows[] = {
+		"",
+		"[]",
+		"{\"socket\": 7, \"irqs\": []}",
+		"{\"socket\": \"x\", \"irqs\": [7]}",
+		"{\"socket\": \"/x\", \"irqs\": [7, -1]}",
+		"{\"socket\": \"/x\", \"irqs\": {}}",
+		"{\"socket\": \"/x\", \"irqs\": [1000000000]}",
+	};
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		FILE *f;
+
+		begin_balance();
+		start_peer(815);
+		strcpy(peer.list, ROW(7));
+		snprintf(path, sizeof(path), "%s/irqbalance", h->dir);
+		f = fopen(path, "we");
+		cr_assert(f && fputs(rows[i], f) >= 0 && fclose(f) == 0);
+		again(true);
+		attach_irqs();
+		until_affinities("1 2 2");
+		until_list(ROW(7) OURS);
+		end_balance();
+		until_list(ROW(7));
+		cr_assert(fake_host_until(h, is_gone, path, 5000), "row %zu", i);
+		stop_peer();
+		end();
+	}
+}
+
+/* One that was killed leaves its socket, of a lower number or not; one that is started anew has nothing of ours on its list. */
+Test(irq_balance, sockets_of_the_dead)
+{
+	char dead[2][128];
+
+	begin_balance();
+	for (unsigned i = 0; i < 2; i++) {
+		start_peer(i ? 815 : 100);
+		if (i) {
+			strcpy(peer.list, ROW(7));
+			attach_irqs();
+			until_affinities("1 2 2");
+			until_list(ROW(7) OURS);
+		}
+		snprintf(dead[i], sizeof(dead[i]), "%s", peer.path);
+		peer.source = sd_event_source_disable_unref(peer.source);
+		fd_close(&peer.fd);
+	}
+	start_peer(900);
+	strcpy(peer.list, ROW(121));
+	end_balance();
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(121) ROW(120) ROW(122));
+	end_balance();
+	until_list(ROW(121));
+	stop_peer();
+	unlink(dead[0]);
+	unlink(dead[1]);
+	end();
+}
+
+static void add_theirs(unsigned nr)
+{
+	peer.list[0] = '\0';
+	peer.nr_set = 0;
+	for (unsigned i = 0; i < nr; i++)
+		snprintf(peer.list + strlen(peer.list), sizeof(peer.list) - strlen(peer.list), "IRQ %u LOAD 0 ", 500 + i);
+}
+
+/*
+ * Its list has room for some of ours: it gets these. For none beside its own: it is left as it is. A message has 480 bytes, one of which
+ * ends it, 18 are words, and each number of theirs, and ours, takes 4.
+ */
+Test(irq_balance, more_than_it_can_be_told)
+{
+	json_t *a;
+
+	begin_balance();
+	start_peer(815);
+	add_theirs(114);
+	attach_irqs();
+	until_affinities("1 2 2");
+	cr_assert(fake_host_until(h, has_ours, NULL, 5000), "%s", peer.list);
+	cr_assert(strstr(peer.list, "IRQ 500 ") && strstr(peer.list, "IRQ 613 "), "theirs stay");
+	cr_assert(fake_host_until(h, tells_left_out, NULL, 5000));
+	cr_assert_null(strstr(peer.list, "IRQ 122 "));
+	a = fake_host_call(h, "irq.show", of_vm1());
+	cr_assert_eq(json_integer_value(member(a, "result.irqbalance.kept_off")), 1);
+	cr_assert_eq(json_integer_value(member(a, "result.irqbalance.left_out")), 2);
+	json_decref(a);
+	end_balance();
+	cr_assert(fake_host_until(h, has_none_of_ours, NULL, 5000));
+	cr_assert(strstr(peer.list, "IRQ 500 ") && strstr(peer.list, "IRQ 613 "));
+	stop_peer();
+	end();
+	begin_balance();
+	start_peer(815);
+	add_theirs(116);
+	attach_irqs();
+	until_affinities("1 2 2");
+	for (unsigned n = 0; n < 400 && !has_error(NULL); n++)
+		fake_host_until(h, never, NULL, 10);
+	cr_assert(has_error(NULL));
+	cr_assert_eq(peer.nr_set, 0);
+	end_balance();
+	stop_peer();
+	end();
 }
 
 /* Nothing that it says or does keeps gangway from its own. */

@@ -402,6 +402,40 @@ Test(irq_route, somebody_else_writes)
 	cr_assert_eq(w.orders[1].what, IRQ_ROUTE_LIMITED);
 }
 
+/* An order that was not carried out is given again, as often as need be; what was carried out before counts, and is remembered. */
+Test(irq_route, what_was_not_written_does_not_count)
+{
+	make(1, 2, 60 * SEC);
+	pin(1, 2);
+	for (unsigned n = 0; n < 20; n++) {
+		w.now += SEC;
+		cr_assert_eq(raw_look(), 0);
+		cr_assert_eq(w.orders[1].what, IRQ_ROUTE_WRITE, "%u", n);
+		irq_route_not_written(w.route, w.irqs[1].irq);
+		irq_route_not_written(w.route, w.irqs[1].irq); /* once */
+	}
+	irq_route_not_written(w.route, 4711);
+	/* the first takes effect later: an order that is lost meanwhile does not have it given twice */
+	w.lags = true;
+	cr_assert_geq(look(), 1);
+	pin(1, 3);
+	w.now += SEC;
+	cr_assert_eq(raw_look(), 0);
+	cr_assert_eq(w.orders[1].what, IRQ_ROUTE_WRITE);
+	irq_route_not_written(w.route, w.irqs[1].irq);
+	pin(1, 2);
+	w.now += SEC;
+	cr_assert_eq(raw_look(), 0);
+	cr_assert_eq(w.orders[1].what, IRQ_ROUTE_KEEP);
+	irq_route_not_written(w.route, w.irqs[1].irq); /* there was none */
+	w.lags = false;
+	pin(1, 3);
+	look();
+	pin(1, 1);
+	look();
+	cr_assert_eq(w.orders[1].what, IRQ_ROUTE_LIMITED, "two were");
+}
+
 Test(irq_route, effective_is_not_told)
 {
 	make(3, 4, 60 * SEC);

@@ -348,6 +348,8 @@ Test(net_encode, uevents)
 		  NULL, NULL },
 		{ UEVENT("add@/d\0ACTION=add\0DEVPATH=/d\0SUBSYSTEM=net\0INTERFACE=averyveryverylongname"), false, false, NULL,
 		  NULL },
+		{ UEVENT("offline@/devices/system/cpu/cpu3\0ACTION=offline\0DEVPATH=/devices/system/cpu/cpu3\0SUBSYSTEM=cpu"),
+		  true, false, "", "" },
 		{ UEVENT("libudev"), false, false, NULL, NULL },
 		{ "add@/d\0ACTION=add", 17, false, false, NULL, NULL }, /* no NUL at the end */
 		{ "", 0, false, false, NULL, NULL },
@@ -362,7 +364,7 @@ Test(net_encode, uevents)
 		cr_expect_eq(ev.gone, cases[i].gone);
 		cr_expect_str_eq(ev.bdf, cases[i].bdf);
 		cr_expect_str_eq(ev.ifname, cases[i].ifname);
-		cr_expect_eq(ev.kind, cases[i].ifname[0] ? SYS_EVENT_LINK : SYS_EVENT_PCI);
+		cr_expect_eq(ev.kind, cases[i].ifname[0] ? SYS_EVENT_LINK : cases[i].bdf[0] ? SYS_EVENT_PCI : SYS_EVENT_CPU);
 	}
 }
 

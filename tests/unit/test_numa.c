@@ -77,6 +77,117 @@ Test(numa, attach_says_what_is_apart)
 		check(&rows[i]);
 }
 
+/* --- several PFs --- */
+
+#define PF2_BDF "0000:3c:00.0"
+
+/* eth0 with 2 VFs on node 0, eth2 with @vfs on node 1; the guest's vCPUs on @vcpu, its memory on @mems. */
+static void begin_two(unsigned vfs, const char *vcpu, const char *mems)
+{
+	char text[8];
+
+	begin(2);
+	fake_add_pf(h->fake, PF2_BDF, "eth2", "igb", "igbvf", 8);
+	snprintf(text, sizeof(text), "%u", vfs);
+	if (vfs)
+		cr_assert_eq(fake_sys(h->fake)->ops->write_file(fake_sys(h->fake),
+								"/sys/bus/pci/devices/" PF2_BDF "/sriov_numvfs", text),
+			     0);
+	put_node(0, "0-3\n");
+	put_node(1, "4-7\n");
+	fake_put(h->fake, "0\n", "/sys/bus/pci/devices/%s/numa_node", FAKE_PF_BDF);
+	fake_put(h->fake, "1\n", "/sys/bus/pci/devices/%s/numa_node", PF2_BDF);
+	put_vmm("0-7", mems);
+	if (vcpu)
+		fake_put_thread(h->fake, vm1->pid, FAKE_TID, "CPU 0/KVM", 0, vcpu);
+	before_again();
+}
+
+static json_t *among(const char *pfs)
+{
+	return json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", pfs, "via", "vfio-pci");
+}
+
+static void takes(const char *pfs, const char *pf)
+{
+	json_t *result = attach(among(pfs));
+
+	cr_assert_str_eq(text_of(result, "lease.pf"), pf, "of %s: %s", pfs, text_of(result, "lease.pf"));
+	json_decref(result);
+	succeed("detach", json_pack("{s:s}", "guest", "vm1"));
+	unchanged();
+}
+
+Test(numa, of_several_pfs_the_nearest)
+{
+	static const struct {
+		const char *vcpu, *mems, *pf;
+	} rows[] = {
+		{ "0-3", "0-1", "eth0" }, { "4-7", "0-1", "eth2" }, { NULL, "1", "eth2" }, { NULL, "0", "eth0" },
+		{ NULL, "0-1", NULL },	  { "0-7", "0-1", NULL },   { "4-7", "0", NULL }, /* neither suits */
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin_two(2, rows[i].vcpu, rows[i].mems);
+		takes("eth0,eth2", rows[i].pf ? rows[i].pf : "eth0");
+		takes("eth2," FAKE_PF_BDF, rows[i].pf ? rows[i].pf : "eth2");
+		end();
+	}
+}
+
+/* The nearest has none, or no link: another one will do. */
+Test(numa, of_several_pfs_one_that_has_a_vf)
+{
+	begin_two(0, "4-7", "0-1");
+	takes("eth0,eth2", "eth0");
+	takes("eth2,eth0", "eth0");
+	end();
+	begin_two(2, "4-7", "0-1");
+	fake_link(h->fake, "eth2")->up = false;
+	before_again();
+	takes("eth0,eth2", "eth0");
+	end();
+}
+
+Test(numa, several_pfs_that_cannot_be)
+{
+	char many[400] = "eth0";
+
+	begin_two(2, "4-7", "0-1");
+	fail("sriov.no-such-device", ENOENT, "attach", among("eth0,eth9"));
+	fail("sriov.bad-name", EINVAL, "attach", among("eth0,"));
+	fail("sriov.bad-name", EINVAL, "attach", among(",eth0"));
+	fail("sriov.not-a-pf", EINVAL, "attach", among("eth0,eth2/vf0"));
+	for (unsigned i = 1; i < LIMIT_PFS_NAMED; i++)
+		strcat(many, ",eth2");
+	takes(many, "eth2");
+	strcat(many, ",eth0");
+	fail("attach.too-many-pfs", E2BIG, "attach", among(many));
+	for (unsigned i = 0; i < 50; i++)
+		strcat(many, ",eth0");
+	fail("sriov.bad-name", EINVAL, "attach", among(many));
+	unchanged();
+	fake_remove_function(h->fake, PF2_BDF);
+	before_again();
+	fail("sriov.no-such-device", ENOENT, "attach", among("eth0,eth2"));
+	unchanged();
+	end();
+}
+
+Test(numa, several_pfs_without_a_free_vf)
+{
+	begin_two(0, NULL, "0-1");
+	for (unsigned i = 2; i < 4; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "vm%u", i);
+		fake_guest_add(h, name, true);
+		json_decref(attach(json_pack("{s:s, s:s, s:s}", "guest", name, "target", "eth0", "via", "vfio-pci")));
+	}
+	fail("sriov.no-free-vf", EBUSY, "attach", among("eth2,eth0"));
+	end();
+}
+
 /* Nothing of it is to be had: nothing is said. */
 Test(numa, what_makes_no_sense)
 {

@@ -12,14 +12,14 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "fake.h"
+#include "fake_internal.h"
 #include "sriov_watch.h"
 
 #define PF "0000:3b:00.0"
 
 struct seen {
 	struct sriov_watch *watch;
-	unsigned nr, nr_resyncs, by_kind[4];
+	unsigned nr, nr_cpus, nr_resyncs, by_kind[4];
 	struct sriov_change last;
 	bool free_it;
 };
@@ -42,7 +42,12 @@ static void on_resync(void *arg)
 	((struct seen *)arg)->nr_resyncs++;
 }
 
-static const struct sriov_watch_ops ops = { .changed = on_changed, .resync = on_resync };
+static void on_cpus(void *arg)
+{
+	((struct seen *)arg)->nr_cpus++;
+}
+
+static const struct sriov_watch_ops ops = { .changed = on_changed, .cpus = on_cpus, .resync = on_resync };
 static struct fake *fake;
 static struct sys *sys;
 static sd_event *event;
@@ -97,8 +102,26 @@ Test(watch, functions_and_links)
 	fake_emit_link(fake, NULL);
 	turns();
 	cr_expect_eq(seen.nr_resyncs, 1);
+	cr_expect_eq(seen.nr_cpus, 0);
 	sriov_watch_free(seen.watch);
 	sriov_watch_free(NULL);
+}
+
+/* Told to who wants to know; no function has changed. */
+Test(watch, cpus)
+{
+	static const struct sriov_watch_ops deaf = { .changed = on_changed, .resync = on_resync };
+	struct sys_event ev = { .kind = SYS_EVENT_CPU };
+	struct seen seen = { 0 }, other = { 0 };
+
+	cr_assert_eq(sriov_watch_new(sys, event, &ops, &seen, &seen.watch, NULL), 0);
+	cr_assert_eq(sriov_watch_new(sys, event, &deaf, &other, &other.watch, NULL), 0);
+	fake_emit(fake, SYS_WATCH_UEVENT, &ev);
+	turns();
+	cr_expect_eq(seen.nr_cpus, 1);
+	cr_expect_eq(seen.nr + other.nr + seen.nr_resyncs, 0);
+	sriov_watch_free(seen.watch);
+	sriov_watch_free(other.watch);
 }
 
 Test(watch, a_storm_is_taken_in_turns)

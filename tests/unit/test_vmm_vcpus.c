@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which thread is which vCPU, as QEMU 7.2.22 and 11.1.3 tell it, and as nobody should. */
+#include "gangway_limits.h"
 #include "vmm_irq.h"
 #include "vmm_table_test.h"
 
 static struct result {
 	struct outcome o;
 	unsigned nr;
-	struct vmm_vcpu vcpus[VMM_VCPUS_MAX];
+	struct vmm_vcpu vcpus[LIMIT_VCPUS];
 } res;
 
 static void on_vcpus(void *ctx, int r, const struct vmm_vcpu *vcpus, unsigned nr, const struct err *err)
@@ -132,7 +133,7 @@ Test(vmm_vcpus, hostile_apic_ids, .timeout = 60)
 /* At the limit, and above it. */
 Test(vmm_vcpus, many, .timeout = 60)
 {
-	for (unsigned n = VMM_VCPUS_MAX; n <= VMM_VCPUS_MAX + 1; n++) {
+	for (unsigned n = LIMIT_VCPUS; n <= LIMIT_VCPUS + 1; n++) {
 		char *list = malloc(n * 80 + 64);
 		int len = sprintf(list, "\"return\": [");
 
@@ -141,8 +142,8 @@ Test(vmm_vcpus, many, .timeout = 60)
 				       i ? ", " : "", n - i - 1, i + 1, i);
 		strcpy(list + len, "]");
 		query((struct fake_qmp_answer[]){ { "query-cpus-fast", NULL, list }, { "qom-get", NULL, NO_PROPERTY }, { 0 } });
-		cr_assert_eq(res.o.r, n == VMM_VCPUS_MAX ? 0 : -E2BIG, "%u: %d", n, res.o.r);
-		cr_assert_eq(res.nr, n == VMM_VCPUS_MAX ? n : 0);
+		cr_assert_eq(res.o.r, n == LIMIT_VCPUS ? 0 : -E2BIG, "%u: %d", n, res.o.r);
+		cr_assert_eq(res.nr, n == LIMIT_VCPUS ? n : 0);
 		if (res.nr)
 			cr_assert(res.vcpus[0].index == 0 && res.vcpus[n - 1].index == n - 1 && res.vcpus[0].tid == (pid_t)n);
 		else

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What monitoring is told: the numbers of a host with a guest, and text that no name can break. */
+#include <criterion/criterion.h>
+#include <regex.h>
+
+#include "guests.h"
+#include "irq_follow_test.h"
+#include "irq_internal.h"
+#include "metrics_text.h"
+
+/* --- the text --- */
+
+#define LABEL "[a-z_]+=\"([^\"\\\n]|\\\\[\\\\n\"])*\""
+
+/* Each line is a comment, or a sample as the format's page has it; samples of a name stand together, below their header. */
+static void is_well_formed(const char *text)
+{
+	static const char sample[] = "^gangway_[a-z_]+(\\{" LABEL "(," LABEL ")*\\})? -?[0-9][0-9.]*(e[-+]?[0-9]+)?$";
+	char *copy = strdup(text), *rest = copy, *line, name[80] = "";
+	regex_t re;
+
+	cr_assert_eq(regcomp(&re, sample, REG_EXTENDED | REG_NOSUB), 0);
+	cr_assert(!*text || text[strlen(text) - 1] == '\n');
+	while ((line = strsep(&rest, "\n")) && rest) {
+		if (sscanf(line, "# TYPE %79s", name) == 1 || !strncmp(line, "# HELP ", 7))
+			continue;
+		cr_assert_eq(regexec(&re, line, 0, NULL, 0), 0, "%s", line);
+		cr_assert(!strncmp(line, name, strlen(name)) && strchr("{ ", line[strlen(name)]), "%s below %s", line, name);
+	}
+	regfree(&re);
+	free(copy);
+}
+
+static char *text_of_tree(json_t *tree)
+{
+	char *text = metrics_text(tree);
+
+	cr_assert(text);
+	is_well_formed(text);
+	json_decref(tree);
+	return text;
+}
+
+Test(metrics, no_name_ends_a_label)
+{
+	static const struct {
+		const char *name, *label;
+	} rows[] = {
+		{ "vm1", "vm1" },
+		{ "", "" },
+		{ "a\"} 1\ngangway_guest_up{guest=\"b", "a\\\"} 1\\ngangway_guest_up{guest=\\\"b" },
+		{ "\\", "\\\\" },
+		{ "\\\"\\n", "\\\\\\\"\\\\n" },
+		{ "a\tb\r\033[2J\177", "a?b??[2J?" },
+		{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
+		{ "{}=,# ", "{}=,# " },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char want[128], *text = text_of_tree(json_pack("{s:[{s:s, s:b}]}", "guests", "guest", rows[i].name, "up", 1));
+
+		snprintf(want, sizeof(want), "\ngangway_guest_up{guest=\"%s\"} 1\n", rows[i].label);
+		cr_assert(strstr(text, want), "%s", text);
+		free(text);
+	}
+}
+
+/* What makes no sense has no sample, and takes none from others. */
+Test(metrics, trees_that_make_no_sense)
+{
+	static const char *const rows[] = {
+		"{}",
+		"[]",
+		"{\"guests\": 7, \"pfs\": {}, \"leases\": null, \"vectors\": [[], null, 1, \"x\"], \"faults\": []}",
+		"{\"uptime_s\": \"1\", \"faults\": {\"others\": null, \"lost\": \"3\"}}",
+		"{\"pfs\": [{\"pf\": {}, \"bdf\": [], \"vfs\": 1.5e300, \"free\": -3}]}",
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		free(text_of_tree(json_loads(rows[i], 0, NULL)));
+}
+
+/* --- the numbers --- */
+
+static json_t *metrics_now(void)
+{
+	json_t *a = fake_host_call(h, "metrics", NULL), *tree = json_incref(json_object_get(a, "result"));
+	char *text;
+
+	cr_assert(tree);
+	json_decref(a);
+	text = metrics_text(tree);
+	is_well_formed(text);
+	free(text);
+	return tree;
+}
+
+static json_int_t number_of(json_t *tree, const char *list, unsigned i, const char *key)
+{
+	json_t *v = json_object_get(json_array_get(json_object_get(tree, list), i), key);
+
+	cr_assert(json_is_integer(v), "%s %u: %s", list, i, key);
+	return json_integer_value(v);
+}
+
+Test(metrics, a_host_without_leases)
+{
+	json_t *m;
+
+	begin(2);
+	fake_guest_add(h, "vm2", false);
+	m = metrics_now();
+	cr_assert_eq(json_array_size(json_object_get(m, "guests")), 2);
+	cr_assert_eq(json_array_size(json_object_get(m, "leases")), 0);
+	cr_assert_eq(number_of(m, "pfs", 0, "total_vfs"), 8);
+	cr_assert_eq(number_of(m, "pfs", 0, "vfs"), 2);
+	cr_assert_eq(number_of(m, "pfs", 0, "used"), 0);
+	cr_assert_eq(number_of(m, "pfs", 0, "free"), 2);
+	cr_assert(json_is_true(json_object_get(json_array_get(json_object_get(m, "guests"), 0), "up")));
+	cr_assert(json_is_false(json_object_get(json_array_get(json_object_get(m, "guests"), 1), "up")));
+	json_decref(m);
+	fail("ctl.bad-params", EINVAL, "metrics", json_pack("{s:i}", "all", 1));
+	end();
+}
+
+Test(metrics, a_lease_and_its_vectors)
+{
+	json_t *m, *l;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_shown(0, "state", "in-place");
+	m = metrics_now();
+	cr_assert_eq(number_of(m, "pfs", 0, "leased"), 1);
+	cr_assert_eq(number_of(m, "pfs", 0, "used"), 1);
+	cr_assert_eq(number_of(m, "pfs", 0, "free"), 1);
+	cr_assert_eq(number_of(m, "guests", 0, "leases"), 1);
+	l = json_array_get(json_object_get(m, "leases"), 0);
+	cr_assert_str_eq(text_of(l, "leg"), "passthrough");
+	cr_assert(json_is_null(json_object_get(l, "reason")));
+	cr_assert_leq(number_of(m, "leases", 0, "since_s"), 60);
+	cr_assert_eq(number_of(m, "leases", 0, "faults"), 0);
+	cr_assert_geq(number_of(m, "leases", 0, "moved"), 3);
+	cr_assert_eq(json_array_size(json_object_get(m, "vectors")), 3);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_eq(number_of(m, "vectors", i, "vector"), i);
+		cr_assert_geq(number_of(m, "vectors", i, "moved"), 1);
+		cr_assert_leq(number_of(m, "vectors", i, "there"), number_of(m, "vectors", i, "judged"));
+		cr_assert_leq(number_of(m, "vectors", i, "judged"), number_of(m, "vectors", i, "count"));
+	}
+	cr_assert_eq(number_of(m, "vectors", 0, "moved"), fake_affinity_writes(h->fake, IRQ0));
+	json_decref(m);
+	detach_irqs();
+	m = metrics_now();
+	cr_assert_eq(number_of(m, "pfs", 0, "free"), 2);
+	cr_assert_eq(json_array_size(json_object_get(m, "vectors")), 0);
+	json_decref(m);
+	end();
+}
+
+/* The PFs are not known: all else is told. */
+Test(metrics, a_host_whose_pfs_cannot_be_looked_at)
+{
+	json_t *m;
+
+	begin(1);
+	fake_remove_function(h->fake, FAKE_PF_BDF);
+	m = metrics_now();
+	cr_assert_eq(json_array_size(json_object_get(m, "pfs")), 0);
+	cr_assert_eq(json_array_size(json_object_get(m, "guests")), 1);
+	json_decref(m);
+	end();
+}
+
+/* A lease's vectors, made by hand: no host has so many. Of two for one index, as while it is armed anew, one is told. */
+Test(metrics, vectors_at_the_limit_and_above)
+{
+	json_t *vectors = json_array();
+	struct irq_nic *nic;
+	struct lease *l;
+
+	begin_irqs(false);
+	attach_irqs();
+	until_affinities("1 2 2");
+	l = TAILQ_FIRST(&h->d.leases);
+	nic = l->irq_nic;
+	cr_assert_eq(irq_metrics(l, vectors, 3), 0);
+	cr_assert_eq(json_array_size(vectors), 3);
+	cr_assert_eq(irq_metrics(l, vectors, 5), 1);
+	cr_assert_eq(json_array_size(vectors), 5);
+	nic->v[1].host.vector = nic->v[0].host.vector;
+	cr_assert_eq(irq_metrics(l, vectors, 7), 0);
+	cr_assert_eq(json_array_size(vectors), 7);
+	nic->v[1].host.vector = 1;
+	json_decref(vectors);
+	detach_irqs();
+	end();
+}
