@@ -32,12 +32,14 @@ struct request {
 	char *text;
 };
 
+TAILQ_HEAD(request_list, request);
+
 struct metrics_http {
 	struct daemon *d;
 	int fd; /* listens; ours */
 	struct MHD_Daemon *mhd;
 	sd_event_source *io, *timer;
-	TAILQ_HEAD(, request) waiting;
+	struct request_list waiting;
 	struct metrics_job *job; /* under way; NULL: none */
 };
 
