@@ -264,8 +264,9 @@ int sys_linux_detour_set(struct sys *sys, const struct sys_link *link, enum sys_
 	int r = by ? need_clsact(link, err) : 0;
 
 	(void)sys;
-	if (r == 0)
-		r = request_begin(&q, link->name, "a detour", err);
+	if (r < 0)
+		return r;
+	r = request_begin(&q, link->name, "a detour", err);
 	if (r < 0)
 		return r;
 	r = net_wire_put_detour(q.msg, link->ifindex, side, by ? by->ifindex : 0);
