@@ -139,6 +139,22 @@ static int linux_stat(struct sys *sys, const char *path, struct stat *ret)
 	return lstat(full, ret) < 0 ? -errno : 0;
 }
 
+static int linux_file_bytes(struct sys *sys, const char *path, uint64_t *ret)
+{
+	char full[PATH_MAX];
+	struct statx stx;
+	int r = full_path(sys, path, full);
+
+	if (r < 0)
+		return r;
+	if (statx(AT_FDCWD, full, AT_STATX_DONT_SYNC, STATX_BLOCKS, &stx) < 0)
+		return -errno;
+	if (!(stx.stx_mask & STATX_BLOCKS))
+		return -EOPNOTSUPP;
+	*ret = stx.stx_blocks * 512;
+	return 0;
+}
+
 static int linux_fd_type(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev)
 {
 	struct statx stx;
@@ -228,6 +244,7 @@ static const struct sys_ops linux_ops = {
 	.list = linux_list,
 	.stat = linux_stat,
 	.chown = linux_chown,
+	.file_bytes = linux_file_bytes,
 	.open = linux_open,
 	.close = linux_close,
 	.fd_type = linux_fd_type,

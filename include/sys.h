@@ -80,6 +80,9 @@ struct sys_ops {
 	int (*list)(struct sys *sys, const char *path, char ***ret); /* names, sorted, NULL-ended; sys_list_free() */
 	int (*stat)(struct sys *sys, const char *path, struct stat *ret); /* lstat */
 	int (*chown)(struct sys *sys, const char *path, uid_t uid, gid_t gid); /* never through a symlink */
+	/* Bytes allocated to the file that @path leads to, the links of /proc followed, as far as the kernel knows without asking a file
+	 * system, which may be a FUSE server that never answers. */
+	int (*file_bytes)(struct sys *sys, const char *path, uint64_t *ret);
 
 	/* devices; descriptors are the caller's, closed with .close */
 	int (*open)(struct sys *sys, const char *path, int flags); /* O_CLOEXEC is added; the fd */

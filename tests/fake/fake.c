@@ -117,6 +117,26 @@ static int fake_list(struct sys *sys, const char *path, char ***ret)
 	return (int)fake_leave(fake, r);
 }
 
+/* A file of the tree holds the number. */
+static int fake_file_bytes(struct sys *sys, const char *path, uint64_t *ret)
+{
+	struct fake *fake = (struct fake *)sys;
+	char full[PATH_MAX], text[32] = "";
+	int r = fake_enter(fake);
+	FILE *f;
+
+	if (r < 0)
+		return r;
+	f = fopen(full_path(fake, path, full), "re");
+	if (!f)
+		return (int)fake_leave(fake, -errno);
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	*ret = strtoull(text, NULL, 10);
+	return (int)fake_leave(fake, 0);
+}
+
 static struct fake_owner *find_owner(struct fake *fake, const char *path)
 {
 	struct fake_owner *o = fake->owners;
@@ -345,6 +365,7 @@ static const struct sys_ops fake_ops = {
 	.list = fake_list,
 	.stat = fake_stat,
 	.chown = fake_chown,
+	.file_bytes = fake_file_bytes,
 	.open = fake_open,
 	.close = fake_close,
 	.fd_type = fake_fd_type,
