@@ -28,6 +28,7 @@ int cli_cmd_guest_remove(struct cli *cli, const struct cli_args *args);
 int cli_cmd_guest_show(struct cli *cli, const struct cli_args *args);
 int cli_cmd_help(struct cli *cli, const struct cli_args *args);
 int cli_cmd_irq_show(struct cli *cli, const struct cli_args *args);
+int cli_cmd_memory_show(struct cli *cli, const struct cli_args *args);
 int cli_cmd_monitor(struct cli *cli, const struct cli_args *args);
 int cli_cmd_pf_list(struct cli *cli, const struct cli_args *args);
 int cli_cmd_pf_set(struct cli *cli, const struct cli_args *args);

@@ -19,6 +19,7 @@ void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
 void cli_view_irqs(FILE *out, json_t *result);
+void cli_view_memory(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);
 void cli_view_migrated(FILE *out, json_t *result);
@@ -39,6 +40,9 @@ void cli_explain_irqs(FILE *out, json_t *lease);
 /* For columns: "macvtap gwt0"; since when the reason, or the state where there is none. */
 char *cli_fmt_standby(json_t *obj, const char *key);
 char *cli_fmt_since(json_t *obj, const char *key);
+
+/* Bytes as "4.0 GiB". For a column. */
+char *cli_fmt_bytes(json_t *obj, const char *key);
 
 /* An object's "faults" in a line; "-" where it has none. For a column. */
 char *cli_fmt_faults(json_t *obj, const char *key);

@@ -197,6 +197,13 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway irq show vm1\n"
 	  "gangway -j irq show vm1",
 	  cli_cmd_irq_show },
+	{ "memory show", "GUEST", 1, 1, NULL, "what of a guest's memory is there, and what a VF would take of it",
+	  "A VF needs all of its guest's memory resident and pinned. A row for each part of it, as its VMM has it: what backs it, what\n"
+	  "is RESIDENT, SWAPPED or was never touched, what is MERGED by KSM or shared with a template (TO-COPY), and FRESH, what\n"
+	  "attaching a VF would take that the guest does not have now. The line below says whether host and cgroup can give that.",
+	  "gangway memory show vm1\n"
+	  "gangway -j memory show vm1",
+	  cli_cmd_memory_show },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. Lines below the table explain each lease that something is wrong with, or that is not on its VF, say what\n"

@@ -201,6 +201,6 @@ const struct ctl_method call_table[] = {
 	{ "switch", false, call_switch },	 { "migrate", false, call_migrate },
 	{ "vf.dma", false, call_vf_dma },	 { "migrate.cancel", false, call_migrate_cancel },
 	{ "irq.show", true, call_irq_show },	 { "status", true, call_status },
-	{ "monitor", true, call_monitor },
+	{ "monitor", true, call_monitor },	 { "memory.show", true, call_memory_show },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

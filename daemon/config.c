@@ -117,6 +117,12 @@ static int set_fault_window(struct config *c, size_t offset, size_t size, const 
 	return set_number(c, offset, value, 5, 3600);
 }
 
+static int set_margin(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 1048576);
+}
+
 static int set_read_only(struct config *c, size_t offset, size_t size, const char *value)
 {
 	(void)offset;
@@ -186,6 +192,11 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 #name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                      \
 	}
 
+#define MEMORY_KEY(field, fn, text)                                                                                              \
+	{                                                                                                                        \
+#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "memory"                  \
+	}
+
 static const struct key keys[] = {
 	KEY(socket, set_path, "an absolute path"),
 	KEY(state, set_path, "an absolute path"),
@@ -211,6 +222,7 @@ static const struct key keys[] = {
 	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
 	IRQ_KEY(irqbalance, irqbalance, set_balance, "an absolute path, or \"no\""),
 	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
+	MEMORY_KEY(margin_mib, set_margin, "MiB, 0 to 1048576"),
 };
 
 void config_defaults(struct config *c)
@@ -238,6 +250,7 @@ void config_defaults(struct config *c)
 		.irq_storm_rate = 200000,
 		.irqbalance = "/run/irqbalance",
 		.irq_route = true,
+		.margin_mib = 64,
 	};
 }
 
@@ -245,9 +258,10 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 {
 	int r;
 
-	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq"))
+	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq") &&
+	    strcmp(section, "memory"))
 		return err_set(err, -EINVAL, "config.unknown-key",
-			       "section [%s]: there are only [daemon], [attach], [switch] and [irq]", section);
+			       "section [%s]: there are only [daemon], [attach], [switch], [irq] and [memory]", section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;

@@ -39,6 +39,8 @@ struct config {
 	unsigned irq_storm_rate; /* interrupts a second of one lease that are told; 0: none */
 	char irqbalance[PATH_MAX]; /* where irqbalance has its socket; "": it is not looked for */
 	bool irq_route; /* and they are moved */
+	/* [memory] */
+	unsigned margin_mib; /* of what host and cgroup can give, so much is left when a VF's memory is pinned */
 };
 
 void config_defaults(struct config *config);
