@@ -19,6 +19,9 @@ void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
 void cli_view_irqs(FILE *out, json_t *result);
+void cli_view_memory_set(FILE *out, json_t *result);
+/* Lines about what of its memory keeps @lease off its VF, or is unusual; nothing where there is nothing to say. */
+void cli_explain_memory(FILE *out, json_t *lease);
 void cli_view_memory(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);

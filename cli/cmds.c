@@ -177,15 +177,6 @@ int cli_cmd_irq_show(struct cli *cli, const struct cli_args *args)
 	return cli_simple(cli, &req, cli_view_irqs);
 }
 
-int cli_cmd_memory_show(struct cli *cli, const struct cli_args *args)
-{
-	const struct cli_request req = { .method = "memory.show",
-					 .params = one("guest", args->pos[0]),
-					 .shape = "areas[ devices[ need{ room{" };
-
-	return cli_simple(cli, &req, cli_view_memory);
-}
-
 int cli_cmd_guest_remove(struct cli *cli, const struct cli_args *args)
 {
 	const struct cli_request req = { .method = "guest.remove", .params = one("name", args->pos[0]) };

@@ -144,6 +144,7 @@ void cli_view_leases(FILE *out, json_t *leases)
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
 		explain(out, lease, "id", "no_standby");
+		cli_explain_memory(out, lease);
 		explain_device(out, lease);
 		cli_explain_irqs(out, lease);
 		explain_faults(out, lease);

@@ -150,3 +150,32 @@ void cli_view_memory(FILE *out, json_t *result)
 	free(guest);
 	free(summary);
 }
+
+/* "vm1/nic0: memory adaptive, priority 5" */
+void cli_view_memory_set(FILE *out, json_t *result)
+{
+	json_t *lease = json_object_get(result, "lease"), *memory = json_object_get(lease, "memory");
+	char *id = cli_cell(lease, "id"), *policy = cli_cell(memory, "policy"), *priority = cli_cell(memory, "priority");
+
+	fprintf(out, "%s: memory %s, priority %s%s\n", id, policy, priority,
+		json_is_true(json_object_get(memory, "unshare")) ? ", pages of a template are copied" : "");
+	free(id);
+	free(policy);
+	free(priority);
+}
+
+void cli_explain_memory(FILE *out, json_t *lease)
+{
+	json_t *memory = json_object_get(lease, "memory");
+	const char *policy = cli_str(memory, "policy");
+	char *id = cli_cell(lease, "id"), *msg = cli_cell(json_object_get(memory, "why"), "message"),
+	     *priority = cli_cell(memory, "priority");
+
+	if (policy && strcmp(policy, "adaptive") == 0)
+		fprintf(out, "%s: memory adaptive, priority %s\n", id, priority);
+	if (json_is_object(json_object_get(memory, "why")))
+		fprintf(out, "%s: memory: %s\n", id, msg);
+	free(id);
+	free(msg);
+	free(priority);
+}

@@ -46,6 +46,7 @@ struct op *op_free(struct op *op)
 	emul_leg_free(op->leg);
 	op_close_leg_fds(op);
 	free(op->leased);
+	free(op->facts);
 	json_decref(op->warnings);
 	free(op);
 	return NULL;
@@ -289,6 +290,9 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() gave one, and 0 */
 	l->prepared = p->prepare;
 	l->standby = p->standby;
+	l->memory.adaptive = p->adaptive;
+	l->memory.unshare = p->unshare;
+	l->memory.priority = p->priority;
 	if (p->port)
 		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
@@ -350,6 +354,9 @@ void attach_again(struct lease *l)
 		.owner_uid = l->owner_uid,
 		.owner_gid = l->owner_gid,
 		.port = l->port,
+		.adaptive = l->memory.adaptive,
+		.unshare = l->memory.unshare,
+		.priority = l->memory.priority,
 	};
 
 	l->again.hinted = false;

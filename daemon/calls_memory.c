@@ -10,19 +10,14 @@
 #include "devproc.h"
 #include "guests.h"
 #include "lease.h"
-#include "mem_facts.h"
+#include "mem_check.h"
 #include "vmm.h"
-#include "work.h"
 
 struct show_job {
 	struct daemon *d;
 	struct ctl_req *req;
 	char guest[LIMIT_NAME + 1];
 	enum lease_via via;
-	pid_t pid;
-	struct vmm_memory said;
-	struct mem_facts facts;
-	struct err err;
 };
 
 /* --- the answer --- */
@@ -71,61 +66,31 @@ static json_t *leases_to_json(struct daemon *d, const char *guest)
 	return list;
 }
 
-static json_t *render(const struct show_job *j)
+static json_t *render(const struct show_job *j, const struct mem_facts *facts, const struct vmm_memory *said)
 {
-	json_t *result = mem_facts_to_json(&j->facts);
+	json_t *result = mem_facts_to_json(facts);
 	json_t *more = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "guest", j->guest, "via", lease_via_to_string(j->via), "ram",
-				 (json_int_t)j->said.ram_bytes, "balloon",
-				 j->said.has_balloon ? json_integer((json_int_t)j->said.balloon_bytes) : json_null(), "devices",
-				 devices_to_json(&j->said), "leases", leases_to_json(j->d, j->guest));
+				 (json_int_t)said->ram_bytes, "balloon",
+				 said->has_balloon ? json_integer((json_int_t)said->balloon_bytes) : json_null(), "devices",
+				 devices_to_json(said), "leases", leases_to_json(j->d, j->guest));
 
 	if (result && more) {
 		json_object_update(result, more);
-		add_words(json_object_get(result, "areas"), &j->said.memdevs);
+		add_words(json_object_get(result, "areas"), &said->memdevs);
 	}
 	json_decref(more);
 	return result;
 }
 
-/* --- the way there --- */
-
-static void answer(struct show_job *j, int r)
-{
-	if (r < 0)
-		ctl_fail(j->req, &j->err);
-	else
-		ctl_reply(j->req, render(j));
-	free(j);
-}
-
-static int look(void *arg)
-{
-	struct show_job *j = arg;
-
-	return mem_facts_read(j->d->sys, &j->facts, &j->err);
-}
-
-static void looked(int r, void *arg)
-{
-	answer(arg, r);
-}
-
-static void asked(void *ctx, int r, const struct vmm_memory *memory, const struct err *err)
+static void shown(void *ctx, int r, const struct mem_facts *facts, const struct vmm_memory *said, const struct err *err)
 {
 	struct show_job *j = ctx;
 
-	if (r < 0) {
-		j->err = *err;
-		answer(j, r);
-		return;
-	}
-	j->said = *memory;
-	mem_facts_ask(&j->facts, &memory->memdevs, memory->ram_bytes, j->pid, j->via, (uint64_t)j->d->config.margin_mib << 20);
-	r = work_submit(j->d->pool, look, looked, j);
-	if (r < 0) {
-		err_set(&j->err, r, "daemon.no-memory", "no memory for the call");
-		answer(j, r);
-	}
+	if (r < 0)
+		ctl_fail(j->req, err);
+	else
+		ctl_reply(j->req, render(j, facts, said));
+	free(j);
 }
 
 /* As its lease has it, or as `attach` would choose, as far as that is known without asking more. */
@@ -160,11 +125,10 @@ void call_memory_show(struct daemon *d, struct ctl_req *req, const json_t *param
 		ctl_fail(req, &err);
 		return;
 	}
-	j->d = d;
-	j->req = req;
-	j->via = via_of(d, g);
-	j->pid = guest_vmm_pid(g);
+	*j = (struct show_job){ .d = d, .req = req, .via = via_of(d, g) };
 	memcpy(j->guest, g->name, sizeof(j->guest));
-	if (vmm_query_memory(g->vmm, asked, j, &j->err) < 0)
-		answer(j, -1);
+	if (mem_check_begin(d, name, j->via, shown, j, NULL, &err) < 0) {
+		ctl_fail(req, &err);
+		free(j);
+	}
 }

@@ -57,6 +57,7 @@ struct mem_need { /* bytes, of all areas */
 	uint64_t pin; /* all of it is pinned */
 	uint64_t fresh; /* of that, what takes memory that is not the guest's now; huge pages not counted */
 	uint64_t swapped, unmerged, copied, untouched; /* of fresh: from swap; shared by KSM; of a template; never there */
+	uint64_t template; /* of copied: of a file */
 	uint64_t huge; /* huge pages that are to be taken and are not put aside */
 	uint64_t huge_page; /* their size: the first kind where there are several */
 	uint64_t unknown; /* of fresh: what was not found, and counts as not there */

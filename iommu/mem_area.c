@@ -129,6 +129,7 @@ static void add(struct mem_need *need, const struct mem_area *a)
 	need->untouched += a->untouched;
 	need->unmerged += a->merged;
 	need->copied += a->template + a->others;
+	need->template += a->template;
 }
 
 void mem_need_of(const struct mem_area *areas, unsigned nr, uint64_t ram, uint64_t merged, struct mem_need *ret)
@@ -145,6 +146,7 @@ void mem_need_of(const struct mem_area *areas, unsigned nr, uint64_t ram, uint64
 			own += areas[i].resident - areas[i].merged - areas[i].others;
 	}
 	if (ram > need.pin) {
+		need.is_private = true; /* anonymous, of the VMM's own */
 		need.unknown += ram - need.pin;
 		need.fresh += ram - need.pin;
 		need.pin = ram;

@@ -93,7 +93,7 @@ Test(mem_area, need)
 	cr_assert_eq(need.unmerged, (10 + 26 + 8) * MIB);
 	/* RAM that no backend speaks of */
 	mem_need_of(areas, 1, 100 * MIB, 0, &need);
-	cr_assert(need.pin == 100 * MIB && need.unknown == 36 * MIB && need.fresh == 84 * MIB && !need.is_private);
+	cr_assert(need.pin == 100 * MIB && need.unknown == 36 * MIB && need.fresh == 84 * MIB && need.is_private);
 	/* more than there are numbers */
 	areas[1].size = UINT64_MAX;
 	areas[1].backing = MEM_UNKNOWN;
