@@ -155,6 +155,20 @@ static int linux_file_bytes(struct sys *sys, const char *path, uint64_t *ret)
 	return 0;
 }
 
+static int linux_psi_open(struct sys *sys, const char *path, const char *trigger)
+{
+	int fd = linux_open(sys, path, O_RDWR | O_NONBLOCK);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (write(fd, trigger, strlen(trigger) + 1) >= 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
 static int linux_fd_type(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev)
 {
 	struct statx stx;
@@ -254,6 +268,7 @@ static const struct sys_ops linux_ops = {
 	.mmap = linux_mmap,
 	.munmap = linux_munmap,
 	.populate = linux_populate,
+	.psi_open = linux_psi_open,
 	.link_get = sys_linux_link_get,
 	.vf_list = sys_linux_vf_list,
 	.vf_set = sys_linux_vf_set,

@@ -15,6 +15,7 @@
 #include "irq_follow.h"
 #include "lease.h"
 #include "lease_memory.h"
+#include "mem_watch.h"
 #include "policy_json.h"
 #include "switcher.h"
 #include "sys.h"
@@ -37,9 +38,9 @@ bool call_params(struct ctl_req *req, const json_t *params, const char *fmt, ...
 
 static json_t *daemon_to_json(struct daemon *d)
 {
-	return json_pack("{s:s, s:i, s:I, s:o}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
+	return json_pack("{s:s, s:i, s:I, s:o, s:o}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((d->sys->ops->now_us(d->sys) - d->started_us) / 1000000), "faults",
-			 faults_host_to_json(d->faults));
+			 faults_host_to_json(d->faults), "memory", mem_watch_to_json(d->mem_watch));
 }
 
 static void call_version(struct daemon *d, struct ctl_req *req, const json_t *params)

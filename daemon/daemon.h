@@ -17,6 +17,7 @@ struct err;
 struct faults;
 struct guest;
 struct irq_balance;
+struct mem_watch;
 struct lease;
 struct sriov_watch;
 struct sys;
@@ -44,6 +45,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	struct mem_watch *mem_watch;
 	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */
 	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */

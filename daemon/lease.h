@@ -46,6 +46,7 @@ struct lease_memory {
 	enum lease_reason
 		held; /* REASON_MEMORY_NOT_RESIDENT, REASON_MEMORY_PRIVATE: why it may not have its VF; else REASON_NONE */
 	struct err why; /* of that */
+	bool pressed; /* it is off its VF because memory is short, or was released by order: mem_watch.h */
 };
 
 #define LEASE_BUS_MAX 80 /* VMM_ID_MAX */

@@ -69,7 +69,7 @@ void lease_hold_memory(struct lease *l, enum lease_reason reason, const struct e
 		switcher_cause(l, reason, true);
 }
 
-static bool is_unplug_unsafe(const struct lease *l)
+bool lease_is_unplug_unsafe(const struct lease *l)
 {
 	struct guest *g = guest_find(l->daemon, l->guest);
 	struct vmm_version version = { 0 };
@@ -89,7 +89,7 @@ void lease_memory_warn(const struct lease *l, json_t *warnings)
 	if (l->standby.kind == EMUL_NONE)
 		snprintf(text, sizeof(text),
 			 "memory adaptive: it has no emulated leg to go to, and keeps its VF where memory is short");
-	else if (is_unplug_unsafe(l))
+	else if (lease_is_unplug_unsafe(l))
 		snprintf(text, sizeof(text),
 			 "memory adaptive: its VMM cannot unplug a vfio-user device safely, and it keeps its VF where memory is "
 			 "short "
@@ -102,6 +102,10 @@ void lease_memory_warn(const struct lease *l, json_t *warnings)
 
 void lease_memory_changed(struct lease *l)
 {
+	if (!l->memory.adaptive && l->memory.pressed) {
+		l->memory.pressed = false;
+		switcher_cause(l, REASON_MEMORY_PRESSURE, false);
+	}
 	/* what is in the way besides is found out when it goes to its VF */
 	if (l->memory.held == REASON_MEMORY_PRIVATE && l->memory.unshare && l->via != VIA_VFIO_USER)
 		lease_hold_memory(l, REASON_NONE, NULL);

@@ -16,6 +16,8 @@ const char *lease_memory_to_string(const struct lease *l);
 json_t *lease_memory_to_json(const struct lease *l);
 /* -EINVAL: out of range. @j NULL: of an older gangwayd. */
 int lease_memory_from_record(struct lease *l, const json_t *j);
+/* Its VMM must not be asked to unplug the VF. */
+bool lease_is_unplug_unsafe(const struct lease *l);
 /* Adaptive, and it cannot be: a text for each reason is appended. */
 void lease_memory_warn(const struct lease *l, json_t *warnings);
 /* The operator has changed it: what held it may hold no more. */

@@ -145,6 +145,13 @@ struct sys_ops {
 	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
 	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
 
+	/*
+	 * A trigger on a file of pressure stall information ("/proc/pressure/memory", a cgroup's memory.pressure), as in the kernel's
+	 * Documentation/accounting/psi.rst: a descriptor that has EPOLLPRI once for each event, and EPOLLERR when the cgroup is gone. Closed with
+	 * .close. -ENOENT or -EOPNOTSUPP: this kernel has none; -EPERM, -EINVAL: not such a trigger.
+	 */
+	int (*psi_open)(struct sys *sys, const char *path, const char *trigger);
+
 	/* A descriptor that becomes readable when a frame whose source is @mac comes in by @ifindex; what goes out by it does not count. Closed
 	 * with .close; never blocks. */
 	int (*frames_open)(struct sys *sys, unsigned ifindex, const uint8_t mac[static SYS_MAC_LEN]);

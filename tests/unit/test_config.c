@@ -87,6 +87,53 @@ Test(config, attach_keys)
 	cr_assert_eq(config.standby.kind, EMUL_MACVTAP);
 }
 
+/* Each by itself is fine. */
+Test(config, memory_keys)
+{
+	static const struct {
+		const char *key, *first, *last, *below, *above;
+	} rows[] = {
+		{ "margin_mib", "0", "1048576", "-1", "1048577" }, { "low_mib", "0", "1048576", "-1", "1048577" },
+		{ "high_mib", "0", "1048576", "-1", "1048577" },   { "swapin_limit", "0", "1000000", "-1", "1000001" },
+		{ "stall_ms", "1", "9999", "0", "10000" },	   { "window_ms", "500", "10000", "499", "10001" },
+		{ "calm_ms", "100", "600000", "99", "600001" },	   { "poll_ms", "100", "600000", "99", "600001" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		cr_assert_eq(config_set(&config, "memory", rows[i].key, rows[i].first, &err), 0, "%s", rows[i].key);
+		cr_assert_eq(config_set(&config, "memory", rows[i].key, rows[i].last, &err), 0, "%s", rows[i].key);
+		cr_assert_eq(config_set(&config, "memory", rows[i].key, rows[i].below, &err), -EINVAL, "%s", rows[i].key);
+		cr_assert_eq(config_set(&config, "memory", rows[i].key, rows[i].above, &err), -EINVAL, "%s", rows[i].key);
+		cr_assert_str_eq(err.code, "config.bad-value");
+	}
+}
+
+/* What contradicts something else, wherever the two stand. */
+Test(config, memory_contradictions)
+{
+	static const char *const bad[] = { "low_mib = 512\n",
+					   "high_mib = 256\n",
+					   "low_mib = 5\nhigh_mib = 5\n",
+					   "stall_ms = 1000\n",
+					   "window_ms = 500\nstall_ms = 500\n",
+					   "calm_ms = 1999\n" };
+	static const char *const good[] = { "low_mib = 511\n", "low_mib = 5\nhigh_mib = 6\n", "stall_ms = 999\n",
+					    "calm_ms = 2000\n" };
+	char text[128];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		config_defaults(&config);
+		snprintf(text, sizeof(text), "[memory]\n%s", good[i]);
+		cr_assert_eq(read_text(text), 0, "%s: %s", good[i], err.msg);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		config_defaults(&config);
+		snprintf(text, sizeof(text), "[memory]\n%s", bad[i]);
+		cr_assert_eq(read_text(text), -EINVAL, "%s", bad[i]);
+		cr_assert_str_eq(err.code, "config.contradiction");
+	}
+}
+
 /* Each at its ends, past them, and with what is no number. */
 Test(config, switch_keys)
 {
