@@ -19,6 +19,7 @@ void cli_view_guest(FILE *out, json_t *result);
 void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
 void cli_view_irqs(FILE *out, json_t *result);
+void cli_view_memory_released(FILE *out, json_t *result);
 void cli_view_memory_set(FILE *out, json_t *result);
 /* Lines about what of its memory keeps @lease off its VF, or is unusual; nothing where there is nothing to say. */
 void cli_explain_memory(FILE *out, json_t *lease);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A guest's memory: shown, and what a lease may have of it. */
 #include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -11,6 +13,7 @@
 #include "err.h"
 
 #define PRIORITY_MAX 9
+#define RELEASE_MAX 86400 /* seconds */
 
 int cli_cmd_memory_show(struct cli *cli, const struct cli_args *args)
 {
@@ -65,4 +68,41 @@ int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
 	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
+}
+
+/* --NAME, a number up to @max, into @params as @key. 0, or an exit code after the error is printed. */
+static int take_number(const struct cli *cli, const struct cli_args *args, const char *name, unsigned long long max,
+		       json_t *params, const char *key)
+{
+	const char *text = cli_args_get(args, name);
+	struct err err = { 0 };
+	unsigned long long n;
+
+	if (!text)
+		return 0;
+	errno = 0;
+	n = strtoull(text, NULL, 10);
+	if (!*text || strspn(text, "0123456789") != strlen(text) || errno || n > max) {
+		err_set(&err, -EINVAL, "cli.usage", "--%s: `%.40s` is not a whole number up to %llu", name, text, max);
+		err_hint(&err, "`gangway help memory release` says more");
+		return cli_usage(cli, &err);
+	}
+	json_object_set_new(params, key, json_integer((json_int_t)n));
+	return 0;
+}
+
+int cli_cmd_memory_release(struct cli *cli, const struct cli_args *args)
+{
+	struct cli_request req = { .method = "memory.release" };
+	int code;
+
+	req.params = json_pack("{s:s}", "guest", args->pos[0]);
+	code = take_number(cli, args, "for", RELEASE_MAX, req.params, "for_s");
+	if (!code)
+		code = take_number(cli, args, "until-bytes", INT64_MAX, req.params, "until_bytes");
+	if (code) {
+		json_decref(req.params);
+		return code;
+	}
+	return cli_simple(cli, &req, cli_view_memory_released);
 }

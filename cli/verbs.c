@@ -82,6 +82,12 @@ static const struct cli_opt memory_set_opts[] = {
 	{ 0 },
 };
 
+static const struct cli_opt memory_release_opts[] = {
+	{ "for", "SECONDS", NULL, "how long, 1 to 86400 (600)", 0 },
+	{ "until-bytes", "N", NULL, "no longer than until its balloon leaves it N bytes", 0 },
+	{ 0 },
+};
+
 static const struct cli_opt monitor_opts[] = {
 	{ "count", "N", NULL, "end after N events", 0 },
 	{ 0 },
@@ -220,6 +226,13 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway memory set vm1 adaptive\n"
 	  "gangway memory set vm1 nic0 pin --priority 9",
 	  cli_cmd_memory_set },
+	{ "memory release", "GUEST", 1, 1, memory_release_opts, "have a guest's memory unpinned for a while",
+	  "All its NICs go to their emulated legs, reason memory-pressure, whatever their policy: its balloon can inflate, its pages\n"
+	  "can be swapped or merged. When the time is over, or its balloon is where it was to be, they come back to their VFs if\n"
+	  "there is room. Refused where one of them cannot leave its VF.",
+	  "gangway memory release vm1 --for 60\n"
+	  "gangway memory release vm1 --until-bytes 1073741824",
+	  cli_cmd_memory_release },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. Lines below the table explain each lease that something is wrong with, or that is not on its VF, say what\n"

@@ -164,6 +164,21 @@ void cli_view_memory_set(FILE *out, json_t *result)
 	free(priority);
 }
 
+/* "vm1: its NICs leave their VFs, for 60 s" */
+void cli_view_memory_released(FILE *out, json_t *result)
+{
+	char *guest = cli_cell(result, "guest"), *seconds = cli_cell(result, "for_s"),
+	     *bytes = cli_fmt_bytes(result, "until_bytes");
+
+	fprintf(out, "%s: its NICs leave their VFs, for %s s", guest, seconds);
+	if (has_some(result, "until_bytes"))
+		fprintf(out, " or until its balloon leaves it %s", bytes);
+	fputc('\n', out);
+	free(guest);
+	free(seconds);
+	free(bytes);
+}
+
 void cli_explain_memory(FILE *out, json_t *lease)
 {
 	json_t *memory = json_object_get(lease, "memory");

@@ -223,6 +223,6 @@ const struct ctl_method call_table[] = {
 	{ "vf.dma", false, call_vf_dma },	  { "migrate.cancel", false, call_migrate_cancel },
 	{ "irq.show", true, call_irq_show },	  { "status", true, call_status },
 	{ "monitor", true, call_monitor },	  { "memory.show", true, call_memory_show },
-	{ "memory.set", false, call_memory_set },
+	{ "memory.set", false, call_memory_set }, { "memory.release", false, call_memory_release },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* memory.set: what a lease may have of its guest's memory, recorded on a worker before it holds. */
+/* memory.set: what a lease may have of its guest's memory, recorded on a worker before it holds. memory.release: its guest's is unpinned for a while. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,11 @@
 #include "guests.h"
 #include "lease.h"
 #include "lease_memory.h"
+#include "mem_watch.h"
 #include "work.h"
+
+#define RELEASE_S 600 /* where it is not said; nobody stays off its VF for ever by a call */
+#define RELEASE_S_MAX 86400
 
 struct set_job {
 	struct daemon *d;
@@ -131,4 +135,27 @@ void call_memory_set(struct daemon *d, struct ctl_req *req, const json_t *params
 		ctl_fail(req, &j->err);
 		free(j);
 	}
+}
+
+void call_memory_release(struct daemon *d, struct ctl_req *req, const json_t *params)
+{
+	json_int_t seconds = RELEASE_S, bytes = 0;
+	const char *guest;
+	struct guest *g;
+	struct err err;
+	int r;
+
+	if (!call_params(req, params, "{s:s, s?:I, s?:I !}", "guest", &guest, "for_s", &seconds, "until_bytes", &bytes))
+		return;
+	if (seconds < 1 || seconds > RELEASE_S_MAX || bytes < 0) {
+		ctl_fail_params(req, seconds < 1 || seconds > RELEASE_S_MAX ? "for_s: 1 to 86400" : "until_bytes: 0 and up");
+		return;
+	}
+	r = guest_get(d, guest, &g, &err);
+	if (r == 0)
+		r = mem_watch_release(d, guest, (uint64_t)seconds * 1000, (uint64_t)bytes, &err);
+	if (r < 0)
+		ctl_fail(req, &err);
+	else
+		ctl_reply(req, json_pack("{s:s, s:I, s:I}", "guest", guest, "for_s", seconds, "until_bytes", bytes));
 }

@@ -197,6 +197,52 @@ Test(mem_watch, who_was_held_comes, .timeout = 60)
 	end();
 }
 
+static void balloon(unsigned mib)
+{
+	vm1->balloon_mib = mib;
+	fake_guest_update(vm1);
+}
+
+Test(mem_watch, released_for_a_while, .timeout = 60)
+{
+	begin_watched(false, "pin");
+	fail("guest.unknown", ENOENT, "memory.release", json_pack("{s:s}", "guest", "vm9"));
+	succeed("memory.release", json_pack("{s:s, s:i}", "guest", "vm1", "for_s", 1));
+	until_at("emulated");
+	on_standby("memory-pressure");
+	a_while();
+	on_standby("memory-pressure");
+	until_at("passthrough");
+	end();
+}
+
+Test(mem_watch, released_until_its_balloon_is_there, .timeout = 60)
+{
+	begin_watched(false, "adaptive");
+	balloon(512);
+	succeed("memory.release", json_pack("{s:s, s:I}", "guest", "vm1", "until_bytes", (json_int_t)(256 * MIB)));
+	until_at("emulated");
+	until_phase("away");
+	a_while();
+	on_standby("memory-pressure");
+	balloon(256);
+	until_at("passthrough");
+	end();
+}
+
+Test(mem_watch, cannot_be_released)
+{
+	struct err err;
+
+	begin(1);
+	cr_assert_eq(mem_watch_new(&h->d, &err), 0);
+	fail("lease.none", ENOENT, "memory.release", json_pack("{s:s}", "guest", "vm1"));
+	succeed("attach",
+		json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci", "standby", "none"));
+	fail("memory.cannot-release", EOPNOTSUPP, "memory.release", json_pack("{s:s}", "guest", "vm1"));
+	end();
+}
+
 /* The VMM goes while it is on its way off: the lease with it, and nothing is left to look at. */
 Test(mem_watch, killed_on_the_way, .timeout = 60)
 {
