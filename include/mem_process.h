@@ -27,6 +27,7 @@ struct mem_map {
 	uint64_t start, end;
 	uint64_t file_offset, inode; /* inode 0: anonymous */
 	bool shared; /* MAP_SHARED */
+	bool deleted; /* its file has no path any more: nobody else comes to it by one */
 	bool noreserve; /* nothing was put aside for it */
 	char name[96]; /* path, cut where it is longer; "" anonymous */
 	uint64_t page_bytes;

@@ -45,6 +45,22 @@ static bool is_its_size(const struct mem_area *a, const struct mem_map *m)
 	return size >= a->size && size - a->size < page;
 }
 
+/* What is mapped and not our own copy is the file's, and so is what nobody has touched. */
+static void take_template(struct mem_area *a, const struct mem_map *m)
+{
+	a->template = a->resident - (m->anonymous < a->resident ? m->anonymous : a->resident) + a->untouched;
+	a->untouched = 0;
+	a->resident = a->size - a->swapped - a->template;
+	a->merged = a->merged < a->resident ? a->merged : a->resident;
+}
+
+/* Of a file that is the VMM's alone (a memfd, an unlinked one): nobody's template, but what was only read is copied by a pin all the same. */
+static void take_private(struct mem_area *a, const struct mem_map *m)
+{
+	a->others = a->resident - (m->anonymous < a->resident ? m->anonymous : a->resident);
+	a->merged = a->merged < a->resident - a->others ? a->merged : a->resident - a->others;
+}
+
 static void take(struct mem_area *a, const struct mem_map *m)
 {
 	uint64_t size = a->size;
@@ -58,11 +74,12 @@ static void take(struct mem_area *a, const struct mem_map *m)
 	a->merged = m->merged < a->resident ? m->merged : a->resident;
 	if (a->shared || a->backing == MEM_HUGETLB)
 		return;
-	if (m->inode) { /* what is mapped and not our own copy is the file's, and so is what nobody has touched */
-		a->template = a->resident - (m->anonymous < a->resident ? m->anonymous : a->resident) + a->untouched;
-		a->untouched = 0;
-		a->resident = size - a->swapped - a->template;
-		a->merged = a->merged < a->resident ? a->merged : a->resident;
+	if (m->inode && m->deleted) {
+		take_private(a, m);
+		return;
+	}
+	if (m->inode) {
+		take_template(a, m);
 		return;
 	}
 	a->others = a->resident - (m->unique < a->resident ? m->unique : a->resident);

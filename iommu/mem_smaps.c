@@ -10,6 +10,8 @@
 #include "mem_internal.h"
 #include "mem_process.h"
 
+#define DELETED " (deleted)" /* d_path() */
+
 struct parser {
 	struct mem_maps maps;
 	unsigned room;
@@ -74,6 +76,8 @@ static int parse_head(const char *at, const char *end, struct mem_map *ret, bool
 		at++;
 	n = (size_t)(end - at) < sizeof(m.name) - 1 ? (size_t)(end - at) : sizeof(m.name) - 1;
 	memcpy(m.name, at, n);
+	m.deleted =
+		(size_t)(end - at) > sizeof(DELETED) - 1 && !memcmp(end - (sizeof(DELETED) - 1), DELETED, sizeof(DELETED) - 1);
 	*ret = m;
 	return 0;
 }
@@ -144,8 +148,8 @@ static bool is_plausible(const struct mem_map *m)
 /* A mapping that was split, by other rights or another policy for a part of it, is one again. */
 static bool join(struct mem_map *to, const struct mem_map *m)
 {
-	if (to->end != m->start || to->shared != m->shared || to->noreserve != m->noreserve || to->inode != m->inode ||
-	    strcmp(to->name, m->name) != 0 || to->page_bytes != m->page_bytes ||
+	if (to->end != m->start || to->shared != m->shared || to->noreserve != m->noreserve || to->deleted != m->deleted ||
+	    to->inode != m->inode || strcmp(to->name, m->name) != 0 || to->page_bytes != m->page_bytes ||
 	    (m->inode && to->file_offset + (to->end - to->start) != m->file_offset))
 		return false;
 	to->end = m->end;

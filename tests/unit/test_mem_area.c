@@ -46,6 +46,14 @@ Test(mem_area, each_kind)
 	cr_assert(a.backing == MEM_FILE && a.resident == 8 * MIB && a.swapped == 4 * MIB && a.template == 52 * MIB);
 	cr_assert_eq(mem_area_new(&a), 56 * MIB);
 
+	/* the same of a file that nobody else can come to is no template */
+	a = find(SMAP("7f2000000000-7f2004000000 rw-p 00000000 00:01 77 /memfd:mem0 (deleted)", "4", "24576", "8192", "8192", "0",
+		      "0", "4096", "rd wr"),
+		 false, 0);
+	cr_assert(a.backing == MEM_MEMFD && a.template == 0 && a.resident == 24 * MIB && a.others == 16 * MIB &&
+		  a.untouched == 36 * MIB);
+	cr_assert_eq(mem_area_new(&a), 56 * MIB);
+
 	a = find(SMAP_HUGE(""), true, 0);
 	cr_assert(a.backing == MEM_HUGETLB && a.reserved && a.resident == 20 * MIB);
 	a = find(SMAP_HUGE("nr"), true, 0);
