@@ -23,6 +23,8 @@ void cli_view_memory_released(FILE *out, json_t *result);
 void cli_view_memory_set(FILE *out, json_t *result);
 /* Lines about what of its memory keeps @lease off its VF, or is unusual; nothing where there is nothing to say. */
 void cli_explain_memory(FILE *out, json_t *lease);
+/* Lines about the host's memory, @watch of `status`; nothing where it is plenty and all are at home. */
+void cli_explain_pressure(FILE *out, json_t *watch);
 void cli_view_memory(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);

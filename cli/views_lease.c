@@ -158,6 +158,7 @@ void cli_view_status(FILE *out, json_t *result)
 	if (!json_array_size(leases))
 		fputs("no leases; `gangway attach GUEST PF` makes one\n", out);
 	cli_view_leases(out, leases);
+	cli_explain_pressure(out, json_object_get(json_object_get(result, "daemon"), "memory"));
 }
 
 /* "vm1: libvirtd, pid 812, listens at its QMP socket: the process of its VMM is not known" */

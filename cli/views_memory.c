@@ -194,3 +194,24 @@ void cli_explain_memory(FILE *out, json_t *lease)
 	free(msg);
 	free(priority);
 }
+
+void cli_explain_pressure(FILE *out, json_t *watch)
+{
+	char *available = cli_fmt_bytes(watch, "available");
+	json_t *guest;
+	size_t i;
+
+	if (json_is_true(json_object_get(watch, "pressure")))
+		fprintf(out, "the host's memory is short, %s are available: guests that may leave their VFs\n", available);
+	json_array_foreach (json_object_get(watch, "guests"), i, guest) {
+		char *name = cli_cell(guest, "guest"), *locked = cli_fmt_bytes(guest, "locked"),
+		     *phase = cli_cell(guest, "phase");
+
+		if (strcmp(phase, "home") != 0)
+			fprintf(out, "%s: memory: %s, its VMM has %s locked\n", name, phase, locked);
+		free(name);
+		free(locked);
+		free(phase);
+	}
+	free(available);
+}

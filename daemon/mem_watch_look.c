@@ -32,7 +32,7 @@ struct look_guest {
 struct mem_look {
 	struct mem_watch *w;
 	struct sys *sys;
-	char trigger[64];
+	char trigger[64], slow_trigger[64];
 	bool want_psi;
 	int psi;
 	int r;
@@ -63,6 +63,14 @@ void mem_look_free(struct mem_look *look)
 
 /* --- on a worker --- */
 
+/* Without CAP_SYS_RESOURCE the kernel takes windows of whole 2 s alone: then of the same share. */
+static int open_psi(struct mem_look *look, const char *path)
+{
+	int fd = look->sys->ops->psi_open(look->sys, path, look->trigger);
+
+	return fd == -EINVAL || fd == -EPERM ? look->sys->ops->psi_open(look->sys, path, look->slow_trigger) : fd;
+}
+
 static void look_at_guest(struct mem_look *look, struct look_guest *g)
 {
 	char path[sizeof("/sys/fs/cgroup/memory.pressure") + sizeof(((struct mem_cgroup *)0)->path)];
@@ -84,7 +92,7 @@ static void look_at_guest(struct mem_look *look, struct look_guest *g)
 		return;
 	}
 	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.pressure", cgroup.path);
-	g->psi = look->sys->ops->psi_open(look->sys, path, look->trigger);
+	g->psi = open_psi(look, path);
 }
 
 static void read_swapins(struct mem_look *look)
@@ -109,7 +117,7 @@ static int look_run(void *arg)
 	look->r = mem_host_read(look->sys, &look->host, NULL);
 	read_swapins(look);
 	if (look->want_psi)
-		look->psi = look->sys->ops->psi_open(look->sys, "/proc/pressure/memory", look->trigger);
+		look->psi = open_psi(look, "/proc/pressure/memory");
 	for (unsigned i = 0; i < look->nr; i++)
 		look_at_guest(look, &look->guests[i]);
 	return look->r;
@@ -224,6 +232,8 @@ void mem_look_begin(struct mem_watch *w)
 	nr++;
 	*look = (struct mem_look){ .w = w, .sys = w->d->sys, .want_psi = !w->psi.source, .psi = -EBADF };
 	snprintf(look->trigger, sizeof(look->trigger), "some %u %u", w->d->config.stall_ms * 1000, w->d->config.window_ms * 1000);
+	snprintf(look->slow_trigger, sizeof(look->slow_trigger), "some %u 2000000",
+		 (unsigned)((uint64_t)w->d->config.stall_ms * 2000000 / w->d->config.window_ms));
 	look->guests = calloc(nr ? nr : 1, sizeof(*look->guests));
 	if (!look->guests) {
 		mem_look_free(look);

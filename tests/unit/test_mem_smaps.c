@@ -218,6 +218,21 @@ Test(mem_process, file_bytes)
 	fake_free(fake);
 }
 
+/* A trigger of the kernel that runs here, if it has any; and what is none. */
+Test(mem_process, psi_of_this_kernel)
+{
+	struct sys *sys = sys_linux_new("");
+	int fd = sys->ops->psi_open(sys, "/proc/pressure/memory", "some 300000 2000000");
+
+	cr_assert(fd >= 0 || fd == -ENOENT || fd == -EOPNOTSUPP || fd == -EPERM || fd == -EACCES || fd == -EROFS, "%d", fd);
+	if (fd >= 0) {
+		sys->ops->close(sys, fd);
+		cr_assert_eq(sys->ops->psi_open(sys, "/proc/pressure/memory", "all of it"), -EINVAL);
+	}
+	cr_assert_eq(sys->ops->psi_open(sys, "/proc/pressure/patience", "some 300000 2000000"), -ENOENT);
+	sys_linux_free(sys);
+}
+
 /* The kernel that runs here: a memfd of which a part was touched, and a part more by another mapping. */
 Test(mem_process, this_kernel)
 {
