@@ -202,7 +202,8 @@ void cli_explain_pressure(FILE *out, json_t *watch)
 	size_t i;
 
 	if (json_is_true(json_object_get(watch, "pressure")))
-		fprintf(out, "the host's memory is short, %s are available: guests that may leave their VFs\n", available);
+		fprintf(out, "the host's memory is short, %s are available: guests with memory adaptive leave their VFs\n",
+			available);
 	json_array_foreach (json_object_get(watch, "guests"), i, guest) {
 		char *name = cli_cell(guest, "guest"), *locked = cli_fmt_bytes(guest, "locked"),
 		     *phase = cli_cell(guest, "phase");

@@ -122,8 +122,8 @@ void call_memory_set(struct daemon *d, struct ctl_req *req, const json_t *params
 	}
 	j = r == 0 ? calloc(1, sizeof(*j)) : NULL;
 	if (r == 0 && !j)
-		r = err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for the call");
-	if (r < 0) {
+		err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for the call");
+	if (!j) {
 		ctl_fail(req, &err);
 		return;
 	}

@@ -152,14 +152,18 @@ void mem_watch_hint(struct daemon *d)
 /* After the workers, whose last word is told to nobody. */
 struct mem_watch *mem_watch_free(struct mem_watch *w)
 {
+	struct mem_guest *g, *next;
+
 	if (!w)
 		return NULL;
 	sd_event_source_disable_unref(w->timer);
 	mem_look_free(w->look);
 	mem_check_forget(w->check);
 	mem_psi_drop(&w->psi);
-	while (!LIST_EMPTY(&w->guests))
-		guest_drop(LIST_FIRST(&w->guests));
+	for (g = LIST_FIRST(&w->guests); g; g = next) {
+		next = LIST_NEXT(g, link);
+		guest_drop(g);
+	}
 	free(w);
 	return NULL;
 }

@@ -47,6 +47,8 @@ struct mem_guest {
 	uint64_t left_ms; /* from the order to its memory being unpinned, the last time */
 };
 
+LIST_HEAD(mem_guest_list, mem_guest);
+
 struct mem_watch {
 	struct daemon *d;
 	sd_event_source *timer;
@@ -60,7 +62,7 @@ struct mem_watch {
 	struct mem_check *check; /* of @checking; NULL: none is under way */
 	char checking[LIMIT_NAME + 1];
 	char held_id[2 * LIMIT_NAME + 2]; /* the lease that was looked at last, of those held for want of memory */
-	LIST_HEAD(, mem_guest) guests;
+	struct mem_guest_list guests;
 };
 
 uint64_t mem_now_ms(const struct mem_watch *w);

@@ -55,7 +55,7 @@ void mem_look_free(struct mem_look *look)
 	if (!look)
 		return;
 	close_psi(look->sys, &look->psi);
-	for (unsigned i = 0; i < look->nr; i++)
+	for (unsigned i = 0; look->guests && i < look->nr; i++)
 		close_psi(look->sys, &look->guests[i].psi);
 	free(look->guests);
 	free(look);

@@ -189,7 +189,7 @@ static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const
 {
 	struct memory_query *q = (struct memory_query *)op;
 	enum question question = tag;
-	struct err why;
+	struct err why = { 0 };
 
 	if (r < 0 && !is_survivable(question, r)) {
 		finish(q, r, err);
