@@ -139,6 +139,36 @@ static int linux_stat(struct sys *sys, const char *path, struct stat *ret)
 	return lstat(full, ret) < 0 ? -errno : 0;
 }
 
+static int linux_file_bytes(struct sys *sys, const char *path, uint64_t *ret)
+{
+	char full[PATH_MAX];
+	struct statx stx;
+	int r = full_path(sys, path, full);
+
+	if (r < 0)
+		return r;
+	if (statx(AT_FDCWD, full, AT_STATX_DONT_SYNC, STATX_BLOCKS, &stx) < 0)
+		return -errno;
+	if (!(stx.stx_mask & STATX_BLOCKS))
+		return -EOPNOTSUPP;
+	*ret = stx.stx_blocks * 512;
+	return 0;
+}
+
+static int linux_psi_open(struct sys *sys, const char *path, const char *trigger)
+{
+	int fd = linux_open(sys, path, O_RDWR | O_NONBLOCK);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (write(fd, trigger, strlen(trigger) + 1) >= 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
 static int linux_fd_type(struct sys *sys, int fd, mode_t *ret_type, dev_t *ret_rdev)
 {
 	struct statx stx;
@@ -228,6 +258,7 @@ static const struct sys_ops linux_ops = {
 	.list = linux_list,
 	.stat = linux_stat,
 	.chown = linux_chown,
+	.file_bytes = linux_file_bytes,
 	.open = linux_open,
 	.close = linux_close,
 	.fd_type = linux_fd_type,
@@ -237,6 +268,7 @@ static const struct sys_ops linux_ops = {
 	.mmap = linux_mmap,
 	.munmap = linux_munmap,
 	.populate = linux_populate,
+	.psi_open = linux_psi_open,
 	.link_get = sys_linux_link_get,
 	.vf_list = sys_linux_vf_list,
 	.vf_set = sys_linux_vf_set,

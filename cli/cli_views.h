@@ -20,6 +20,13 @@ void cli_view_guest_added(FILE *out, json_t *result);
 void cli_view_status(FILE *out, json_t *result);
 void cli_view_metrics(FILE *out, json_t *result); /* as Prometheus reads it */
 void cli_view_irqs(FILE *out, json_t *result);
+void cli_view_memory_released(FILE *out, json_t *result);
+void cli_view_memory_set(FILE *out, json_t *result);
+/* Lines about what of its memory keeps @lease off its VF, or is unusual; nothing where there is nothing to say. */
+void cli_explain_memory(FILE *out, json_t *lease);
+/* Lines about the host's memory, @watch of `status`; nothing where it is plenty and all are at home. */
+void cli_explain_pressure(FILE *out, json_t *watch);
+void cli_view_memory(FILE *out, json_t *result);
 void cli_view_attached(FILE *out, json_t *result); /* one line: what was attached, how, in what time */
 void cli_view_detached(FILE *out, json_t *result);
 void cli_view_migrated(FILE *out, json_t *result);
@@ -40,6 +47,9 @@ void cli_explain_irqs(FILE *out, json_t *lease);
 /* For columns: "macvtap gwt0"; since when the reason, or the state where there is none. */
 char *cli_fmt_standby(json_t *obj, const char *key);
 char *cli_fmt_since(json_t *obj, const char *key);
+
+/* Bytes as "4.0 GiB". For a column. */
+char *cli_fmt_bytes(json_t *obj, const char *key);
 
 /* An object's "faults" in a line; "-" where it has none. For a column. */
 char *cli_fmt_faults(json_t *obj, const char *key);

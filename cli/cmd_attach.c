@@ -41,7 +41,7 @@ static json_t *policy(const struct cli_args *args)
 	return NULL;
 }
 
-static const char *const nic_opts[] = { "nic", "via", "standby" };
+static const char *const nic_opts[] = { "nic", "via", "standby", "memory", "unshare", "priority" };
 
 bool cli_says_nic(const struct cli_args *args)
 {
@@ -54,16 +54,17 @@ bool cli_says_nic(const struct cli_args *args)
 	return false;
 }
 
-/* What to attach to whom, as the daemon wants it. */
-static json_t *nic_params(const struct cli_args *args, const char *guest, const char *target)
-{
-	return json_pack("{s:s,s:s,s:s*,s:s*,s:o*,s:s*}", "guest", guest, "target", target, "nic", cli_args_get(args, "nic"),
-			 "via", cli_args_get(args, "via"), "policy", policy(args), "standby", cli_args_get(args, "standby"));
-}
-
 static json_t *flag(const struct cli_args *args, const char *name)
 {
 	return cli_args_has(args, name) ? json_true() : NULL;
+}
+
+/* What to attach to whom, as the daemon wants it. */
+static json_t *nic_params(const struct cli_args *args, const char *guest, const char *target)
+{
+	return json_pack("{s:s,s:s,s:s*,s:s*,s:o*,s:s*,s:s*,s:o*}", "guest", guest, "target", target, "nic",
+			 cli_args_get(args, "nic"), "via", cli_args_get(args, "via"), "policy", policy(args), "standby",
+			 cli_args_get(args, "standby"), "memory", cli_args_get(args, "memory"), "unshare", flag(args, "unshare"));
 }
 
 /* --wait into @params and @ret_ms. Returns 0 or an exit code, after the error is printed. */
@@ -133,7 +134,7 @@ static int show_prepared(const struct cli *cli, const struct cli_args *args, jso
 	return EXIT_OK;
 }
 
-static void show_warnings(const struct cli *cli, json_t *result)
+void cli_show_warnings(const struct cli *cli, json_t *result)
 {
 	json_t *v;
 	size_t i;
@@ -169,6 +170,8 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 	json_object_update(req.params, more);
 	json_decref(more);
 	code = take_wait(cli, args, req.params, &req.wait_ms);
+	if (!code)
+		code = cli_take_priority(cli, args, req.params);
 	if (code) {
 		json_decref(req.params);
 		return code;
@@ -184,7 +187,7 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 		cli_show(cli, result, cli_args_has(args, "timing") ? cli_view_timing : NULL);
 	if (!cli->json && !dry_run && !prepare)
 		cli_view_attached(cli->out, result);
-	show_warnings(cli, result);
+	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
 }
@@ -209,7 +212,11 @@ int cli_add_incoming(struct cli *cli, const struct cli_args *args, const struct 
 		return code;
 	req.params = nic_params(args, args->pos[0], cli_args_get(args, "incoming"));
 	json_object_set_new(req.params, "incoming", json_true());
-	code = cli_request(cli, &req, &result);
+	code = cli_take_priority(cli, args, req.params);
+	if (code)
+		json_decref(req.params);
+	else
+		code = cli_request(cli, &req, &result);
 	if (code != EXIT_OK) {
 		forget_guest(cli, args->pos[0]);
 		json_decref(added);
@@ -219,7 +226,7 @@ int cli_add_incoming(struct cli *cli, const struct cli_args *args, const struct 
 	cli_show(cli, result, cli_view_guest_added);
 	if (!cli->json)
 		cli_view_attached(cli->out, result);
-	show_warnings(cli, result);
+	cli_show_warnings(cli, result);
 	json_decref(added);
 	json_decref(result);
 	return code;
@@ -243,7 +250,7 @@ int cli_cmd_detach(struct cli *cli, const struct cli_args *args)
 	cli_show(cli, result, cli_args_has(args, "timing") ? cli_view_timing : NULL);
 	if (!cli->json)
 		cli_view_detached(cli->out, result);
-	show_warnings(cli, result);
+	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
 }

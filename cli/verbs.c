@@ -30,7 +30,10 @@ const struct cli_opt cli_global_opts[] = {
 		{ "max-tx-rate", "MBIT", NULL, "upper limit of the sending rate", 0 }, {                                         \
 		"standby", "KIND", "auto|own|macvtap|bridge:|none",                                                              \
 			"the emulated NIC that stands by: own, macvtap, bridge:BR, none; auto: own, else macvtap if it can be had", 0 \
-	}
+	},                                                                                                                       \
+		{ "memory", "POLICY", "pin|adaptive", "keep the VF as long as it has it, or give it up where memory is short", 0 }, \
+		{ "unshare", NULL, NULL, "have memory that is shared with a template copied, for the VF", 0 },                   \
+		{ "priority", "N", NULL, "with adaptive: 0 gives its VF up first, 9 last (5)", 0 }
 
 static const struct cli_opt attach_opts[] = {
 	NIC_OPTS,
@@ -70,6 +73,18 @@ static const struct cli_opt guest_add_opts[] = {
 	{ "qmp", "PATH", NULL, "the guest's QMP socket (QEMU: -qmp unix:PATH,server=on,wait=off)", 0 },
 	{ "incoming", "PF", NULL, "it comes by migration: make its NIC ready, with a VF of this PF as soon as there is one", 0 },
 	NIC_OPTS,
+	{ 0 },
+};
+
+static const struct cli_opt memory_set_opts[] = {
+	{ "unshare", NULL, NULL, "have memory that is shared with a template copied, for the VF", 0 },
+	{ "priority", "N", NULL, "with adaptive: 0 gives its VF up first, 9 last", 0 },
+	{ 0 },
+};
+
+static const struct cli_opt memory_release_opts[] = {
+	{ "for", "SECONDS", NULL, "how long, 1 to 86400 (600)", 0 },
+	{ "until-bytes", "N", NULL, "no longer than until its balloon leaves it N bytes", 0 },
 	{ 0 },
 };
 
@@ -201,6 +216,27 @@ const struct cli_verb cli_verbs[] = {
 	  "gangway irq show vm1\n"
 	  "gangway -j irq show vm1",
 	  cli_cmd_irq_show },
+	{ "memory show", "GUEST", 1, 1, NULL, "what of a guest's memory is there, and what a VF would take of it",
+	  "A VF needs all of its guest's memory resident and pinned. A row for each part of it, as its VMM has it: what backs it, what\n"
+	  "is RESIDENT, SWAPPED or was never touched, what is MERGED by KSM or shared with a template (TO-COPY), and FRESH, what\n"
+	  "attaching a VF would take that the guest does not have now. The line below says whether host and cgroup can give that.",
+	  "gangway memory show vm1\n"
+	  "gangway -j memory show vm1",
+	  cli_cmd_memory_show },
+	{ "memory set", "GUEST [NIC] POLICY", 2, 3, memory_set_opts, "keep a VF where memory is short, or give it up",
+	  "POLICY is pin (the default: a VF that the guest has, it keeps) or adaptive: where the host's memory, or that of the guest's\n"
+	  "cgroup, is short, the NIC goes to its emulated leg, its guest's memory can be swapped, merged or ballooned, and it comes\n"
+	  "back later. Either way memory that a VF needs has to be there before it is given one.",
+	  "gangway memory set vm1 adaptive\n"
+	  "gangway memory set vm1 nic0 pin --priority 9",
+	  cli_cmd_memory_set },
+	{ "memory release", "GUEST", 1, 1, memory_release_opts, "have a guest's memory unpinned for a while",
+	  "All its NICs go to their emulated legs, reason memory-pressure, whatever their policy: its balloon can inflate, its pages\n"
+	  "can be swapped or merged. When the time is over, or its balloon is where it was to be, they come back to their VFs if\n"
+	  "there is room. Refused where one of them cannot leave its VF.",
+	  "gangway memory release vm1 --for 60\n"
+	  "gangway memory release vm1 --until-bytes 1073741824",
+	  cli_cmd_memory_release },
 	{ "status", "[GUEST]", 0, 1, NULL, "who has what: the leases, of all guests or of one",
 	  "LEG is passthrough while the guest uses the VF, emulated while its standby carries the traffic; REASON says why in one\n"
 	  "stable word. Lines below the table explain each lease that something is wrong with, or that is not on its VF, say what\n"

@@ -144,6 +144,7 @@ void cli_view_leases(FILE *out, json_t *leases)
 			explain(out, lease, "id", "why");
 		explain(out, lease, "id", "error");
 		explain(out, lease, "id", "no_standby");
+		cli_explain_memory(out, lease);
 		explain_device(out, lease);
 		cli_explain_irqs(out, lease);
 		explain_faults(out, lease);
@@ -157,6 +158,7 @@ void cli_view_status(FILE *out, json_t *result)
 	if (!json_array_size(leases))
 		fputs("no leases; `gangway attach GUEST PF` makes one\n", out);
 	cli_view_leases(out, leases);
+	cli_explain_pressure(out, json_object_get(json_object_get(result, "daemon"), "memory"));
 }
 
 /* "vm1: libvirtd, pid 812, listens at its QMP socket: the process of its VMM is not known" */

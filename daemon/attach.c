@@ -106,6 +106,9 @@ static void launch(struct lease *l, struct ctl_req *req, const struct attach_par
 	l->want = p->want; /* NOLINT(clang-analyzer-core.NullDereference): begin() gave one, and 0 */
 	l->prepared = p->prepare;
 	l->standby = p->standby;
+	l->memory.adaptive = p->adaptive;
+	l->memory.unshare = p->unshare;
+	l->memory.priority = p->priority;
 	if (p->port)
 		l->port = p->port;
 	l->via = p->prepare && p->via == VIA_AUTO ? VIA_VFIO_PCI : p->via;
@@ -169,6 +172,9 @@ void attach_again(struct lease *l)
 		.owner_uid = l->owner_uid,
 		.owner_gid = l->owner_gid,
 		.port = l->port,
+		.adaptive = l->memory.adaptive,
+		.unshare = l->memory.unshare,
+		.priority = l->memory.priority,
 	};
 
 	l->again.hinted = false;

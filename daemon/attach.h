@@ -21,6 +21,8 @@ struct attach_params {
 	bool standby_auto; /* @standby, or none where that cannot be had */
 	bool prepare, dry_run;
 	bool must_come; /* only for a guest that waits for a migration */
+	bool adaptive, unshare; /* as struct lease_memory has them */
+	unsigned priority;
 	const char *user; /* prepare: who will run the VMM; NULL: the owner */
 	uid_t owner_uid;
 	gid_t owner_gid;

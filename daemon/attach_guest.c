@@ -10,6 +10,7 @@
 #include "devproc.h"
 #include "guests.h"
 #include "host_events.h"
+#include "lease_memory.h"
 #include "log.h"
 #include "op.h"
 #include "switcher.h"
@@ -53,7 +54,7 @@ int step_plug(void *ctx, struct err *err)
 	struct guest *g;
 	int r;
 
-	if (op->lease->prepared || op->incoming)
+	if (op->lease->prepared || op->incoming || op->memory_held != REASON_NONE)
 		return 0;
 	r = op_need_vmm(op, &g, err);
 	if (r < 0)
@@ -236,6 +237,7 @@ void after_publish(void *ctx)
 	struct op *op = ctx;
 	struct lease *l = op->lease;
 	struct err err;
+	bool in; /* the guest has the VF */
 
 	if (op->vf_only)
 		return; /* op_vf_finished() does */
@@ -247,8 +249,14 @@ void after_publish(void *ctx)
 	host_look_at_link(l);
 	if (op->no_vf.num)
 		op_warn(op, "it has no VF for now and is given one when there is one: %s", op->no_vf.msg);
-	lease_set_state(l, LEASE_ATTACHED, op->incoming ? "ready for the guest to come" : "the guest has the VF");
-	lease_set_leg(l, op->incoming ? LEG_EMULATED : LEG_PASSTHROUGH, op->incoming ? REASON_MIGRATION : l->reason);
-	if (switcher_start(l, !op->incoming, op->incoming, &err) < 0)
+	in = !op->incoming && op->memory_held == REASON_NONE;
+	lease_hold_memory(l, op->memory_held, &op->memory_err);
+	lease_set_state(l, LEASE_ATTACHED,
+			op->incoming ? "ready for the guest to come"
+			: in	     ? "the guest has the VF"
+				     : "the guest has its emulated leg");
+	lease_set_leg(l, in ? LEG_PASSTHROUGH : LEG_EMULATED, op->incoming ? REASON_MIGRATION : in ? l->reason : op->memory_held);
+	lease_memory_warn(l, op->warnings);
+	if (switcher_start(l, in, op->incoming, &err) < 0)
 		op_warn(op, "%s", err.msg);
 }

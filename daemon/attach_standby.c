@@ -347,6 +347,10 @@ int step_drop_standby(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
+	if (op->memory_held != REASON_NONE) { /* neither leg, then */
+		*err = op->memory_err;
+		return err->num;
+	}
 	return emul_leg_destroy(op->lease->emul, err);
 }
 

@@ -34,7 +34,7 @@ static bool is_here(const void *ctx)
 {
 	const struct op *op = ctx;
 
-	return is_whole(ctx) && is_hot(ctx) && !op->incoming;
+	return is_whole(ctx) && is_hot(ctx) && !op->incoming && op->memory_held == REASON_NONE;
 }
 
 static bool has_standby(const void *ctx)
@@ -137,7 +137,7 @@ static void what_own_standby(const void *ctx, char *buf, size_t size)
 static void what_check_memory(const void *ctx, char *buf, size_t size)
 {
 	(void)ctx;
-	snprintf(buf, size, "check the guest's RAM: host, IOVA ranges, memlock");
+	snprintf(buf, size, "check the guest's RAM: host, IOVA ranges, memlock, what is resident");
 }
 
 static void what_save(const void *ctx, char *buf, size_t size)
@@ -223,6 +223,9 @@ static void what_plug(const void *ctx, char *buf, size_t size)
 		snprintf(buf, size, "leave it until the guest runs here");
 	else if (op->lease->prepared)
 		snprintf(buf, size, "leave it to the VMM's command line");
+	else if (op->memory_held != REASON_NONE)
+		snprintf(buf, size, "leave it until the guest's memory may be pinned (%s)",
+			 lease_reason_to_string(op->memory_held));
 	else
 		snprintf(buf, size, "plug %s into %s", op->lease->device_id, op->lease->bus);
 }

@@ -14,6 +14,8 @@
 #include "guests.h"
 #include "irq_follow.h"
 #include "lease.h"
+#include "lease_memory.h"
+#include "mem_watch.h"
 #include "metrics.h"
 #include "policy_json.h"
 #include "switcher.h"
@@ -37,9 +39,9 @@ bool call_params(struct ctl_req *req, const json_t *params, const char *fmt, ...
 
 static json_t *daemon_to_json(struct daemon *d)
 {
-	return json_pack("{s:s, s:i, s:I, s:o}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
+	return json_pack("{s:s, s:i, s:I, s:o, s:o}", "version", GANGWAY_VERSION, "pid", (int)getpid(), "uptime_s",
 			 (json_int_t)((d->sys->ops->now_us(d->sys) - d->started_us) / 1000000), "faults",
-			 faults_host_to_json(d->faults));
+			 faults_host_to_json(d->faults), "memory", mem_watch_to_json(d->mem_watch));
 }
 
 static void call_version(struct daemon *d, struct ctl_req *req, const json_t *params)
@@ -145,21 +147,40 @@ static bool check_attach(struct ctl_req *req, const struct config *c, struct att
 	return r == 0;
 }
 
+static bool check_memory(struct ctl_req *req, struct attach_params *p, const char *memory, json_int_t priority)
+{
+	struct err err;
+
+	if (memory && lease_memory_from_string(memory, &p->adaptive, &err) < 0) {
+		ctl_fail(req, &err);
+		return false;
+	}
+	if (priority < 0 || priority > LEASE_PRIORITY_MAX) {
+		ctl_fail_params(req, "priority: 0 to 9");
+		return false;
+	}
+	p->priority = (unsigned)priority;
+	return true;
+}
+
 static void call_attach(struct daemon *d, struct ctl_req *req, const json_t *params)
 {
 	struct attach_params p = { 0 };
-	const char *via = NULL, *standby = NULL;
-	int prepare = 0, dry_run = 0, incoming = 0;
-	json_int_t wait_ms = 0;
+	const char *via = NULL, *standby = NULL, *memory = NULL;
+	int prepare = 0, dry_run = 0, incoming = 0, unshare = 0;
+	json_int_t wait_ms = 0, priority = LEASE_PRIORITY;
 	json_t *policy = NULL;
 
-	if (!call_params(req, params, "{s:s, s:s, s?:s, s?:s, s?:o, s?:s, s?:b, s?:s, s?:b, s?:b, s?:I !}", "guest", &p.guest,
-			 "target", &p.target, "via", &via, "nic", &p.nic, "policy", &policy, "standby", &standby, "prepare",
-			 &prepare, "user", &p.user, "dry_run", &dry_run, "incoming", &incoming, "wait_ms", &wait_ms))
+	if (!call_params(req, params, "{s:s, s:s, s?:s, s?:s, s?:o, s?:s, s?:b, s?:s, s?:b, s?:b, s?:I, s?:s, s?:b, s?:I !}",
+			 "guest", &p.guest, "target", &p.target, "via", &via, "nic", &p.nic, "policy", &policy, "standby",
+			 &standby, "prepare", &prepare, "user", &p.user, "dry_run", &dry_run, "incoming", &incoming, "wait_ms",
+			 &wait_ms, "memory", &memory, "unshare", &unshare, "priority", &priority) ||
+	    !check_memory(req, &p, memory, priority))
 		return;
 	p.prepare = prepare;
 	p.must_come = incoming;
 	p.dry_run = dry_run;
+	p.unshare = unshare;
 	if (check_attach(req, &d->config, &p, via, policy, standby, wait_ms))
 		attach_start(d, req, &p);
 }
@@ -192,16 +213,18 @@ static void call_detach(struct daemon *d, struct ctl_req *req, const json_t *par
 }
 
 const struct ctl_method call_table[] = {
-	{ "version", true, call_version },	 { "doctor", true, call_doctor },
-	{ "pf.list", true, call_pf_list },	 { "pf.show", true, call_pf_show },
-	{ "pf.set", false, call_pf_set },	 { "vf.list", true, call_vf_list },
-	{ "vf.show", true, call_vf_show },	 { "vf.set", false, call_vf_set },
-	{ "guest.add", false, call_guest_add },	 { "guest.list", true, call_guest_list },
-	{ "guest.show", true, call_guest_show }, { "guest.remove", false, call_guest_remove },
-	{ "attach", false, call_attach },	 { "detach", false, call_detach },
-	{ "switch", false, call_switch },	 { "migrate", false, call_migrate },
-	{ "vf.dma", false, call_vf_dma },	 { "migrate.cancel", false, call_migrate_cancel },
-	{ "irq.show", true, call_irq_show },	 { "status", true, call_status },
-	{ "metrics", true, call_metrics },	 { "monitor", true, call_monitor },
+	{ "version", true, call_version },	  { "doctor", true, call_doctor },
+	{ "pf.list", true, call_pf_list },	  { "pf.show", true, call_pf_show },
+	{ "pf.set", false, call_pf_set },	  { "vf.list", true, call_vf_list },
+	{ "vf.show", true, call_vf_show },	  { "vf.set", false, call_vf_set },
+	{ "guest.add", false, call_guest_add },	  { "guest.list", true, call_guest_list },
+	{ "guest.show", true, call_guest_show },  { "guest.remove", false, call_guest_remove },
+	{ "attach", false, call_attach },	  { "detach", false, call_detach },
+	{ "switch", false, call_switch },	  { "migrate", false, call_migrate },
+	{ "vf.dma", false, call_vf_dma },	  { "migrate.cancel", false, call_migrate_cancel },
+	{ "irq.show", true, call_irq_show },	  { "status", true, call_status },
+	{ "monitor", true, call_monitor },	  { "memory.show", true, call_memory_show },
+	{ "memory.set", false, call_memory_set }, { "memory.release", false, call_memory_release },
+	{ "metrics", true, call_metrics },
 };
 const size_t call_table_len = sizeof(call_table) / sizeof(call_table[0]);

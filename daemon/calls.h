@@ -42,6 +42,11 @@ void calls_migration_changed(struct guest *g, const struct vmm_migration *migrat
 /* @g is being forgotten: nobody waits for its migration any more. */
 void calls_guest_gone(struct guest *g);
 
+/* calls_memory.c */
+void call_memory_release(struct daemon *d, struct ctl_req *req, const json_t *params);
+void call_memory_set(struct daemon *d, struct ctl_req *req, const json_t *params);
+void call_memory_show(struct daemon *d, struct ctl_req *req, const json_t *params);
+
 /* doctor.c */
 void call_doctor(struct daemon *d, struct ctl_req *req, const json_t *params);
 

@@ -135,6 +135,25 @@ static int set_fault_window(struct config *c, size_t offset, size_t size, const 
 	return set_number(c, offset, value, 5, 3600);
 }
 
+/* The kernel takes windows of half a second to ten. */
+static int set_window(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 500, 10000);
+}
+
+static int set_stall(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 1, 9999);
+}
+
+static int set_margin(struct config *c, size_t offset, size_t size, const char *value)
+{
+	(void)size;
+	return set_number(c, offset, value, 0, 1048576);
+}
+
 static int set_read_only(struct config *c, size_t offset, size_t size, const char *value)
 {
 	(void)offset;
@@ -204,6 +223,11 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 #name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                      \
 	}
 
+#define MEMORY_KEY(field, fn, text)                                                                                              \
+	{                                                                                                                        \
+#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "memory"                  \
+	}
+
 static const struct key keys[] = {
 	KEY(socket, set_path, "an absolute path"),
 	KEY(state, set_path, "an absolute path"),
@@ -229,6 +253,14 @@ static const struct key keys[] = {
 	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
 	IRQ_KEY(irqbalance, irqbalance, set_balance, "an absolute path, or \"no\""),
 	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
+	MEMORY_KEY(margin_mib, set_margin, "MiB, 0 to 1048576"),
+	MEMORY_KEY(low_mib, set_margin, "MiB, 0 to 1048576"),
+	MEMORY_KEY(high_mib, set_margin, "MiB, 0 to 1048576"),
+	MEMORY_KEY(swapin_limit, set_faults, "pages a second, 0 to 1000000"),
+	MEMORY_KEY(stall_ms, set_stall, "milliseconds, 1 to 9999"),
+	MEMORY_KEY(window_ms, set_window, "milliseconds, 500 to 10000"),
+	MEMORY_KEY(calm_ms, set_ms, "milliseconds, 100 to 600000"),
+	MEMORY_KEY(poll_ms, set_ms, "milliseconds, 100 to 600000"),
 	{ "listen", set_listen, offsetof(struct config, metrics_listen), sizeof(((struct config *)0)->metrics_listen),
 	  "an absolute path, an address and a port (127.0.0.1:9177), a port, or \"no\"", "metrics" },
 };
@@ -258,6 +290,14 @@ void config_defaults(struct config *c)
 		.irq_storm_rate = 200000,
 		.irqbalance = "/run/irqbalance",
 		.irq_route = true,
+		.margin_mib = 64,
+		.low_mib = 256,
+		.high_mib = 512,
+		.swapin_limit = 5000,
+		.stall_ms = 150,
+		.window_ms = 1000,
+		.calm_ms = 10000,
+		.poll_ms = 2000,
 	};
 }
 
@@ -266,9 +306,10 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 	int r;
 
 	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq") &&
-	    strcmp(section, "metrics"))
+	    strcmp(section, "memory") && strcmp(section, "metrics"))
 		return err_set(err, -EINVAL, "config.unknown-key",
-			       "section [%s]: there are only [daemon], [attach], [switch], [irq] and [metrics]", section);
+			       "section [%s]: there are only [daemon], [attach], [switch], [irq], [memory] and [metrics]",
+			       section);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(keys[i].name, key))
 			continue;
@@ -313,6 +354,26 @@ static int on_line(void *user, const char *section, const char *key, const char 
 	return 0;
 }
 
+int config_check(const struct config *c, struct err *err)
+{
+	int r = 0;
+
+	if (c->low_mib >= c->high_mib)
+		r = err_set(err, -EINVAL, "config.contradiction",
+			    "low_mib = %u, high_mib = %u: memory would be short and not short at once: high_mib has to be larger",
+			    c->low_mib, c->high_mib);
+	else if (c->stall_ms >= c->window_ms)
+		r = err_set(err, -EINVAL, "config.contradiction",
+			    "stall_ms = %u, window_ms = %u: nobody stalls for longer than the window", c->stall_ms, c->window_ms);
+	else if (c->calm_ms < c->poll_ms)
+		r = err_set(err, -EINVAL, "config.contradiction",
+			    "calm_ms = %u, poll_ms = %u: pressure would end before it is looked for again", c->calm_ms,
+			    c->poll_ms);
+	if (r < 0)
+		err_hint(err, "section [memory] of gangway.conf; man gangway.conf says what each is for");
+	return r;
+}
+
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err)
 {
 	struct reading rd = { .config = config };
@@ -335,6 +396,10 @@ int config_read(struct config *config, const char *path, bool must_exist, struct
 	rd.f = f;
 	line = ini_parse_stream(next_line, &rd, on_line, &rd);
 	fclose(f);
+	if (line == 0 && !rd.failed_line && config_check(config, err) < 0) {
+		err_prefix(err, "%s", path);
+		return -EINVAL;
+	}
 	if (line == 0 && !rd.failed_line)
 		return 0;
 	if (rd.failed_line && (line == 0 || line == rd.failed_line)) {

@@ -42,6 +42,14 @@ struct config {
 	/* [metrics] */
 	char metrics_listen
 		[PATH_MAX]; /* path, or address as of metrics_address_parse(), where they are served by HTTP; "": nowhere */
+	/* [memory] */
+	unsigned margin_mib; /* of what host and cgroup can give, so much is left when a VF's memory is pinned */
+	unsigned low_mib,
+		high_mib; /* available on the host: below the first memory is short, above the second it is not any more */
+	unsigned swapin_limit; /* pages read from swap a second; 0: that is no sign */
+	unsigned stall_ms, window_ms; /* of PSI: so much of that stands still for want of memory */
+	unsigned calm_ms; /* without a sign for so long, it is over */
+	unsigned poll_ms; /* from one look to the next */
 };
 
 void config_defaults(struct config *config);
@@ -50,6 +58,8 @@ void config_defaults(struct config *config);
  * -EINVAL config.bad-line / config.unknown-key / config.bad-value, -EPERM config.unsafe (writable by others than root).
  */
 int config_read(struct config *config, const char *path, bool must_exist, struct err *err);
+/* Do the values go together? -EINVAL config.contradiction; config_read() has looked. */
+int config_check(const struct config *config, struct err *err);
 /* One "section.key" with its value: what config_read() does for each line, and the fuzzer calls. */
 int config_set(struct config *config, const char *section, const char *key, const char *value, struct err *err);
 

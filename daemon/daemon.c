@@ -14,6 +14,7 @@
 #include "guests.h"
 #include "irq_balance.h"
 #include "lease.h"
+#include "mem_watch.h"
 #include "metrics_http.h"
 #include "sriov_watch.h"
 #include "work.h"
@@ -65,6 +66,7 @@ void daemon_stop(struct daemon *d)
 	d->faults = faults_free(d->faults);
 	d->pool = work_pool_free(d->pool);
 	d->metrics = metrics_http_free(d->metrics);
+	d->mem_watch = mem_watch_free(d->mem_watch);
 	irq_balance_free(d->irq_balance);
 	d->irq_balance = NULL;
 	/* cancels what the VMMs were asked: the operations hear of it, and leave it at that */

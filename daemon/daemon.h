@@ -17,6 +17,7 @@ struct err;
 struct faults;
 struct guest;
 struct irq_balance;
+struct mem_watch;
 struct lease;
 struct metrics_http;
 struct sriov_watch;
@@ -46,6 +47,7 @@ struct daemon {
 	unsigned nr_leases;
 	struct sriov_watch *watch;
 	struct metrics_http *metrics; /* serves them by HTTP; NULL: it does not */
+	struct mem_watch *mem_watch;
 	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */
 	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */

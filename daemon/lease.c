@@ -145,6 +145,7 @@ int lease_new(struct daemon *d, const char *guest, const char *nic, struct lease
 	if (!l)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory for a lease");
 	l->daemon = d;
+	l->memory.priority = LEASE_PRIORITY;
 	snprintf(l->guest, sizeof(l->guest), "%s", guest);
 	snprintf(l->nic, sizeof(l->nic), "%s", nic);
 	snprintf(l->id, sizeof(l->id), "%s/%s", guest, nic);

@@ -35,6 +35,20 @@ const char *lease_via_to_string(enum lease_via via);
 /* -EINVAL */
 int lease_via_from_string(const char *s, enum lease_via *ret);
 
+#define LEASE_PRIORITY_MAX 9 /* 0: the first to give its VF up, where memory is short */
+#define LEASE_PRIORITY 5
+
+/* What of the guest's memory the lease may have, and what keeps it from having it. lease_memory.c */
+struct lease_memory {
+	bool adaptive; /* it gives its VF up where memory is short; else it keeps it, as long as it has it */
+	bool unshare; /* the operator accepts that pages shared with a template are copied */
+	unsigned priority; /* up to LEASE_PRIORITY_MAX */
+	enum lease_reason
+		held; /* REASON_MEMORY_NOT_RESIDENT, REASON_MEMORY_PRIVATE: why it may not have its VF; else REASON_NONE */
+	struct err why; /* of that */
+	bool pressed; /* it is off its VF because memory is short, or was released by order: mem_watch.h */
+};
+
 #define LEASE_BUS_MAX 80 /* VMM_ID_MAX */
 #define LEASE_ID_MAX (2 * LIMIT_NAME + 2)
 
@@ -78,6 +92,7 @@ struct lease {
 	bool prepared; /* cold: for a guest that is not started yet; stays when the guest ends */
 	unsigned
 		port; /* 1 and up, no other lease of the guest has it: numbers the root port of a prepared one, for as long as it lives */
+	struct lease_memory memory;
 	struct sys_vf want; /* policy asked for */
 	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
 	gid_t owner_gid;

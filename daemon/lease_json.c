@@ -11,6 +11,7 @@
 #include "irq_follow.h"
 #include "irq_keep.h"
 #include "lease.h"
+#include "lease_memory.h"
 #include "policy_json.h"
 #include "switcher.h"
 #include "vmm.h"
@@ -50,7 +51,7 @@ json_t *lease_to_json(const struct lease *l)
 
 	snprintf(vf, sizeof(vf), "%s/vf%u", l->pf_name, l->vf_index);
 	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s?, s:I, s:s, s:s?, s:s?, s:s, s:b, s:o, s:o, s:o, s:o, s:s?, "
-			 "s:o, s:o, s:o, s:o}",
+			 "s:o, s:o, s:o, s:o, s:o}",
 			 "id", l->id, "guest", l->guest, "nic", l->nic, "state", lease_state_to_string(l->state), "confirmed",
 			 l->confirmed, "why", l->why, "leg", lease_leg_to_string(l->leg), "reason",
 			 lease_reason_to_string(l->reason), "since", (json_int_t)l->since, "pf", l->pf_name, "vf",
@@ -58,22 +59,24 @@ json_t *lease_to_json(const struct lease *l)
 			 "prepared", l->prepared, "policy", policy_to_json(&l->want), "standby", standby_to_json(l), "no_standby",
 			 err_to_json(&l->no_standby), "switch", switcher_to_json(l), "socket",
 			 l->dev ? devproc_socket_path(l->dev) : NULL, "device", device_to_json(l->dev), "error",
-			 err_to_json(&l->error), "faults", faults_to_json(l), "irq", irq_lease_to_json(l));
+			 err_to_json(&l->error), "faults", faults_to_json(l), "irq", irq_lease_to_json(l), "memory",
+			 lease_memory_to_json(l));
 }
 
 static json_t *base_to_record(const struct lease *l, const struct lease_undo *undo)
 {
 	return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:i, s:s, s:b, s:i, s:o, s:i, s:i, s:I, s:b, s:b, "
-			 "s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			 "s:{s:s, s:b, s:i}, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			 "record", RECORD_VERSION, "boot_id", l->boot_id, "guest", l->guest, "nic", l->nic, "state",
 			 lease_state_to_string(l->state), "pf_key", l->pf_key, "vf_index", (int)l->vf_index, "pf_name",
 			 l->pf_name, "vf_bdf", l->vf_bdf, "group_id", l->group_id, "via", lease_via_to_string(l->via), "prepared",
 			 l->prepared, "port", (int)l->port, "want", policy_to_record(&l->want), "owner_uid", (int)l->owner_uid,
 			 "owner_gid", (int)l->owner_gid, "device_uid", (json_int_t)l->device_uid, "quarantined",
-			 l->faults.quarantined, "again", l->again.wanted, "undo", "valid", undo->valid, "driver",
-			 undo->binding.driver, "override", undo->binding.override, "policy", policy_to_record(&undo->policy),
-			 "touched", (int)undo->touched, "group_id", undo->group_id, "group_uid", (int)undo->group_uid,
-			 "group_gid", (int)undo->group_gid);
+			 l->faults.quarantined, "again", l->again.wanted, "memory", "policy", lease_memory_to_string(l),
+			 "unshare", l->memory.unshare, "priority", (int)l->memory.priority, "undo", "valid", undo->valid,
+			 "driver", undo->binding.driver, "override", undo->binding.override, "policy",
+			 policy_to_record(&undo->policy), "touched", (int)undo->touched, "group_id", undo->group_id, "group_uid",
+			 (int)undo->group_uid, "group_gid", (int)undo->group_gid);
 }
 
 /* Copy a string of a record into a field that must hold it whole. */
@@ -153,7 +156,7 @@ struct record {
 	const char *boot_id, *guest, *nic, *state, *pf_key, *pf_name, *vf_bdf, *via, *driver, *override;
 	json_int_t vf_index, device_uid, port; /* an int would take the low half of a larger number */
 	int version, group_id, prepared, owner_uid, owner_gid, quarantined, again, valid, touched, undo_group, undo_uid, undo_gid;
-	json_t *want, *policy, *emul, *no_standby;
+	json_t *want, *policy, *emul, *no_standby, *memory;
 };
 
 static int unpack(const json_t *j, struct record *r, struct err *err)
@@ -162,14 +165,15 @@ static int unpack(const json_t *j, struct record *r, struct err *err)
 
 	if (json_unpack_ex((json_t *)j, &je, 0,
 			   "{s:i, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:b, s?I, s:o, s:i, s:i, s?I, s?b, s?b, "
-			   "s?o, s?o, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
+			   "s?o, s?o, s?o, s:{s:b, s:s, s:s, s:o, s:i, s:i, s:i, s:i}}",
 			   "record", &r->version, "boot_id", &r->boot_id, "guest", &r->guest, "nic", &r->nic, "state", &r->state,
 			   "pf_key", &r->pf_key, "vf_index", &r->vf_index, "pf_name", &r->pf_name, "vf_bdf", &r->vf_bdf,
 			   "group_id", &r->group_id, "via", &r->via, "prepared", &r->prepared, "port", &r->port, "want", &r->want,
 			   "owner_uid", &r->owner_uid, "owner_gid", &r->owner_gid, "device_uid", &r->device_uid, "quarantined",
-			   &r->quarantined, "again", &r->again, "emul", &r->emul, "no_standby", &r->no_standby, "undo", "valid",
-			   &r->valid, "driver", &r->driver, "override", &r->override, "policy", &r->policy, "touched",
-			   &r->touched, "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid", &r->undo_gid) < 0)
+			   &r->quarantined, "again", &r->again, "emul", &r->emul, "no_standby", &r->no_standby, "memory",
+			   &r->memory, "undo", "valid", &r->valid, "driver", &r->driver, "override", &r->override, "policy",
+			   &r->policy, "touched", &r->touched, "group_id", &r->undo_group, "group_uid", &r->undo_uid, "group_gid",
+			   &r->undo_gid) < 0)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record: %s", je.text);
 	if (r->version != RECORD_VERSION)
 		return err_set(err, -EINVAL, "state.bad-record", "lease record of version %d, this gangwayd writes %d",
@@ -194,7 +198,7 @@ static int fill(struct lease *l, const struct record *r, struct err *err)
 	    take(l->undo.binding.override, DRIVER_NAME_MAX, r->override) < 0 || strchr(r->driver, '/') ||
 	    strchr(r->override, '/') || take_vf(r, bdf) < 0 || lease_via_from_string(r->via, &l->via) < 0 ||
 	    lease_state_from_string(r->state) >= LEASE_GONE || r->vf_index < 0 || r->vf_index >= SYS_VF_MAX || r->port < 0 ||
-	    r->port > LIMIT_LEASES_PER_GUEST ||
+	    r->port > LIMIT_LEASES_PER_GUEST || lease_memory_from_record(l, r->memory) < 0 ||
 	    (r->device_uid && (r->device_uid < DEVICE_UID_MIN || r->device_uid > DEVICE_UID_MAX)))
 		return err_set(err, -EINVAL, "state.bad-record", "lease record %s/%s: a field is out of range", r->guest, r->nic);
 	if (policy_from_record(r->want, &l->want, err) < 0 || policy_from_record(r->policy, &l->undo.policy, err) < 0)

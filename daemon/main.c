@@ -26,6 +26,7 @@
 #include "irq_balance.h"
 #include "lease.h"
 #include "log.h"
+#include "mem_watch.h"
 #include "metrics_http.h"
 #include "sys.h"
 #include "work.h"
@@ -188,6 +189,9 @@ static int start(struct daemon *d, int *ret_lock, struct err *err)
 	d->started_us = d->sys->ops->now_us(d->sys);
 	if (sys_read_str(d->sys, "/proc/sys/kernel/random/boot_id", d->boot_id, sizeof(d->boot_id)) < 0)
 		return err_set(err, -EIO, "daemon.no-boot-id", "no boot id: is /proc mounted?");
+	r = mem_watch_new(d, err);
+	if (r < 0)
+		return r;
 	if (host_events_new(d, err) < 0)
 		log_warn("%s: changes of links and devices are not followed, ignoring", err->msg);
 	if (faults_new(d, &d->faults, err) < 0)

@@ -42,6 +42,7 @@ struct op *op_free(struct op *op)
 	emul_leg_free(op->leg);
 	op_close_leg_fds(op);
 	free(op->leased);
+	free(op->facts);
 	json_decref(op->warnings);
 	free(op);
 	return NULL;

@@ -13,6 +13,7 @@
 #include "vmm_standby.h"
 
 struct guest;
+struct mem_facts;
 
 struct op {
 	struct daemon *d;
@@ -45,6 +46,9 @@ struct op {
 	struct vdev *vdev;
 	uint64_t host_ram; /* bytes of RAM that the host has: no guest is believed to have more */
 
+	struct mem_facts *facts; /* what the VF costs the guest's memory; NULL: not looked at */
+	enum lease_reason memory_held; /* why that may not be: it stays on its emulated leg; REASON_NONE: it may */
+	struct err memory_err;
 	struct vmm_info info; /* the guest, as asked */
 	pid_t vmm_pid;
 	struct vmm_question *question; /* the VMM was asked, NULL: it has answered */

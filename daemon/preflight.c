@@ -145,18 +145,6 @@ int preflight_memory(struct op *op, struct err *err)
 	return r;
 }
 
-static int check_shared(const struct op *op, struct err *err)
-{
-	if (op->info.ram_shared)
-		return 0;
-	err_set(err, -EOPNOTSUPP, "vmm.memory-private",
-		"guest %s: its memory (%s) is not shared: with vfio-user the device would see other pages than the guest",
-		op->lease->guest, op->info.ram_unshared_id);
-	err_hint(err, "start it with -object memory-backend-memfd,id=mem,size=SIZE,share=on -machine memory-backend=mem, or use "
-		      "--via vfio-pci");
-	return -EOPNOTSUPP;
-}
-
 static int settle_via(struct op *op, struct err *err)
 {
 	const struct vmm_info *i = &op->info;
@@ -176,7 +164,7 @@ static int settle_via(struct op *op, struct err *err)
 		err_hint(err, "a QEMU built with VFIO (CONFIG_VFIO_PCI); distributions' packages are");
 		return -EOPNOTSUPP;
 	}
-	return l->via == VIA_VFIO_USER ? check_shared(op, err) : 0;
+	return l->via == VIA_VFIO_USER ? preflight_shared(op, err) : 0;
 }
 
 /* Nobody insists on the emulated leg: is this a guest that had better be without? */

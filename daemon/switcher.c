@@ -15,6 +15,8 @@
 #include "irq_follow.h"
 #include "lease.h"
 #include "log.h"
+#include "mem_check.h"
+#include "mem_watch.h"
 #include "op.h"
 #include "switcher_internal.h"
 #include "vmm.h"
@@ -50,6 +52,8 @@ static void on_moved(void *ctx, enum switch_state from, enum switch_state to, co
 		s->told = false;
 	}
 	irq_follow_hint(l);
+	if (to == SWITCH_EMULATED || to == SWITCH_PASSTHROUGH)
+		mem_watch_hint(l->daemon);
 }
 
 static void on_told(void *ctx, const struct err *err)
@@ -195,6 +199,7 @@ static struct switcher *switcher_free(struct switcher *s)
 	sd_event_source_disable_unref(s->timer);
 	migration_free(s->migration);
 	switch_free(s->sw);
+	mem_check_forget(s->check);
 	json_decref(s->record);
 	free(s->job);
 	free(s);
@@ -271,6 +276,9 @@ void switcher_begin_causes(struct switcher *s)
 	switch_cause(s->sw, REASON_OPERATOR, l->stay_emulated, now);
 	switch_cause(s->sw, REASON_PF_DOWN, host_is_standby_better_off(l), now);
 	switch_cause(s->sw, REASON_VF_FAULT, l->faults.quarantined, now);
+	switch_cause(s->sw, REASON_MEMORY_NOT_RESIDENT, l->memory.held == REASON_MEMORY_NOT_RESIDENT, now);
+	switch_cause(s->sw, REASON_MEMORY_PRESSURE, l->memory.pressed, now);
+	switch_cause(s->sw, REASON_MEMORY_PRIVATE, l->memory.held == REASON_MEMORY_PRIVATE, now);
 	switch_cause(s->sw, REASON_DEVICE_PROCESS_LOST, l->via == VIA_VFIO_USER && !l->dev && !lease_lacks_vf(l), now);
 }
 

@@ -285,11 +285,16 @@ static int replug(struct switcher *s, struct err *err)
 	return r;
 }
 
+int switcher_prepare(struct switcher *s, struct err *err)
+{
+	return lease_lacks_vf(s->lease) ? attach_get_vf(s->lease, err) : on_host(s, SWITCH_PREPARE, err);
+}
+
 static int begin(struct switcher *s, enum switch_action action, unsigned deadline_ms, struct err *err)
 {
 	switch (action) {
 	case SWITCH_PREPARE:
-		return lease_lacks_vf(s->lease) ? attach_get_vf(s->lease, err) : on_host(s, action, err);
+		return switcher_check_memory(s, err);
 	case SWITCH_STEER_BOTH:
 	case SWITCH_DROP_VF:
 	case SWITCH_DROP_STANDBY:

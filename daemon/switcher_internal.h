@@ -20,6 +20,7 @@ struct switcher {
 	enum switch_action action; /* under way; SWITCH_ACTION_NUM_: none */
 	unsigned act_ms; /* its time, where something comes before it */
 	uint64_t act_until; /* switcher_now_ms() when that is over */
+	struct mem_check *check; /* of the guest's memory, before SWITCH_PREPARE; NULL: none */
 	void *job; /* on a worker, and its record: ours to free where gangwayd stops before it is done; NULL: none */
 	json_t *record;
 	uint64_t driving_since; /* milliseconds: the guest's driver has started the VF; 0: it has not */
@@ -64,6 +65,10 @@ void switcher_forget_driver(struct switcher *s);
 int switcher_act(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
 /* The same, with what the record is to know of before. switcher_record.c */
 int switcher_act_recorded(void *ctx, enum switch_action action, unsigned deadline_ms, struct err *err);
+
+/* SWITCH_PREPARE: switcher_memory.c looks whether it may be, and switcher_act.c does it. Both as switcher_act(). */
+int switcher_check_memory(struct switcher *s, struct err *err);
+int switcher_prepare(struct switcher *s, struct err *err);
 
 /* switcher.c: causes as the lease has them. */
 void switcher_begin_causes(struct switcher *s);

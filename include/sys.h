@@ -80,6 +80,9 @@ struct sys_ops {
 	int (*list)(struct sys *sys, const char *path, char ***ret); /* names, sorted, NULL-ended; sys_list_free() */
 	int (*stat)(struct sys *sys, const char *path, struct stat *ret); /* lstat */
 	int (*chown)(struct sys *sys, const char *path, uid_t uid, gid_t gid); /* never through a symlink */
+	/* Bytes allocated to the file that @path leads to, the links of /proc followed, as far as the kernel knows without asking a file
+	 * system, which may be a FUSE server that never answers. */
+	int (*file_bytes)(struct sys *sys, const char *path, uint64_t *ret);
 
 	/* devices; descriptors are the caller's, closed with .close */
 	int (*open)(struct sys *sys, const char *path, int flags); /* O_CLOEXEC is added; the fd */
@@ -148,6 +151,13 @@ struct sys_ops {
 			  struct err *err);
 	/* Send @what out of @link, which must be up. Does not wait: -ENOBUFS or -EAGAIN where its queue is full. */
 	int (*announce)(struct sys *sys, const struct sys_link *link, const struct sys_announce *what, struct err *err);
+
+	/*
+	 * A trigger on a file of pressure stall information ("/proc/pressure/memory", a cgroup's memory.pressure), as in the kernel's
+	 * Documentation/accounting/psi.rst: a descriptor that has EPOLLPRI once for each event, and EPOLLERR when the cgroup is gone. Closed with
+	 * .close. -ENOENT or -EOPNOTSUPP: this kernel has none; -EPERM, -EINVAL: not such a trigger.
+	 */
+	int (*psi_open)(struct sys *sys, const char *path, const char *trigger);
 
 	/* A descriptor that becomes readable when a frame whose source is @mac comes in by @ifindex; what goes out by it does not count. Closed
 	 * with .close; never blocks. */

@@ -13,6 +13,8 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "vmm_memory.h"
+
 struct err;
 struct json_t; /* jansson */
 struct vmm;
@@ -88,6 +90,7 @@ struct vmm_info {
 	bool prelaunch; /* it has not been started */
 	bool postmigrate; /* it has left with a migration: finish-migrate, postmigrate */
 	uint64_t ram_bytes; /* all RAM of the guest, plugged memory included */
+	struct vmm_memdevs memdevs; /* its backends, without their types */
 	bool ram_shared; /* every memory backend is share=on and no anonymous RAM block is left */
 	char ram_unshared_id[64]; /* the first backend that is not, for the message */
 	bool has_vfio_user; /* device type vfio-user-pci exists */

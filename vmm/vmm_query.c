@@ -37,16 +37,6 @@ static const struct vmm_op_class query_class = { .cancel = cancel, .release = re
 
 /* The facts: each takes one answer. -EPROTO: not what QEMU answers to this. -------------------------------------------- */
 
-static int take_bytes(const json_t *object, const char *key, uint64_t *ret)
-{
-	const json_t *v = json_object_get(object, key);
-
-	if (!json_is_integer(v) || json_integer_value(v) < 0)
-		return -EPROTO;
-	*ret = (uint64_t)json_integer_value(v);
-	return 0;
-}
-
 static int take_status(struct query *q, json_t *ret)
 {
 	const char *status = json_string_value(json_object_get(ret, "status"));
@@ -62,45 +52,18 @@ static int take_status(struct query *q, json_t *ret)
 
 static int take_memory(struct query *q, json_t *ret)
 {
-	uint64_t base, plugged = 0;
-
-	if (take_bytes(ret, "base-memory", &base) < 0)
-		return -EPROTO;
-	if (json_object_get(ret, "plugged-memory") && take_bytes(ret, "plugged-memory", &plugged) < 0)
-		return -EPROTO;
-	q->info.ram_bytes = base + plugged; /* two non-negative int64: no wrap */
-	return 0;
+	return vmm_take_ram(ret, &q->info.ram_bytes);
 }
 
-static int take_memdev(struct query *q, json_t *ret)
+static int take_memdevs(struct query *q, json_t *ret)
 {
-	size_t i;
-	json_t *v;
-
-	if (!json_is_array(ret))
-		return -EPROTO;
-	q->memdev_all_shared = true;
-	json_array_foreach (ret, i, v) {
-		const json_t *share = json_object_get(v, "share");
-		const char *id = json_string_value(json_object_get(v, "id")); /* absent: a backend without a name */
-		uint64_t size;
-
-		if (!json_is_boolean(share) || take_bytes(v, "size", &size) < 0)
-			return -EPROTO;
-		if (__builtin_add_overflow(q->memdev_bytes, size, &q->memdev_bytes))
-			return -EPROTO;
-		if (json_is_true(share) || !q->memdev_all_shared)
-			continue;
-		q->memdev_all_shared = false;
-		snprintf(q->info.ram_unshared_id, sizeof(q->info.ram_unshared_id), "%s", id ? id : "(unnamed)");
-	}
-	return 0;
+	return vmm_take_memdevs(ret, &q->info.memdevs);
 }
 
 static const struct fact facts[] = {
 	{ "query-status", NULL, NULL, take_status, false },
 	{ "query-memory-size-summary", NULL, NULL, take_memory, false },
-	{ "query-memdev", NULL, NULL, take_memdev, false },
+	{ "query-memdev", NULL, NULL, take_memdevs, false },
 };
 
 int query_ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_reply_fn reply, struct err *err)
@@ -146,7 +109,8 @@ static void conclude(struct query *q)
 	for (unsigned i = 0; i < VMM_FREE_PORTS && q->free[i] < VMM_PORTS_MAX; i++)
 		strcpy(info->free_ports[i], traits->ports[q->free[i]]);
 	/* shared backends that do not add up to the guest's RAM: the rest is anonymous */
-	info->ram_shared = q->memdev_all_shared && q->memdev_bytes >= info->ram_bytes;
+	info->ram_shared = info->memdevs.all_shared && info->memdevs.bytes >= info->ram_bytes;
+	strcpy(info->ram_unshared_id, info->memdevs.unshared_id);
 	if (!info->ram_shared && !info->ram_unshared_id[0])
 		strcpy(info->ram_unshared_id, "the machine's own RAM");
 	query_finish(q, 0, NULL);

@@ -10,8 +10,6 @@ struct query {
 	vmm_info_fn done; /* NULL: to learn is all */
 	void *ctx;
 	struct vmm_info info;
-	uint64_t memdev_bytes;
-	bool memdev_all_shared;
 	struct vmm_traits *traits; /* being learnt */
 	unsigned in_flight;
 	unsigned next_port; /* index into the traits' ports */
@@ -33,6 +31,11 @@ int query_ask(struct query *q, const struct fact *list, unsigned nr, vmm_op_repl
 bool query_take(struct query *q, const struct fact *fact, int r, json_t *ret, const struct err *err);
 /* Learnt, or asked: the operation is over. */
 void query_finish(struct query *q, int r, const struct err *err);
+
+/* vmm_memory.c: parts of answers. -EPROTO: not what QEMU answers. */
+int vmm_take_bytes(const json_t *object, const char *key, uint64_t *ret);
+int vmm_take_ram(const json_t *ret, uint64_t *ret_bytes);
+int vmm_take_memdevs(const json_t *list, struct vmm_memdevs *ret);
 
 /* vmm_learn.c: ends in query_learnt(), or query_finish(). */
 int query_learn(struct query *q, struct err *err);

@@ -11,7 +11,8 @@
 #   guest_vf_wait NAME SINCE [SECONDS]   name of the interface that igbvf has brought
 #   guest_pair NAME                   name of the interface that net_failover has made of the VF and the standby
 #   guest_address NAME IF ADDR/LEN     give the interface an address and wait for its carrier
-# For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_STANDBY=1
+# For a guest: GUEST_MEM (512M), GUEST_HUGE=0 (4 KiB pages), GUEST_CPUS, GUEST_PORTS (hotplug slots), GUEST_SHARE=off (private memory), GUEST_BACKEND (an -object
+# with id=mem in its place), GUEST_STANDBY=1
 # (a virtio-net with failover=on, id net0, MAC GUEST_MAC, on a tap named as GUEST_TAP), GUEST_USER (run QEMU as that user),
 # GUEST_FDS (descriptors of ours that QEMU inherits), GUEST_PIN (the host's processor that its vCPUs stay on; or several, 0,1: one for each).
 
@@ -100,10 +101,10 @@ guest_address() {
 # guest_args NAME: QEMU's arguments, one a line; {qmp_fd} and {port_fd} are filled in by the keeper
 guest_args() {
 	local name=$1 dir i mem=${GUEST_MEM:-512M}; dir=$(guest_dir "$name")
-	local memory="memory-backend-memfd,id=mem,size=$mem,share=${GUEST_SHARE:-on}"
+	local memory=${GUEST_BACKEND:-memory-backend-memfd,id=mem,size=$mem,share=${GUEST_SHARE:-on}}
 	# QEMU's igb maps each buffer for DMA in one piece and drops the frame if the pages behind it are not contiguous. With
 	# memory in 4 KiB pages that is nearly every TSO frame the guest sends.
-	[[ ${GUEST_HUGE:-1} != 1 ]] || memory+=,hugetlb=on,hugetlbsize=2M
+	[[ ${GUEST_HUGE:-1} != 1 || -n ${GUEST_BACKEND-} ]] || memory+=,hugetlb=on,hugetlbsize=2M
 	# kvm-pv-eoi=off: an interrupt is to cause an exit soon after it was injected, see lab/README.md
 	printf '%s\n' qemu-system-x86_64 -name "$name" -nodefaults -display none -no-reboot -accel kvm -cpu host,kvm-pv-eoi=off \
 		-smp "${GUEST_CPUS:-1}" -m "$mem" -machine q35,memory-backend=mem -object "$memory" \

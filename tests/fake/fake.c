@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "fake_internal.h"
@@ -115,6 +116,55 @@ static int fake_list(struct sys *sys, const char *path, char ***ret)
 	r = real->ops->list(real, path, ret);
 	sys_linux_free(real);
 	return (int)fake_leave(fake, r);
+}
+
+static int fake_psi_open(struct sys *sys, const char *path, const char *trigger)
+{
+	struct fake *fake = (struct fake *)sys;
+	char full[PATH_MAX];
+	int r = fake_enter(fake), fds[2];
+
+	if (r < 0)
+		return r;
+	if (access(full_path(fake, path, full), F_OK) < 0)
+		return (int)fake_leave(fake, -errno);
+	if (strncmp(trigger, "some ", 5) != 0)
+		return (int)fake_leave(fake, -EINVAL);
+	if (fake->nr_psi == FAKE_PSI || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+		fake_die("no more triggers");
+	fake->psi[fake->nr_psi] = (struct fake_psi){ .fd = fds[0], .far = fds[1] };
+	snprintf(fake->psi[fake->nr_psi++].path, sizeof(fake->psi[0].path), "%s", path);
+	return (int)fake_leave(fake, fds[0]);
+}
+
+bool fake_stall(struct fake *fake, const char *path)
+{
+	bool heard = false;
+
+	for (unsigned i = 0; i < fake->nr_psi; i++)
+		heard = (!strcmp(fake->psi[i].path, path) && send(fake->psi[i].far, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1) ||
+			heard;
+	return heard;
+}
+
+/* A file of the tree holds the number. */
+static int fake_file_bytes(struct sys *sys, const char *path, uint64_t *ret)
+{
+	struct fake *fake = (struct fake *)sys;
+	char full[PATH_MAX], text[32] = "";
+	int r = fake_enter(fake);
+	FILE *f;
+
+	if (r < 0)
+		return r;
+	f = fopen(full_path(fake, path, full), "re");
+	if (!f)
+		return (int)fake_leave(fake, -errno);
+	if (!fgets(text, sizeof(text), f))
+		text[0] = '\0';
+	fclose(f);
+	*ret = strtoull(text, NULL, 10);
+	return (int)fake_leave(fake, 0);
 }
 
 static struct fake_owner *find_owner(struct fake *fake, const char *path)
@@ -345,6 +395,7 @@ static const struct sys_ops fake_ops = {
 	.list = fake_list,
 	.stat = fake_stat,
 	.chown = fake_chown,
+	.file_bytes = fake_file_bytes,
 	.open = fake_open,
 	.close = fake_close,
 	.fd_type = fake_fd_type,
@@ -354,6 +405,7 @@ static const struct sys_ops fake_ops = {
 	.mmap = fake_mmap,
 	.munmap = fake_munmap,
 	.populate = fake_populate,
+	.psi_open = fake_psi_open,
 	.link_get = fake_link_get,
 	.vf_list = fake_vf_list,
 	.vf_set = fake_vf_set,
@@ -423,6 +475,8 @@ void fake_free(struct fake *fake)
 			close(fake->watches[i].tx);
 		fake->watches[i].tx = -1;
 	}
+	for (unsigned i = 0; i < fake->nr_psi; i++)
+		close(fake->psi[i].far);
 	while (fake->fns)
 		fake_fn_free(fake, fake->fns);
 	while (fake->ifs)

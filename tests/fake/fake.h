@@ -77,6 +77,8 @@ void fake_emit_link(struct fake *fake, const char *ifname);
 /* The kernel logs @text (facility 0); NULL: records were lost. A raw record: any bytes after the priority. */
 void fake_log(struct fake *fake, const char *text);
 void fake_log_record(struct fake *fake, const char *record);
+/* Something stands still for want of memory: who has a trigger on @path ("/proc/pressure/memory"; it has to be in the tree) hears of it. Whether anybody has. */
+bool fake_stall(struct fake *fake, const char *path);
 void fake_set_memlock(struct fake *fake, uint64_t bytes);
 void fake_slow_populate(struct fake *fake,
 			unsigned us); /* faulting in takes so long a call, and is not really done; 0: as it is */

@@ -191,6 +191,9 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
 	snprintf(mem, sizeof(mem), "\"size\": %llu, \"share\": %s", ram, g->shared ? "true" : "false");
 	add_row(g, &n, "query-memdev", NULL, text(g, 2, "\"return\": [{\"id\": \"mem0\", %s}]", mem));
+	if (g->balloon_mib)
+		add_row(g, &n, "query-balloon", NULL,
+			text(g, 30, "\"return\": {\"actual\": %llu}", (unsigned long long)g->balloon_mib << 20));
 	add_row(g, &n, "device-list-properties", "\"vfio-user-pci\"", g->vfio_user ? "\"return\": []" : no_device);
 	add_row(g, &n, "device-list-properties", "\"vfio-pci\"", "\"return\": []");
 	migration_rows(g, &n);

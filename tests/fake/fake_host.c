@@ -281,7 +281,8 @@ struct fake_host *fake_host_new(unsigned vfs)
 		fake_die("no host");
 	h->fake = fake_new();
 	fake_mkdir(h->fake, "/proc");
-	fake_put(h->fake, "MemTotal:        4194304 kB\nMemFree:         1048576 kB\n", "/proc/meminfo");
+	fake_put(h->fake, "MemTotal:        4194304 kB\nMemFree:         1048576 kB\nMemAvailable:    4194304 kB\n",
+		 "/proc/meminfo");
 	fake_add_driver(h->fake, "igb");
 	fake_add_driver(h->fake, "igbvf");
 	fake_add_driver(h->fake, "vfio-pci");

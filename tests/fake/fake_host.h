@@ -51,6 +51,7 @@ struct fake_guest {
 	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
+	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
@@ -76,7 +77,7 @@ struct fake_guest {
 	char in_port[FAKE_PORTS][80]; /* "rp1" and up: device */
 	unsigned seen_add, seen_migrate, seen_del, seen_netdev_add, seen_netdev_del;
 	struct fake_qmp_answer answers[72];
-	char text[30][800];
+	char text[31][800];
 	sd_event_source *post;
 };
 

@@ -72,6 +72,12 @@ struct fake_owner { /* what chown would have done: tests need not be root */
 	gid_t gid;
 };
 
+#define FAKE_PSI 8
+struct fake_psi { /* a trigger: what is written out of band into the far end is an event */
+	int fd, far;
+	char path[128];
+};
+
 struct fake {
 	struct sys sys; /* first: a struct sys * is one of these */
 	pthread_mutex_t lock; /* recursive: fake_vfio.c asks back */
@@ -84,6 +90,8 @@ struct fake {
 	bool taps_held; /* new ones are the VMM's, too */
 	char no_module[SYS_KIND_MAX]; /* "" all are there */
 	unsigned announced;
+	struct fake_psi psi[FAKE_PSI];
+	unsigned nr_psi;
 	unsigned next_ifindex;
 	bool no_iommu;
 	uint64_t now_us;

@@ -280,9 +280,38 @@ Test(lease, a_record_of_an_older_gangwayd)
 	json_object_del(j, "device_uid");
 	json_object_del(j, "port");
 	json_object_del(j, "no_standby");
+	json_object_del(j, "memory");
 	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
+	cr_assert(!l->memory.adaptive && !l->memory.unshare && l->memory.priority == LEASE_PRIORITY);
 	cr_assert_eq(l->device_uid, 0);
 	cr_assert_eq(l->port, 1, "the first that is free");
+	json_decref(j);
+}
+
+Test(lease, a_record_of_what_memory_it_may_have)
+{
+	static const char *const bad[] = { "{}",
+					   "{\"policy\": \"lots\"}",
+					   "{\"policy\": 1}",
+					   "{\"policy\": \"pin\", \"priority\": 10}",
+					   "{\"policy\": \"pin\", \"priority\": -1}",
+					   "{\"policy\": \"pin\", \"unshare\": 1}",
+					   "[]",
+					   "3" };
+	json_t *j = a_record(), *again;
+	struct lease *l;
+
+	json_object_set_new(j, "memory", json_pack("{s:s, s:b, s:i}", "policy", "adaptive", "unshare", 1, "priority", 9));
+	cr_assert_eq(lease_from_record(&d, j, &l, &err), 0, "%s", err.msg);
+	cr_assert(l->memory.adaptive && l->memory.unshare && l->memory.priority == 9);
+	again = lease_to_record(l, &l->undo);
+	cr_assert(json_equal(j, again));
+	json_decref(again);
+	lease_free(l);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		json_object_set_new(j, "memory", json_loads(bad[i], JSON_DECODE_ANY, NULL));
+		must_refuse(j, bad[i]);
+	}
 	json_decref(j);
 }
 
@@ -313,7 +342,7 @@ static void damage_each(json_t *good, json_t *object, const char *prefix)
 		snprintf(what, sizeof(what), "%s%s", prefix, key);
 		json_object_del(object, key);
 		if (strcmp(key, "device_uid") && strcmp(key, "port") && strcmp(key, "quarantined") && strcmp(key, "again") &&
-		    strcmp(key, "no_standby")) /* one before this did not write them */
+		    strcmp(key, "no_standby") && strcmp(key, "memory")) /* one before this did not write them */
 			must_refuse(good, what);
 		json_object_set_new(object, key, json_array());
 		must_refuse(good, what);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pressure begins with one sign, ends after a calm time, and is not believed to have ended so soon when it flaps. */
+#include <criterion/criterion.h>
+
+#include "pressure.h"
+
+static const struct pressure_config config = { .low = 100, .high = 200, .swapin_limit = 50, .calm_ms = 1000 };
+
+Test(pressure, hysteresis)
+{
+	struct pressure p = { 0 };
+
+	cr_assert(!pressure_level(&p, &config, 100, 50, 1) && !p.on, "at the limits there is none");
+	cr_assert(pressure_level(&p, &config, 99, 0, 2) && p.on);
+	cr_assert(!pressure_level(&p, &config, 199, 0, 900) && p.on, "between, it goes on");
+	cr_assert(!pressure_level(&p, &config, 200, 0, 1899) && p.on);
+	cr_assert(pressure_level(&p, &config, 200, 0, 1900) && !p.on);
+	cr_assert(!pressure_level(&p, &config, 150, 0, 1901) && !p.on, "between, it does not begin");
+}
+
+Test(pressure, swap)
+{
+	struct pressure p = { 0 };
+	struct pressure_config none = config;
+
+	cr_assert(pressure_level(&p, &config, 1000, 51, 1) && p.on);
+	cr_assert(!pressure_level(&p, &config, 1000, 26, 1500) && p.on, "half of it is still a sign");
+	cr_assert(!pressure_level(&p, &config, 1000, 25, 2499) && p.on);
+	cr_assert(pressure_level(&p, &config, 1000, 25, 2500) && !p.on);
+	none.swapin_limit = 0;
+	cr_assert(!pressure_level(&p, &none, 1000, UINT64_MAX, 2501) && !p.on);
+}
+
+Test(pressure, flaps)
+{
+	struct pressure p = { 0 };
+	uint64_t now = 0;
+
+	cr_assert(pressure_stall(&p, &config, now));
+	cr_assert_eq(pressure_calm_ms(&p, &config), 1000u);
+	for (unsigned i = 1; i <= 7; i++) {
+		now += pressure_calm_ms(&p, &config);
+		cr_assert(pressure_tick(&p, &config, now) && !p.on);
+		now += 7999;
+		cr_assert(pressure_stall(&p, &config, now));
+		cr_assert_eq(pressure_calm_ms(&p, &config), 1000u << (i < 5 ? i : 5), "%u", i);
+	}
+	/* and then not for a while */
+	now += pressure_calm_ms(&p, &config);
+	cr_assert(!pressure_tick(&p, &config, now - 1));
+	cr_assert(pressure_tick(&p, &config, now));
+	cr_assert(pressure_stall(&p, &config, now + 8000));
+	cr_assert_eq(pressure_calm_ms(&p, &config), 1000u);
+}
