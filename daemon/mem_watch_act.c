@@ -368,6 +368,8 @@ int mem_watch_release(struct daemon *d, const char *guest, uint64_t for_ms, uint
 	struct mem_watch *w = d->mem_watch;
 	struct mem_guest *g;
 
+	if (!w)
+		return err_set(err, -EOPNOTSUPP, "memory.not-watched", "guest %s: nobody looks at the host's memory", guest);
 	if (!mem_can_leave(w, guest, false, err))
 		return err->num;
 	g = mem_guest_get(w, guest);

@@ -235,6 +235,7 @@ Test(mem_watch, cannot_be_released)
 	struct err err;
 
 	begin(1);
+	fail("memory.not-watched", EOPNOTSUPP, "memory.release", json_pack("{s:s}", "guest", "vm1"));
 	cr_assert_eq(mem_watch_new(&h->d, &err), 0);
 	fail("lease.none", ENOENT, "memory.release", json_pack("{s:s}", "guest", "vm1"));
 	succeed("attach",
