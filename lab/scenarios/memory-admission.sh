@@ -22,9 +22,10 @@ mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup || true
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control || true
 host_snapshot /run/lab/before
 guest_start vm1
+host_snapshot /run/lab/with_guest
 check "guest add" gw guest add vm1 --qmp "$(guest_qmp_path vm1)"
 
-check "memory show finds its memfd" test "$(gw_field '.areas[0].backing' memory show vm1)" = memfd
+check "memory show finds its memfd" wait_until 20 eval '[[ $(gw_field ".areas[0].backing" memory show vm1) == memfd ]]'
 check "most of it was never touched" test "$(mib .need.fresh)" -gt 200
 check "it fits" test "$(gw_field .fits memory show vm1)" = true
 fresh=$(mib .need.fresh)
@@ -36,7 +37,7 @@ if into_cgroup; then
 	echo $((64 << 20)) >"$group/memory.high" # not max: nobody is to be killed
 	check "the sentence names the cgroup" told 'cgroup /lab-vm1 has .* to give'
 	check "refused, nothing is changed" gw_error 1 attach.memory-not-resident attach vm1 "$pf" --via vfio-pci --standby none
-	check "the host is unchanged" host_diff /run/lab/before
+	check "the host is unchanged" host_diff /run/lab/with_guest
 	check "with an emulated leg it begins on that" gw attach vm1 "$pf/vf0" --via vfio-pci --standby macvtap --mac "$mac"
 	check "it is there" wait_until 20 leg_is vm1 emulated
 	check "and says why" test "$(lease_field vm1 .reason)" = memory-not-resident
