@@ -115,7 +115,7 @@ fi
 
 # it has to end well while one is away, too
 for ((i = 1; i <= nr; i++)); do
-	check "detach vm$i" gw detach "vm$i"
+	check "detach vm$i" wait_until 60 gw detach "vm$i" # one that comes back to its VF just now is busy
 	guest_stop "vm$i"
 	check "guest remove vm$i" gw guest remove "vm$i"
 done
