@@ -197,7 +197,7 @@ static void on_answer(struct vmm_op *op, unsigned tag, int r, json_t *ret, const
 	}
 	if (r == 0 && take(q, question, ret) < 0)
 		r = err_set(&why, -EPROTO, "vmm.bad-answer", "guest %s: its memory: not the answers of a QEMU", op->vmm->name);
-	else if (question + 1 == NUM_QUESTIONS)
+	else if (question + 1 >= NUM_QUESTIONS)
 		r = 1;
 	else
 		r = ask(q, question + 1, &why);
