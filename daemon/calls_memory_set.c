@@ -40,13 +40,16 @@ static void recorded(int r, void *arg)
 	struct lease *l = j->lease;
 
 	if (r < 0) {
-		l->memory = j->before;
+		/* what else is there may have changed meanwhile, and not by us */
+		l->memory.adaptive = j->before.adaptive;
+		l->memory.unshare = j->before.unshare;
+		l->memory.priority = j->before.priority;
 		ctl_fail(j->req, &j->err);
 	} else {
 		json_t *warnings = json_array();
 
 		lease_memory_warn(l, warnings);
-		lease_memory_changed(l);
+		lease_memory_changed(l, &j->before);
 		ctl_reply(j->req, json_pack("{s:o, s:o}", "lease", lease_to_json(l), "warnings", warnings));
 	}
 	json_decref(j->record);

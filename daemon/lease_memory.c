@@ -100,9 +100,10 @@ void lease_memory_warn(const struct lease *l, json_t *warnings)
 	json_array_append_new(warnings, json_string(text));
 }
 
-void lease_memory_changed(struct lease *l)
+void lease_memory_changed(struct lease *l, const struct lease_memory *before)
 {
-	if (!l->memory.adaptive && l->memory.pressed) {
+	/* one that was pin before is away by order, and that goes on */
+	if (before->adaptive && !l->memory.adaptive && l->memory.pressed) {
 		l->memory.pressed = false;
 		switcher_cause(l, REASON_MEMORY_PRESSURE, false);
 	}

@@ -20,7 +20,7 @@ int lease_memory_from_record(struct lease *l, const json_t *j);
 bool lease_is_unplug_unsafe(const struct lease *l);
 /* Adaptive, and it cannot be: a text for each reason is appended. */
 void lease_memory_warn(const struct lease *l, json_t *warnings);
-/* The operator has changed it: what held it may hold no more. */
-void lease_memory_changed(struct lease *l);
+/* The operator has changed it, from @before: what held it may hold no more. */
+void lease_memory_changed(struct lease *l, const struct lease_memory *before);
 
 #endif

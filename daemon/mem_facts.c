@@ -55,6 +55,14 @@ static void read_vmm(struct sys *sys, struct mem_facts *f)
 	mem_maps_free(&maps);
 }
 
+/* All of it is there for good, for another VF as a rule: one more takes nothing. */
+static bool is_locked_already(const struct mem_facts *f)
+{
+	const struct mem_process *p = &f->process;
+
+	return !f->process_err.num && f->ram && f->vmm_pins && (p->locked >= f->ram || p->pinned >= f->ram);
+}
+
 int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
 {
 	bool has_cgroup;
@@ -69,6 +77,8 @@ int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
 		err_clear(&f->cgroup_err);
 	has_cgroup = !f->cgroup_err.num;
 	mem_need_of(f->areas, f->nr, f->ram, f->process.knows_merged ? f->process.merged : 0, &f->need);
+	if (is_locked_already(f))
+		f->need = (struct mem_need){ .pin = f->need.pin, .is_private = f->need.is_private };
 	mem_room_of(&f->host, has_cgroup ? &f->cgroup : NULL, &f->need, f->margin, &f->room);
 	return 0;
 }

@@ -36,6 +36,8 @@ static const char *why_not(const struct lease *l, bool adaptive_only)
 		return "cannot leave its VF safely (vmm-unplug-unsafe)";
 	if (l->state != LEASE_ATTACHED || !l->confirmed || l->left || attach_has(l))
 		return "is not settled";
+	if (switcher_cannot_leave(l))
+		return "cannot be asked to leave its VF now: its guest is paused, or migrates";
 	return NULL;
 }
 
@@ -89,6 +91,12 @@ static bool judge(const struct mem_watch *w, struct mem_guest *g, struct candida
 	return uses_vf;
 }
 
+/* What one has given takes a look to be seen. */
+static bool is_still_short(const struct mem_watch *w, const struct pressure *p)
+{
+	return p->on && (!w->gone_ms || p->last_ms >= w->gone_ms + w->d->config.poll_ms);
+}
+
 static struct mem_guest *choose(struct mem_watch *w)
 {
 	struct candidate best = { 0 }, c;
@@ -96,7 +104,7 @@ static struct mem_guest *choose(struct mem_watch *w)
 
 	LIST_FOREACH(g, &w->guests, link)
 	{
-		if ((!w->host.on && !g->pressure.on) || !judge(w, g, &c))
+		if ((!is_still_short(w, &w->host) && !is_still_short(w, &g->pressure)) || !judge(w, g, &c))
 			continue;
 		if (!best.g || c.priority < best.priority || (c.priority == best.priority && c.traffic < best.traffic))
 			best = c;
@@ -158,6 +166,7 @@ static void verify(struct mem_watch *w, struct mem_guest *g)
 	uint64_t less = g->locked_before > g->locked ? g->locked_before - g->locked : 0;
 
 	g->left_ms = mem_now_ms(w) - g->phase_ms;
+	w->gone_ms = mem_now_ms(w);
 	if (!g->has_locked || !g->locked_before) {
 		snprintf(text, sizeof(text), "it is off its VFs; what is pinned is not told");
 	} else if (g->locked > g->locked_before / 2) {
@@ -187,6 +196,7 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 			mem_look_begin(w);
 		} else if (ms > LEAVE_MS + w->d->config.unplug_deadline_ms) {
 			log_warn("guest %s: memory: it has not left its VF, ignoring", g->name);
+			w->gone_ms = mem_now_ms(w);
 			mem_set_phase(w, g, MEM_AWAY);
 		}
 		break;
@@ -209,6 +219,16 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 
 /* --- coming back --- */
 
+/* Or it would be short again with its coming. What could not be looked at is not held against it, as in an attach. */
+static bool has_room(const struct mem_watch *w, const struct mem_facts *f)
+{
+	uint64_t fresh = mem_is_guess(f) ? 0 : f->need.fresh;
+
+	if (mem_is_guess(f))
+		return f->host.available >= w->config.high;
+	return mem_fits(&f->need, &f->room) && (!fresh || f->host.available - fresh >= w->config.high);
+}
+
 static void came_to(void *ctx, int r, const struct mem_facts *f, const struct vmm_memory *said, const struct err *err)
 {
 	struct mem_watch *w = ctx;
@@ -223,10 +243,7 @@ static void came_to(void *ctx, int r, const struct mem_facts *f, const struct vm
 	}
 	if (g->released_until && g->until_bytes && said->has_balloon && said->balloon_bytes <= g->until_bytes)
 		g->released_until = mem_now_ms(w);
-	if (g->released_until > mem_now_ms(w))
-		return;
-	/* or it would be short again with its coming */
-	if (!mem_fits(&f->need, &f->room) || f->host.available < f->need.fresh + w->config.high)
+	if (g->released_until > mem_now_ms(w) || w->host.on || g->pressure.on || !has_room(w, f))
 		return;
 	g->released_until = 0;
 	mem_set_phase(w, g, MEM_COMING);
@@ -255,7 +272,14 @@ static unsigned priority_of(const struct mem_watch *w, const char *guest)
 	return priority;
 }
 
-/* Who is worth most, and of those who has been away longest. */
+static bool comes_before(const struct mem_guest *a, unsigned a_priority, const struct mem_guest *b, unsigned b_priority)
+{
+	if (a->checked_ms != b->checked_ms)
+		return a->checked_ms < b->checked_ms;
+	return a_priority != b_priority ? a_priority > b_priority : a->phase_ms < b->phase_ms;
+}
+
+/* Who was not looked at for longest, so that one for whom there is no room is in nobody's way; else who is worth most, and has been away longest. */
 static struct mem_guest *next_to_come(const struct mem_watch *w)
 {
 	struct mem_guest *g, *best = NULL;
@@ -265,8 +289,7 @@ static struct mem_guest *next_to_come(const struct mem_watch *w)
 	{
 		unsigned priority = priority_of(w, g->name);
 
-		if (!may_come(w, g) ||
-		    (best && (priority < best_priority || (priority == best_priority && g->phase_ms >= best->phase_ms))))
+		if (!may_come(w, g) || (best && !comes_before(g, priority, best, best_priority)))
 			continue;
 		best = g;
 		best_priority = priority;
@@ -303,8 +326,10 @@ static void held_checked(void *ctx, int r, const struct mem_facts *f, const stru
 	(void)said;
 	(void)err;
 	w->check = NULL;
+	if (w->d->stopping || r < 0)
+		return;
 	/* a little more than it needs: it is looked at once more on its way */
-	if (w->d->stopping || r < 0 || f->need.fresh + f->need.fresh / 16 > f->room.bytes || f->need.huge > f->room.huge)
+	if (!mem_is_guess(f) && (f->need.fresh > f->room.bytes - f->room.bytes / 17 || f->need.huge > f->room.huge))
 		return;
 	for (l = TAILQ_FIRST(&w->d->leases); l; l = next) {
 		next = TAILQ_NEXT(l, link);
@@ -342,7 +367,7 @@ void mem_act(struct mem_watch *w)
 	LIST_FOREACH(g, &w->guests, link)
 	{
 		go_on(w, g);
-		if (g->phase == MEM_LEAVING || g->phase == MEM_LEFT || g->phase == MEM_COMING)
+		if (g->phase == MEM_LEAVING || g->phase == MEM_LEFT || (g->phase == MEM_COMING && !busy))
 			busy = g;
 	}
 	g = busy && busy->phase != MEM_COMING ? NULL : choose(w);
@@ -355,7 +380,10 @@ void mem_act(struct mem_watch *w)
 		return;
 	g = next_to_come(w);
 	held = next_held(w);
-	if (g) {
+	if (g && held && !w->host.on)
+		w->held_next = !w->held_next;
+	if (g && !(held && !w->host.on && w->held_next)) {
+		g->checked_ms = mem_now_ms(w);
 		check(w, g->name, came_to);
 	} else if (held && !w->host.on) {
 		snprintf(w->held_id, sizeof(w->held_id), "%s", held->id);

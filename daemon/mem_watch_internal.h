@@ -44,6 +44,7 @@ struct mem_guest {
 	int looks; /* MEM_LEFT: that have ended and were begun since; -1: one that was begun before is to end first */
 	uint64_t released_until; /* ms; 0: it is not released by anybody's order */
 	uint64_t until_bytes; /* and no longer than until its balloon leaves it that; 0: no matter */
+	uint64_t checked_ms; /* when it was looked at last whether it may come back */
 	uint64_t left_ms; /* from the order to its memory being unpinned, the last time */
 };
 
@@ -57,11 +58,14 @@ struct mem_watch {
 	struct mem_psi psi;
 	bool told_no_psi;
 	struct mem_look *look; /* under way; NULL: none */
-	uint64_t available, swapins, looked_ms;
+	uint64_t available;
+	uint64_t swapins, swapin_rate, looked_ms; /* pages in all, pages a second, when it was counted */
 	bool has_swapins;
 	struct mem_check *check; /* of @checking; NULL: none is under way */
 	char checking[LIMIT_NAME + 1];
 	char held_id[2 * LIMIT_NAME + 2]; /* the lease that was looked at last, of those held for want of memory */
+	bool held_next; /* leases that are held have their turn, of those that wait for room */
+	uint64_t gone_ms; /* when the last one that was to leave had, or had not in time: later signs alone have another one leave */
 	struct mem_guest_list guests;
 };
 

@@ -167,11 +167,17 @@ static void take_host(struct mem_watch *w, struct mem_look *look)
 {
 	uint64_t now = mem_now_ms(w), ms = now - w->looked_ms, rate = 0;
 
-	if (look->has_swapins && w->has_swapins && w->looked_ms && ms && look->swapins >= w->swapins)
-		rate = (look->swapins - w->swapins) * 1000 / ms;
-	w->has_swapins = look->has_swapins;
-	w->swapins = look->swapins;
-	w->looked_ms = now;
+	/* looks may follow each other at once: of so short a time a few pages would be many a second */
+	if (ms < w->d->config.poll_ms / 2 && w->looked_ms && w->has_swapins) {
+		rate = w->swapin_rate;
+	} else {
+		if (look->has_swapins && w->has_swapins && w->looked_ms && ms && look->swapins >= w->swapins)
+			rate = (look->swapins - w->swapins) * 1000 / ms;
+		w->has_swapins = look->has_swapins;
+		w->swapins = look->swapins;
+		w->swapin_rate = rate;
+		w->looked_ms = now;
+	}
 	if (look->want_psi)
 		take_psi(w, &w->psi, &w->host, &look->psi);
 	if (!w->psi.source && !w->told_no_psi) {

@@ -35,6 +35,9 @@ bool switcher_has_vf(const struct lease *l);
 /* Has it, and is not being asked for it. */
 bool switcher_uses_vf(const struct lease *l);
 
+/* Has it, and cannot be asked for it now: it is paused, or migrates. */
+bool switcher_cannot_leave(const struct lease *l);
+
 /* A QMP event of its guest; @data is not trusted. */
 void switcher_guest_event(struct daemon *d, const char *guest, const char *event, const json_t *data);
 /* The migration that begins is a snapshot, the guest stays; or it does not begin after all. */

@@ -105,6 +105,11 @@ bool switcher_uses_vf(const struct lease *l)
 	return facts.place == PLACE_IN && (status.state == SWITCH_PASSTHROUGH || status.state == SWITCH_TO_PASSTHROUGH);
 }
 
+bool switcher_cannot_leave(const struct lease *l)
+{
+	return switcher_has_vf(l) && switch_hold(l->sw->sw, SWITCH_UNPLUG);
+}
+
 /*
  * A guest that has left does not run here: QEMU stops it before it says that the migration is complete. So what has ended was a snapshot,
  * whoever took it, also where a former gangwayd was told so.

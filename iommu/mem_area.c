@@ -149,6 +149,17 @@ static void add(struct mem_need *need, const struct mem_area *a)
 	need->template += a->template;
 }
 
+/* Backends may hold more than what is RAM now: what virtio-mem may plug yet, what is no RAM at all. That is not there, and nobody pins it. */
+static void leave_out(struct mem_need *need, uint64_t bytes)
+{
+	uint64_t small = bytes < need->untouched ? bytes : need->untouched, huge = bytes - small;
+
+	need->untouched -= small;
+	need->fresh -= small;
+	need->huge -= huge < need->huge ? huge : need->huge;
+	need->pin -= bytes;
+}
+
 void mem_need_of(const struct mem_area *areas, unsigned nr, uint64_t ram, uint64_t merged, struct mem_need *ret)
 {
 	struct mem_need need = { 0 };
@@ -167,6 +178,8 @@ void mem_need_of(const struct mem_area *areas, unsigned nr, uint64_t ram, uint64
 		need.unknown += ram - need.pin;
 		need.fresh += ram - need.pin;
 		need.pin = ram;
+	} else if (ram) {
+		leave_out(&need, need.pin - ram);
 	}
 	/* an older kernel tells of the process alone */
 	if (merged > need.unmerged + need.copied) {

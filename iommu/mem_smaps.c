@@ -164,6 +164,7 @@ static bool join(struct mem_map *to, const struct mem_map *m)
 /* In the end what is too small goes: not before, it may be a part of what is not. */
 static int keep(struct parser *p)
 {
+	uint64_t size = p->one.end - p->one.start;
 	struct mem_maps *maps = &p->maps;
 	struct mem_map *v;
 
@@ -172,6 +173,9 @@ static int keep(struct parser *p)
 	p->has_one = false;
 	p->one.resident += p->hugetlb;
 	p->one.unique += p->hugetlb;
+	/* of shared memory the kernel counts what is in swap first: a page that comes from there meanwhile is counted twice */
+	if (p->one.shared && p->one.resident <= size && p->one.swapped > size - p->one.resident)
+		p->one.swapped = size - p->one.resident;
 	if (!is_plausible(&p->one))
 		return -EPROTO;
 	if (p->guard || (maps->nr && join(&maps->v[maps->nr - 1], &p->one)))

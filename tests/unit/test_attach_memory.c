@@ -115,6 +115,23 @@ Test(attach_memory, not_known)
 	end();
 }
 
+/* By another VF, wherever smaps finds it. */
+Test(attach_memory, locked_already)
+{
+	const struct put_memory none = { true, MEMFD, 0, 0, 0, 0 };
+
+	begin(1);
+	put_memory(&none);
+	put_available(100);
+	fake_put(h->fake, "VmLck:\t 524287 kB\nVmPin:\t 0 kB\nVmSwap:\t 0 kB\nCapEff:\t0000000000000000\n", "/proc/%d/status",
+		 vm1->pid);
+	fail("attach.memory-not-resident", ENOMEM, "attach", params("vfio-pci", "none"));
+	fake_put(h->fake, "VmLck:\t 524288 kB\nVmPin:\t 0 kB\nVmSwap:\t 0 kB\nCapEff:\t0000000000000000\n", "/proc/%d/status",
+		 vm1->pid);
+	json_decref(attach(params("vfio-pci", "none")));
+	end();
+}
+
 Test(attach_memory, bad_words)
 {
 	json_t *p;

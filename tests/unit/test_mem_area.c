@@ -102,6 +102,14 @@ Test(mem_area, need)
 	/* RAM that no backend speaks of */
 	mem_need_of(areas, 1, 100 * MIB, 0, &need);
 	cr_assert(need.pin == 100 * MIB && need.unknown == 36 * MIB && need.fresh == 84 * MIB && need.is_private);
+	/* a backend that holds more than is RAM: what virtio-mem has not plugged is not there, and not wanted */
+	mem_need_of(areas, 4, 200 * MIB, 0, &need);
+	cr_assert(need.pin == 200 * MIB && need.untouched == 6 * MIB && need.fresh == (48 + 38 + 56 - 56) * MIB &&
+		  need.huge == 44 * MIB);
+	mem_need_of(areas, 4, 180 * MIB, 0, &need);
+	cr_assert(need.pin == 180 * MIB && need.untouched == 0 && need.huge == (44 - 14) * MIB);
+	mem_need_of(areas, 4, 1, 0, &need);
+	cr_assert(need.pin == 1 && need.untouched == 0 && need.huge == 0);
 	/* more than there are numbers */
 	areas[1].size = UINT64_MAX;
 	areas[1].backing = MEM_UNKNOWN;

@@ -81,7 +81,7 @@ Test(mem_smaps, makes_no_sense)
 		HEAD " /x\nRss: 99999999999999999999999 kB\n",
 		HEAD " /x\nRss: 18014398509481984 kB\n", /* 2^64 bytes */
 		HEAD " /x\nRss: 65537 kB\n", /* more than it is large */
-		HEAD " /x\nRss: 65536 kB\nSwap: 4 kB\n",
+		"7f0000000000-7f0004000000 rw-p 00000000 00:01 1029 /x\nRss: 65536 kB\nSwap: 4 kB\n",
 		HEAD " /x\nRss: 4 kB\nAnonymous: 8 kB\n",
 		HEAD " /x\nRss: 4 kB\nKSM: 8 kB\n",
 		HEAD " /x\nPrivate_Clean: 18014398509481983 kB\nPrivate_Dirty: 18014398509481983 kB\n",
@@ -98,6 +98,17 @@ Test(mem_smaps, makes_no_sense)
 		cr_assert_eq(parse(texts[i], &maps), -EPROTO, "%s", texts[i]);
 		cr_assert(maps.nr == 77 && !maps.v, "%s", texts[i]);
 	}
+}
+
+/* A page of shared memory that was read from swap between the kernel's two countings. */
+Test(mem_smaps, counted_twice)
+{
+	struct mem_maps maps = { 0 };
+
+	cr_assert_eq(parse(HEAD " /x\nRss: 65536 kB\nSwap: 4 kB\n", &maps), 0);
+	cr_assert_eq(maps.nr, 1);
+	cr_expect(maps.v[0].resident == 64 * MIB && !maps.v[0].swapped);
+	mem_maps_free(&maps);
 }
 
 /* As many as are taken, and one more. */
