@@ -52,6 +52,12 @@ static int on_vmm_exit(sd_event_source *s, int fd, uint32_t revents, void *ctx)
 	return 0;
 }
 
+/* By its beginning: virtqemud is a manager. */
+static bool is_vmm_name(const char *name)
+{
+	return !strncmp(name, "qemu", 4) || !strcmp(name, "kvm") || !strncmp(name, "kvm-", 4);
+}
+
 /*
  * The kernel names who called listen(2). A manager that opens the socket and passes it on is no VMM: it may live for ever, and what it may
  * do and lock is not the VMM's. QMP does not tell a process, so the name of its program does.
@@ -62,7 +68,7 @@ static void look_at_process(struct guest *g)
 
 	g->manager[0] = '\0';
 	snprintf(path, sizeof(path), "/proc/%d/exe", (int)vmm_pid(g->vmm));
-	if (sys_link_name(g->daemon->sys, path, name, sizeof(name)) < 0 || strstr(name, "qemu") || strstr(name, "kvm"))
+	if (sys_link_name(g->daemon->sys, path, name, sizeof(name)) < 0 || is_vmm_name(name))
 		return;
 	for (char *p = name; *p; p++)
 		if (*p < ' ' || *p > '~') /* a file may be called anything */

@@ -240,8 +240,15 @@ int irq_affinity_restore(struct sys *sys, const char *bdf, const struct irq_save
 		struct irq_cpus now;
 		int r;
 
-		if (irq_host_check(sys, bdf, &host) < 0)
+		r = irq_host_check(sys, bdf, &host);
+		if (r == -ENOENT)
 			continue;
+		if (r < 0) { /* it may be there yet */
+			first = first ? first
+				      : err_set(err, r, "irq.not-restored", "irq %u: cannot be looked at: %s", s->irq,
+						strerror(-r));
+			continue;
+		}
 		if (irq_affinity_read(sys, s->irq, &now, NULL) == 0 && irq_cpus_equal(&now, &s->affinity))
 			continue;
 		r = irq_affinity_write(sys, s->irq, &s->affinity, first ? NULL : err);

@@ -50,6 +50,9 @@ Test(guest_process, a_manager)
 	pid_t manager;
 
 	begin(2);
+	guest = found_to_be("/usr/sbin/virtqemud");
+	cr_assert_str_eq(text_of(guest, "manager.program"), "virtqemud");
+	json_decref(guest);
 	guest = found_to_be("/usr/sbin/lib\x1bvirtd");
 	cr_assert(json_is_null(member(guest, "pid")));
 	cr_assert_eq(json_integer_value(member(guest, "manager.pid")), vm1->pid);
