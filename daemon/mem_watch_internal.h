@@ -65,7 +65,8 @@ struct mem_watch {
 	char checking[LIMIT_NAME + 1];
 	char held_id[2 * LIMIT_NAME + 2]; /* the lease that was looked at last, of those held for want of memory */
 	bool held_next; /* leases that are held have their turn, of those that wait for room */
-	uint64_t gone_ms; /* when the last one that was to leave had, or had not in time: later signs alone have another one leave */
+	uint64_t
+		gone_ms; /* when the last one that was to leave had, or had not in time: later signs alone have another one leave */
 	struct mem_guest_list guests;
 };
 
