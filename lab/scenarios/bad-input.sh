@@ -2,7 +2,7 @@
 # about: bad input: each is refused with its code, a hint and its exit status, and the host is untouched
 # needs: gangway
 # host: no-acs
-# limit: 900
+# limit: 400
 . /share/lab/lib/all.sh
 cases=0
 
