@@ -167,18 +167,6 @@ check "irqbalance may have them again" wait_until 10 eval '[[ $(spared) == 7 ]]'
 kill "$irqbalance"
 wait "$irqbalance" || true
 rm -rf /run/irqbalance
-
-# On the emulated leg there is nothing to route; what comes back with the VF is routed anew.
-check "attach with an emulated leg" gw attach vm1 "$pf/vf0" --via vfio-pci --standby macvtap --mac 52:54:00:aa:00:01
-pair_up vm1 "$addr"
-check "each interrupt is where its vCPU is" wait_until 30 arrives
-check "to emulated" gw switch vm1 emulated --wait 60
-check "there is nothing to route" test "$(show '.vectors | length')" = 0
-check "nothing of it is left in the database" test "$(sqlite3 /var/lib/gangway/state.db 'SELECT count(irqs) FROM lease')" = 0
-check "back to the VF" gw switch vm1 passthrough --wait 60
-check "each interrupt is where its vCPU is again" wait_until 30 arrives
-check "detach" gw detach vm1
-
 for i in 0 1 2 3 4 5 6; do
 	mark=$(guest_mark vm1)
 	check "VF $i: attach" gw attach vm1 "$pf/vf$i" --standby none --via vfio-pci --nic "nic$i"
