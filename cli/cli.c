@@ -87,6 +87,19 @@ void cli_warn(const struct cli *cli, const char *text)
 	free(safe);
 }
 
+void cli_show_warnings(const struct cli *cli, json_t *result)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach (json_object_get(result, "warnings"), i, v) {
+		const char *text = json_is_object(v) ? cli_str(v, "message") : json_string_value(v);
+
+		if (text)
+			cli_warn(cli, text);
+	}
+}
+
 int cli_take_number(const struct cli *cli, const struct cli_args *args, const struct cli_number_opt *opt, json_t *params)
 {
 	const char *text = cli_args_get(args, opt->name);
@@ -196,6 +209,7 @@ int cli_simple(const struct cli *cli, const struct cli_request *req, cli_view_fn
 	if (code != EXIT_OK)
 		return code;
 	code = cli_show(cli, result, view);
+	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
 }

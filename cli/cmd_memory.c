@@ -41,7 +41,6 @@ int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
 	struct cli_request req = { .method = "memory.set", .shape = "lease{" };
 	const char *third = cli_args_pos(args, 2), *policy = third ? third : args->pos[1];
 	struct err err = { 0 };
-	json_t *result;
 	int code;
 
 	if (strcmp(policy, "pin") != 0 && strcmp(policy, "adaptive") != 0) {
@@ -56,13 +55,7 @@ int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, cli_view_memory_set);
-	cli_show_warnings(cli, result);
-	json_decref(result);
-	return code;
+	return cli_simple(cli, &req, cli_view_memory_set);
 }
 
 int cli_cmd_memory_release(struct cli *cli, const struct cli_args *args)

@@ -5,23 +5,14 @@
 #include "cli.h"
 #include "cli_args.h"
 #include "cli_cmds.h"
-#include "cli_render.h"
 #include "cli_views.h"
 #include "err.h"
 
 static int abort_it(struct cli *cli, const struct cli_args *args)
 {
-	struct cli_request req = { .method = "migrate.cancel", .shape = "" };
-	json_t *result;
-	int code;
+	const struct cli_request req = { .method = "migrate.cancel", .params = json_pack("{s:s}", "guest", args->pos[0]) };
 
-	req.params = json_pack("{s:s}", "guest", args->pos[0]);
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, NULL);
-	json_decref(result);
-	return code;
+	return cli_simple(cli, &req, NULL);
 }
 
 int cli_cmd_migrate(struct cli *cli, const struct cli_args *args)
@@ -43,7 +34,6 @@ int cli_cmd_migrate(struct cli *cli, const struct cli_args *args)
 	};
 	struct cli_request req = { .method = "migrate", .shape = "migration{", .slow = true };
 	struct err err = { 0 };
-	json_t *result;
 	int code;
 
 	if (cli_args_has(args, "abort") != !cli_args_pos(args, 1)) {
@@ -62,12 +52,5 @@ int cli_cmd_migrate(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, NULL);
-	if (!cli->json)
-		cli_view_migrated(cli->out, result);
-	json_decref(result);
-	return code;
+	return cli_simple(cli, &req, cli_view_migrated);
 }
