@@ -52,6 +52,7 @@ struct fake_guest {
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
 	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
+	const char *memdev; /* another backend, before mem0, as query-memdev has it; NULL: none */
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */
