@@ -52,7 +52,7 @@ lab_extra() {
 	local host=$1 word i; shift
 	for word; do
 		case $word in
-		no-iommu) ;;
+		no-iommu | svm-once) ;;
 		# a second PF behind a switch, whose ports have no ACS: its functions share one IOMMU group
 		no-acs) printf '%s\n' -device pcie-root-port,id=up,chassis=9,slot=9 -device x3130-upstream,id=switch,bus=up \
 			-device xio3130-downstream,id=noacs,bus=switch,chassis=10,slot=10 \
@@ -106,7 +106,7 @@ lab_switch() { exec "$lab_image/netswitch" "$lab_share/switch"; }
 # lab_qemu HOST CONSOLE-ARGS... -- WORD...: become the emulated host, a or b. QEMU is the tree's own, started with the tree's loader
 # and libraries, so that the build machine needs none and no chroot.
 lab_qemu() {
-	local host=$1 root=$lab_image/tree/root console=() append iommu extra net log=$lab_log cpus=2 mem=4G; shift
+	local host=$1 root=$lab_image/tree/root console=() append iommu extra net log=$lab_log cpus=2 mem=4G qemu; shift
 	while [[ $1 != -- ]]; do console+=("$1"); shift; done
 	shift
 	mapfile -t extra < <(lab_extra "$host" "$@"; lab_peer "$host")
@@ -124,9 +124,12 @@ lab_qemu() {
 		iommu=()
 		append=${append/intel_iommu=on/}
 	fi
+	qemu=$root/usr/bin/qemu-system-x86_64
+	# an interrupt of a guest is delivered once (lab/README.md, "Pitfalls")
+	[[ " $* " != *" svm-once "* || ! -e $lab_image/qemu-once ]] || qemu=$lab_image/qemu-once
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
-		"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
+		"$qemu" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
 		-name gangway-lab -d cpu_reset -D "$log/host.cpu" -chardev "pipe,id=mon,path=$lab_share/monitor.$host" -monitor chardev:mon -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
 		-machine q35,kernel-irqchip=split -nodefaults -display none -no-reboot \
 		-kernel "$lab_image/tree/vmlinuz" -initrd "$lab_image/host.initrd" -append "$append" \

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
+# host: svm-once
 # limit: 1200
 # Arguments: the number of rounds (2), seconds of each measurement (5)
 . /share/lab/lib/all.sh
@@ -50,7 +51,8 @@ measure() {
 	local name=$1 all there all_before there_before ipis_before ipis_after trips rate
 	read -r all_before there_before < <(counted)
 	ipis_before=$(ipis)
-	read -r trips rate < <(wire /share/tcprr ask "$addr" 7000 "$seconds")
+	# a guest that does not answer to this may not answer at all: then that is written down (guest_autopsy)
+	read -r trips rate < <(wire /share/tcprr ask "$addr" 7000 "$seconds") || { guest_run vm1 'cat /proc/uptime /proc/interrupts'; return 1; }
 	ipis_after=$(ipis)
 	read -r all there < <(counted)
 	printf -v "${name}_all" %d $((${name}_all + all - all_before))

@@ -28,7 +28,7 @@ wire_up
 vm1_begins
 check "metrics on a port of 127.0.0.1" restart "$port"
 check "the lease is adopted and confirmed" wait_until 10 eval '[[ $(lease_field vm1 .confirmed) == true ]]'
-tcp=TCP:127.0.0.1:$port
+tcp=TCP4:127.0.0.1:$port
 check "what it serves is what the command says" wait_until 10 served "$tcp"
 check "the guest's lease is in it" eval 'body "$tcp" | grep -q "guest=\"vm1\""'
 check "not from elsewhere than this host" test "$(ss -ltnH "sport = :$port" | awk '{ print $4 }')" = "127.0.0.1:$port"
@@ -56,7 +56,7 @@ check "metrics on a Unix socket" restart "$unix"
 check "what it serves is what the command says" wait_until 10 served "UNIX-CONNECT:$unix"
 check "its rights are those of the control socket" test "$(stat -c '%a %G' "$unix")" = "$(stat -c '%a %G' "$gangwayd_socket")"
 check "the port is free again" eval '! socat -T 2 - "$tcp" </dev/null 2>/dev/null'
-check "a port that another has" eval 'socat TCP-LISTEN:$port,reuseaddr - </dev/null >/dev/null 2>&1 3>&- & taken=$!; wait_until 5 eval "ss -ltn | grep -q :$port"; restart "$port"'
+check "a port that another has" eval 'socat TCP4-LISTEN:$port,bind=127.0.0.1,reuseaddr - </dev/null >/dev/null 2>&1 3>&- & taken=$!; wait_until 5 eval "ss -ltn | grep -q :$port"; restart "$port"'
 check "is said in the log, and gangwayd goes on without" eval 'gangway status && grep -q "metrics.*Address already in use" /log/gangwayd.log'
 kill "$taken" 2>/dev/null || true
 check "detach" gw detach vm1
