@@ -23,6 +23,7 @@
 #define SUFFIX ".sock"
 #define CHECK_US 1000000 /* whether something is to be told */
 #define AGAIN_US 30000000 /* whether it was started anew */
+#define PAUSE_MIN_US 1000000 /* after it could not be told; each time twice as long, up to AGAIN_US */
 #define ANSWER_MS 1000
 #define MESSAGE_MAX 480 /* bytes: it reads 500, and takes no more for the rest */
 #define ANSWER_MAX 16384
@@ -45,6 +46,8 @@ struct irq_balance {
 	unsigned left_out; /* for which its list has no room */
 	struct err err; /* why it could not be told; .num 0 */
 	uint64_t checked_us, looked_us;
+	sd_event_source *again; /* until it is told what it could not be; NULL: nothing waits for that */
+	uint64_t pause_us; /* the last one's; 0 none */
 	bool moved; /* while it was being told */
 	struct job *job;
 };
@@ -279,6 +282,37 @@ static int run(void *arg)
 
 /* --- in the loop --- */
 
+static int on_again(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	struct irq_balance *b = ctx;
+
+	(void)s;
+	(void)usec;
+	b->again = sd_event_source_disable_unref(b->again);
+	irq_balance_update(b->d, true);
+	return 0;
+}
+
+/* Who follows interrupts comes back by itself; after the last detach nobody else does, and its list would keep what is ours. */
+static void tell_later(struct irq_balance *b)
+{
+	uint64_t now = 0;
+
+	b->pause_us = b->pause_us ? b->pause_us * 2 : PAUSE_MIN_US;
+	if (b->pause_us > AGAIN_US)
+		b->pause_us = AGAIN_US;
+	b->again = sd_event_source_disable_unref(b->again);
+	sd_event_now(b->d->event, CLOCK_MONOTONIC, &now);
+	if (sd_event_add_time(b->d->event, &b->again, CLOCK_MONOTONIC, now + b->pause_us, 10000, on_again, b) < 0)
+		log_err("irqbalance: no timer to tell it later");
+}
+
+static void nothing_to_tell(struct irq_balance *b)
+{
+	b->again = sd_event_source_disable_unref(b->again);
+	b->pause_us = 0;
+}
+
 static void done(int r, void *arg)
 {
 	struct job *j = arg;
@@ -296,6 +330,10 @@ static void done(int r, void *arg)
 			b->told.nr = 0;
 		else if (r == 0)
 			b->told = j->want;
+		if (r < 0 && (b->ours.nr || j->want.nr))
+			tell_later(b);
+		else
+			nothing_to_tell(b);
 	}
 	free(j);
 	if (b && b->moved) {
@@ -328,8 +366,10 @@ static void begin(struct irq_balance *b, const struct irq_list *want)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
-	if (!j)
+	if (!j) {
+		tell_later(b);
 		return;
+	}
 	j->b = b;
 	j->sys = b->d->sys;
 	j->want = *want;
@@ -339,6 +379,7 @@ static void begin(struct irq_balance *b, const struct irq_list *want)
 	memcpy(j->dir, b->d->config.irqbalance, sizeof(j->dir));
 	if (work_submit(b->d->pool, run, done, j) < 0) {
 		free(j);
+		tell_later(b);
 		return;
 	}
 	b->job = j;
@@ -407,6 +448,7 @@ void irq_balance_free(struct irq_balance *b)
 {
 	if (!b)
 		return;
+	sd_event_source_disable_unref(b->again);
 	free(b->job); /* gangwayd stops: its worker has ended */
 	free(b);
 }

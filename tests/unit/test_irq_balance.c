@@ -196,6 +196,12 @@ static bool is_gone(void *arg)
 	return access(arg, F_OK) < 0;
 }
 
+static bool was_asked(void *arg)
+{
+	(void)arg;
+	return peer.nr_clients > 0;
+}
+
 static bool has_ours(void *arg)
 {
 	(void)arg;
@@ -215,6 +221,36 @@ static bool tells_left_out(void *arg)
 	(void)arg;
 	json_decref(a);
 	return nr > 0;
+}
+
+/* Nobody looks any more after the last detach: what it could not be told then, it is told later. Or it has gone, and its list with it. */
+Test(irq_balance, the_last_word_is_said_again)
+{
+	char path[128];
+
+	for (int gone = 0; gone < 2; gone++) {
+		begin_balance();
+		start_peer(815);
+		strcpy(peer.list, ROW(7));
+		attach_irqs();
+		until_affinities("1 2 2");
+		until_list(ROW(7) OURS);
+		snprintf(path, sizeof(path), "%s/irqbalance", h->dir);
+		until_nobody_looks();
+		peer.silent = true;
+		end_balance();
+		cr_assert(fake_host_until(h, was_asked, NULL, 5000));
+		cr_assert_eq(access(path, F_OK), 0, "what is on its list is on record");
+		if (gone)
+			stop_peer();
+		peer.silent = false;
+		if (!gone)
+			until_list(ROW(7));
+		cr_assert(fake_host_until(h, is_gone, path, 10000));
+		if (!gone)
+			stop_peer();
+		end();
+	}
 }
 
 /* The record of its leases has nothing of it any more, or it is not to be told anything: the list is given back all the same. */
