@@ -129,10 +129,10 @@ static int find_any(struct op *op, struct err *err)
 
 /* --- of several PFs --- */
 
-/* Lower is better: one that is down would be refused, one on another node than the guest is slower. */
+/* Lower is better: one that is down would be refused, one without link carries nothing, one on another node than the guest is slower. */
 static unsigned rank(const struct op *op, const struct sriov_pf *pf)
 {
-	return (pf->link.up ? 0 : 2) + (preflight_numa_suits(op, pf->numa_node) ? 0 : 1);
+	return (pf->link.up ? 0 : 4) + (pf->link.carrier ? 0 : 2) + (preflight_numa_suits(op, pf->numa_node) ? 0 : 1);
 }
 
 /* Best first; of those that are as good as each other, as they were named. */

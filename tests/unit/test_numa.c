@@ -143,9 +143,27 @@ Test(numa, of_several_pfs_one_that_has_a_vf)
 	takes("eth2,eth0", "eth0");
 	end();
 	begin_two(2, "4-7", "0-1");
+	fake_link(h->fake, "eth2")->up = fake_link(h->fake, "eth2")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth0");
+	end();
+}
+
+/* One that is up and has no link is no use, however near it is; but better than one that is down. */
+Test(numa, of_several_pfs_one_that_has_a_link)
+{
+	begin_two(2, "4-7", "0-1");
+	fake_link(h->fake, "eth2")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth0");
+	takes("eth2,eth0", "eth0");
+	fake_link(h->fake, "eth0")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth2");
 	fake_link(h->fake, "eth2")->up = false;
 	before_again();
 	takes("eth0,eth2", "eth0");
+	takes("eth2,eth0", "eth0");
 	end();
 }
 
