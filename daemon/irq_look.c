@@ -10,6 +10,7 @@
 
 #include "daemon.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "irq_count.h"
 #include "irq_internal.h"
 #include "irq_posted.h"
@@ -279,6 +280,14 @@ static struct irq_vector *find_vector(const struct irq_nic *nic, const struct ir
 	return NULL;
 }
 
+/* Of as many as are looked at there may be more. */
+bool irq_is_gone(const struct lease *l, const char *bdf, const struct irq_host *host)
+{
+	const struct irq_nic *nic = l->irq_nic;
+
+	return nic && nic->v && nic->nr < LIMIT_IRQ_VECTORS && !strcmp(nic->bdf, bdf) && !find_vector(nic, host);
+}
+
 /* @seen's counts are ours from here on. True: there are others than there were. */
 static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
@@ -338,7 +347,8 @@ static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, 
 	return changed || nic->table_due || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
 }
 
-static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
+/* True: its vectors are others than they were. */
+static bool take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
 	bool changed;
 
@@ -352,17 +362,19 @@ static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic 
 	if (seen->r < 0 && !seen->irqs) {
 		for (unsigned i = 0; i < nic->nr; i++)
 			nic->v[i].counts_new = false;
-		return; /* what was known stays, it is shown with why it is old */
+		return false; /* what was known stays, it is shown with why it is old */
 	}
 	changed = take_vectors(f, nic, seen);
 	nic->table_due = is_table_due(f, nic, changed);
 	if (changed || nic->interrupted)
 		f->nr_quiet = 0;
+	return changed;
 }
 
 static void take_one(struct irq_follow *f, struct lease *l, struct seen_nic *seen)
 {
-	take_nic(f, l->irq_nic, seen);
+	if (take_nic(f, l->irq_nic, seen))
+		irq_balance_update(f->d, true); /* numbers of what has gone are others' soon */
 	irq_look_for_storm(l);
 }
 

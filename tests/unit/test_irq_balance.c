@@ -126,6 +126,30 @@ Test(irq_balance, is_kept_off_and_given_back)
 	end();
 }
 
+/* A number whose interrupt has gone is another device's soon, which irqbalance is not to be kept off. */
+Test(irq_balance, numbers_that_are_gone)
+{
+	begin_balance();
+	start_peer(815);
+	strcpy(peer.list, ROW(7));
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	until_nobody_looks();
+	fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0 + 2);
+	until_list(ROW(7) ROW(120) ROW(121));
+	until_nobody_looks();
+	fake_add_vector(h->fake, FAKE_VF0_BDF, IRQ0 + 2, 2, WAS);
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	until_nobody_looks();
+	remove_vectors();
+	until_list(ROW(7));
+	succeed("detach", of_vm1());
+	stop_peer();
+	end();
+}
+
 /* What the operator has on its list stays there, also where it is one of ours. */
 Test(irq_balance, the_operators_own_stay)
 {
