@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * A request for the metrics is suspended until they have been gathered, which waits for a worker; all that come meanwhile get the same. So clients,
- * however many and however fast, keep one worker at most.
- */
+/* A request for the metrics is suspended until there is an answer (metrics.h): that waits for a worker. */
 #include "metrics_http.h"
 
 #include <errno.h>
@@ -19,7 +16,6 @@
 #include "fdutil.h"
 #include "gangway_limits.h"
 #include "log.h"
-#include "metrics.h"
 #include "metrics_internal.h"
 #include "metrics_text.h"
 
@@ -40,7 +36,7 @@ struct metrics_http {
 	struct MHD_Daemon *mhd;
 	sd_event_source *io, *timer;
 	struct request_list waiting;
-	struct metrics_job *job; /* under way; NULL: none */
+	struct metrics_wait *asked; /* for all of them; NULL: not */
 };
 
 /* --- answers --- */
@@ -85,21 +81,18 @@ static void give(struct metrics_http *http, const char *text)
 
 static void turn(struct metrics_http *http);
 
-static void gathered(void *ctx, json_t *tree)
+static void gathered(void *ctx, const char *text)
 {
 	struct metrics_http *http = ctx;
-	char *text = tree ? metrics_text(tree) : NULL;
 
-	json_decref(tree);
-	http->job = NULL;
+	http->asked = NULL;
 	give(http, text);
-	free(text);
 	turn(http);
 }
 
 static enum MHD_Result wait_for_it(struct metrics_http *http, struct request *q)
 {
-	if (!http->job && metrics_gather(http->d, gathered, http, &http->job) < 0)
+	if (!http->asked && metrics_ask(http->d, METRICS_TEXT, gathered, http, &http->asked) < 0)
 		return refuse(q->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
 	TAILQ_INSERT_TAIL(&http->waiting, q, link);
 	q->waits = true;
@@ -266,7 +259,7 @@ struct metrics_http *metrics_http_free(struct metrics_http *http)
 		fd_close(&http->fd);
 	if (http->fd >= 0 && http->d->config.metrics_listen[0] == '/')
 		unlink(http->d->config.metrics_listen);
-	metrics_forget(http->job);
+	metrics_forget(http->asked);
 	free(http);
 	return NULL;
 }

@@ -173,6 +173,74 @@ Test(metrics, a_host_whose_pfs_cannot_be_looked_at)
 	end();
 }
 
+/* What the host is asked for @nr calls that come together, by one client. */
+static unsigned asked_by(unsigned nr)
+{
+	unsigned calls = fake_calls(h->fake);
+	json_int_t ids[16];
+
+	for (unsigned i = 0; i < nr; i++)
+		ids[i] = fake_host_send(h, "metrics", NULL);
+	for (unsigned i = 0; i < nr; i++) {
+		json_t *a = fake_host_wait(h, ids[i]);
+
+		cr_assert_eq(number_of(json_object_get(a, "result"), "pfs", 0, "free"), 2);
+		json_decref(a);
+	}
+	return fake_calls(h->fake) - calls;
+}
+
+/* Calls that come together cost one look, and have one text. */
+Test(metrics, several_calls_at_once)
+{
+	unsigned one;
+
+	begin(2);
+	asked_by(1); /* names of devices are looked up once */
+	one = asked_by(1);
+	cr_assert_gt(one, 0);
+	cr_assert_eq(asked_by(16), one);
+	fake_host_send(h, "metrics", NULL);
+	fake_host_hang_up(h); /* who asked has gone, and is missed by nobody */
+	cr_assert_leq(asked_by(16), 2 * one);
+	end();
+}
+
+static uint64_t wall_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* As fast as can be, one after the other: between two looks there is a pause. */
+Test(metrics, one_call_after_the_other)
+{
+	uint64_t from;
+
+	begin(2);
+	from = wall_us();
+	for (unsigned i = 0; i < 4; i++)
+		asked_by(1);
+	cr_assert_geq(wall_us() - from, 3 * LIMIT_METRICS_PAUSE_MS * 1000);
+	end();
+}
+
+/* gangwayd stops at each turn of a call. */
+Test(metrics, stopped_under_way)
+{
+	for (unsigned turns = 0; turns < 8; turns++) {
+		begin(1);
+		if (turns % 2)
+			json_decref(metrics_now()); /* the next one waits for the pause */
+		fake_host_send(h, "metrics", NULL);
+		for (unsigned i = 0; i < turns; i++)
+			sd_event_run(h->event, 0);
+		end();
+	}
+}
+
 /* A lease's vectors, made by hand: no host has so many. Of two for one index, as while it is armed anew, one is told. */
 Test(metrics, vectors_at_the_limit_and_above)
 {

@@ -286,6 +286,30 @@ Test(metrics_http, several_at_once)
 	finish();
 }
 
+/* By HTTP and by a call: one look at the host is for both. */
+Test(metrics_http, one_way_for_all)
+{
+	unsigned calls, one;
+	struct client *c;
+	json_int_t id;
+
+	serve(NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		calls = fake_calls(h->fake);
+		json_decref(fake_host_call(h, "metrics", NULL));
+		one = fake_calls(h->fake) - calls;
+	}
+	c = join();
+	fake_host_settle(h);
+	calls = fake_calls(h->fake);
+	say(c, GET);
+	id = fake_host_send(h, "metrics", NULL);
+	answered(c, 200);
+	json_decref(fake_host_wait(h, id));
+	cr_assert_eq(fake_calls(h->fake) - calls, one);
+	finish();
+}
+
 /* gangwayd stops at each turn of a request. */
 Test(metrics_http, stopped_under_way)
 {
