@@ -422,9 +422,20 @@ static bool is_behind_a_manager(const struct irq_follow *f)
 	return f->guest->manager[0] && vmm_get_state(f->guest->vmm) == VMM_UP;
 }
 
+/* One whose VF the VMM opens itself, if there is one: with vfio-user the group is gangway-device's, and tells nothing of the VMM. */
+static const struct lease *lease_that_tells(const struct irq_follow *f)
+{
+	const struct lease *l = irq_next(f, NULL);
+
+	while (l && l->via != VIA_VFIO_PCI)
+		l = irq_next(f, l);
+	return l ? l : irq_next(f, NULL);
+}
+
 static struct irq_look *look_new(struct irq_follow *f)
 {
 	struct irq_look *look = calloc(1, sizeof(*look));
+	const struct lease *tells = lease_that_tells(f);
 	struct lease *l = NULL;
 	unsigned nr = 0;
 
@@ -436,13 +447,11 @@ static struct irq_look *look_new(struct irq_follow *f)
 	look->sys = f->d->sys;
 	look->pid = f->pid;
 	look->asks_posts = !f->asked_posts;
-	l = irq_next(f, NULL);
-	look->finds = l && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
+	look->finds = tells && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
 	if (look->finds) {
-		look->group = l->group_id;
+		look->group = tells->group_id;
 		f->find_us = irq_now_us(f);
 	}
-	l = NULL;
 	look->vcpus = calloc(f->nr_vcpus ? f->nr_vcpus : 1, sizeof(*look->vcpus));
 	look->nics = calloc(nr ? nr : 1, sizeof(*look->nics));
 	if (!look->vcpus || !look->nics) {
