@@ -296,6 +296,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 
 	if (!v)
 		return false;
+	nic->counted = nic->v; /* it was looked at before */
 	nic->rate = 0;
 	nic->interrupted = false;
 	for (unsigned i = 0; i < seen->nr; i++) {
@@ -314,9 +315,11 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 					    .counts_new = s->nr_counts > 0 };
 		s->counts = NULL;
 		changed = changed || !old;
+		if (old)
+			take_old(f, &v[i], old);
+		nic->counted = nic->counted && v[i].counted;
 		if (!old)
 			continue;
-		take_old(f, &v[i], old);
 		nic->rate += v[i].rate;
 		nic->interrupted = nic->interrupted || v[i].nr > old->nr;
 	}

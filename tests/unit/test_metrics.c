@@ -159,6 +159,70 @@ Test(metrics, a_lease_and_its_vectors)
 	end();
 }
 
+static json_t *lease_rate(const char *method, const char *path)
+{
+	json_t *a = fake_host_call(h, method, strcmp(method, "metrics") ? of_vm1() : NULL), *all = member(a, path), *v;
+
+	v = json_incref(member(json_array_get(all, 0), strcmp(method, "status") ? "rate" : "irq.rate"));
+	json_decref(a);
+	cr_assert(v, "%s", method);
+	return v;
+}
+
+static bool has_vectors(void *arg)
+{
+	json_t *a = fake_host_call(h, "irq.show", of_vm1());
+	size_t nr = json_array_size(member(a, "result.vectors"));
+
+	(void)arg;
+	json_decref(a);
+	return nr == 3;
+}
+
+static bool has_rate_samples(void)
+{
+	char *text = text_of_tree(metrics_now());
+	bool has =
+		strstr(text, "\ngangway_lease_interrupts_per_second{") && strstr(text, "\ngangway_vector_interrupts_per_second{");
+
+	free(text);
+	return has;
+}
+
+/* A rate takes two looks: before that it is not known, which is not 0. */
+Test(metrics, rates_before_two_looks)
+{
+	static const char *const rows[][2] = { { "status", "result.leases" },
+					       { "irq.show", "result.nics" },
+					       { "irq.show", "result.vectors" },
+					       { "metrics", "result.leases" },
+					       { "metrics", "result.vectors" } };
+	bool has = false;
+	char *text;
+
+	begin_irqs(false);
+	attach_irqs();
+	cr_assert(fake_host_until(h, has_vectors, NULL, 5000));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *rate = lease_rate(rows[i][0], rows[i][1]);
+
+		cr_assert(json_is_null(rate), "%s, %s", rows[i][0], rows[i][1]);
+		json_decref(rate);
+	}
+	text = text_of_tree(metrics_now());
+	cr_assert_null(strstr(text, "interrupts_per_second"), "%s", text);
+	free(text);
+	until_affinities("1 2 2");
+	h->d.config.irq_follow_ms = 400; /* the clock moves between any two looks, and stands still while metrics are asked for */
+	for (unsigned n = 0; n < TURNS && !has; n++) {
+		interrupt(1000 + n);
+		has = has_rate_samples();
+	}
+	cr_assert(has);
+	detach_irqs();
+	end();
+}
+
 /* The PFs are not known: all else is told. */
 Test(metrics, a_host_whose_pfs_cannot_be_looked_at)
 {
