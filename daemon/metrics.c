@@ -32,7 +32,7 @@ struct metrics_job {
 	struct sriov_pf *pfs;
 	size_t nr_pfs;
 	struct pf_vfs *vfs; /* of pfs[i] */
-	struct err err; /* why PFs are not known; .num 0 */
+	struct err err; /* why PFs, or one of them, are not known; .num 0 */
 };
 
 void metrics_job_forget(struct metrics_job *job)
@@ -52,12 +52,14 @@ void metrics_job_forget(struct metrics_job *job)
 static int look(void *arg)
 {
 	struct metrics_job *j = arg;
-	int r = sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->err);
+	struct err left_out;
+	int r = sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &left_out, &j->err);
 
 	if (r < 0) {
 		j->nr_pfs = 0;
 		return r;
 	}
+	j->err = left_out;
 	j->vfs = calloc(j->nr_pfs ? j->nr_pfs : 1, sizeof(*j->vfs));
 	if (!j->vfs)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the list of VFs");
