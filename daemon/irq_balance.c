@@ -35,7 +35,8 @@ struct job {
 	char dir[PATH_MAX], record[PATH_MAX + 16]; /* @dir "": the one that was told before, no other */
 	char socket[BALANCE_SOCKET_MAX];
 	struct irq_list want, ours;
-	unsigned left_out; /* of @want */
+	unsigned beyond; /* for which @want has no room */
+	unsigned left_out; /* of @want, and those */
 	struct err err;
 };
 
@@ -43,7 +44,8 @@ struct irq_balance {
 	struct daemon *d;
 	char socket[BALANCE_SOCKET_MAX]; /* of the one that was told; "" none */
 	struct irq_list told, ours; /* what it was told; of that, what was not in its list before */
-	unsigned left_out; /* for which its list has no room */
+	unsigned beyond; /* for which @told has no room */
+	unsigned left_out; /* for which its list has none, and those */
 	struct err err; /* why it could not be told; .num 0 */
 	uint64_t checked_us, looked_us;
 	sd_event_source *again; /* until it is told what it could not be; NULL: nothing waits for that */
@@ -179,11 +181,13 @@ static int get_list(struct job *j, struct irq_list *ret)
 {
 	char *text = malloc(ANSWER_MAX);
 	ssize_t n = text ? ask(j, "setup", text, ANSWER_MAX) : -ENOMEM;
-	unsigned irqs[LIMIT_IRQS_BANNED];
+	unsigned irqs[LIMIT_IRQS_BANNED + 1];
 	int nr;
 
 	ret->nr = 0;
-	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, LIMIT_IRQS_BANNED);
+	nr = n < 0 ? (int)n : irq_balance_parse(text, (size_t)n, irqs, LIMIT_IRQS_BANNED + 1);
+	if (nr > LIMIT_IRQS_BANNED) /* what is not known of it would be taken off */
+		nr = -E2BIG;
 	for (int i = 0; i < nr; i++)
 		add(ret, irqs[i]);
 	free(text);
@@ -232,7 +236,7 @@ static int tell(struct job *j)
 	nr = message(&next, text);
 	if (nr < theirs)
 		return -E2BIG;
-	j->left_out = next.nr - nr;
+	j->left_out = next.nr - nr + j->beyond;
 	next.nr = nr;
 	for (unsigned i = theirs; i < nr; i++) {
 		add(&mine, next.of[i]);
@@ -325,11 +329,13 @@ static void done(int r, void *arg)
 		b->err = j->err;
 		memcpy(b->socket, j->socket, sizeof(b->socket));
 		b->ours = j->ours; /* none where there is nobody: one that comes later has none of ours */
-		b->left_out = j->left_out;
-		if (!b->socket[0])
-			b->told.nr = 0;
-		else if (r == 0)
+		if (!b->socket[0]) {
+			b->told.nr = b->beyond = b->left_out = 0;
+		} else if (r == 0) {
 			b->told = j->want;
+			b->beyond = j->beyond;
+			b->left_out = j->left_out;
+		}
 		if (r < 0 && (b->ours.nr || j->want.nr))
 			tell_later(b);
 		else
@@ -342,19 +348,22 @@ static void done(int r, void *arg)
 	}
 }
 
-/* All that gangway has moved. */
-static void take_moved(struct daemon *d, struct irq_list *ret)
+/* All that gangway has moved. Returns for how many there is no room. */
+static unsigned take_moved(struct daemon *d, struct irq_list *ret)
 {
-	unsigned irqs[LIMIT_IRQ_VECTORS];
+	unsigned irqs[LIMIT_IRQ_VECTORS], beyond = 0;
 	const struct lease *l;
 
 	TAILQ_FOREACH(l, &d->leases, link)
 	{
 		unsigned nr = irq_keep_irqs(l, irqs);
 
-		for (unsigned i = 0; i < nr; i++)
+		for (unsigned i = 0; i < nr; i++) {
 			add(ret, irqs[i]);
+			beyond += !has(ret, irqs[i]);
+		}
 	}
+	return beyond;
 }
 
 static void record_path(const struct daemon *d, char path[static PATH_MAX + 16])
@@ -362,7 +371,7 @@ static void record_path(const struct daemon *d, char path[static PATH_MAX + 16])
 	snprintf(path, PATH_MAX + 16, "%s/irqbalance", d->config.runtime_dir);
 }
 
-static void begin(struct irq_balance *b, const struct irq_list *want)
+static void begin(struct irq_balance *b, const struct irq_list *want, unsigned beyond)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -373,6 +382,7 @@ static void begin(struct irq_balance *b, const struct irq_list *want)
 	j->b = b;
 	j->sys = b->d->sys;
 	j->want = *want;
+	j->beyond = beyond;
 	j->ours = b->ours;
 	record_path(b->d, j->record);
 	memcpy(j->socket, b->socket, sizeof(j->socket));
@@ -426,6 +436,7 @@ void irq_balance_update(struct daemon *d, bool moved)
 {
 	struct irq_balance *b = balance_to_tell(d);
 	struct irq_list want = { 0 };
+	unsigned beyond = 0;
 	uint64_t now = 0;
 	bool same;
 
@@ -436,12 +447,12 @@ void irq_balance_update(struct daemon *d, bool moved)
 		return;
 	b->checked_us = now;
 	if (d->config.irqbalance[0])
-		take_moved(d, &want);
-	same = b->socket[0] && !b->err.num && is_same(&want, &b->told);
+		beyond = take_moved(d, &want);
+	same = b->socket[0] && !b->err.num && is_same(&want, &b->told) && beyond == b->beyond;
 	if ((same || (!b->socket[0] && !moved) || (b->err.num && !moved)) && b->looked_us && now - b->looked_us < AGAIN_US)
 		return;
 	b->looked_us = now;
-	begin(b, &want);
+	begin(b, &want, beyond);
 }
 
 void irq_balance_free(struct irq_balance *b)
@@ -457,6 +468,6 @@ json_t *irq_balance_to_json(const struct irq_balance *b)
 {
 	if (!b || !b->socket[0] || !b->d->config.irqbalance[0])
 		return json_null();
-	return json_pack("{s:s, s:i, s:i, s:o}", "socket", b->socket, "kept_off", (int)(b->told.nr - b->left_out), "left_out",
-			 (int)b->left_out, "error", err_to_json(&b->err));
+	return json_pack("{s:s, s:i, s:i, s:o}", "socket", b->socket, "kept_off", (int)(b->told.nr + b->beyond - b->left_out),
+			 "left_out", (int)b->left_out, "error", err_to_json(&b->err));
 }
