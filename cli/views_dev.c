@@ -89,6 +89,20 @@ static char *yes_no(json_t *obj, const char *key)
 	return json_is_boolean(v) ? cli_text(json_is_true(v) ? "yes" : "no") : cli_cell(obj, key);
 }
 
+/* "left out: pf 0000:3b:00.0: cannot read its state: Input/output error". False: nothing is. */
+static bool tell_left_out(FILE *out, json_t *result)
+{
+	json_t *error = json_object_get(result, "error");
+	char *msg;
+
+	if (!json_is_object(error))
+		return false;
+	msg = cli_cell(error, "message");
+	fprintf(out, "left out: %s\n", msg);
+	free(msg);
+	return true;
+}
+
 void cli_view_pfs(FILE *out, json_t *result)
 {
 	static const struct cli_col cols[] = {
@@ -104,9 +118,9 @@ void cli_view_pfs(FILE *out, json_t *result)
 	};
 	json_t *pfs = json_object_get(result, "pfs");
 
-	if (!json_array_size(pfs))
-		fputs("no PFs: this host has no device with SR-IOV; `gangway doctor` looks for the reason\n", out);
 	cli_render_table(out, cols, CLI_NR(cols), pfs);
+	if (!tell_left_out(out, result) && !json_array_size(pfs))
+		fputs("no PFs: this host has no device with SR-IOV; `gangway doctor` looks for the reason\n", out);
 }
 
 /* Who has the VF: a lease, nobody, or something else that keeps it. */
@@ -142,9 +156,9 @@ void cli_view_vfs(FILE *out, json_t *result)
 {
 	json_t *vfs = json_object_get(result, "vfs");
 
-	if (!json_array_size(vfs))
-		fputs("no VFs; `gangway pf set PF vfs N` makes some\n", out);
 	vf_table(out, vfs);
+	if (!tell_left_out(out, result) && !json_array_size(vfs))
+		fputs("no VFs; `gangway pf set PF vfs N` makes some\n", out);
 }
 
 void cli_view_pf(FILE *out, json_t *result)

@@ -129,10 +129,16 @@ static int find_any(struct op *op, struct err *err)
 
 /* --- of several PFs --- */
 
-/* Lower is better: one that is down would be refused, one on another node than the guest is slower. */
+/* As the preflight has it, which refuses its VFs. */
+static bool is_down(const struct sriov_pf *pf)
+{
+	return pf->ifname[0] && !pf->link.up;
+}
+
+/* Lower is better: one that is down would be refused, one without link carries nothing, one on another node than the guest is slower. */
 static unsigned rank(const struct op *op, const struct sriov_pf *pf)
 {
-	return (pf->link.up ? 0 : 2) + (preflight_numa_suits(op, pf->numa_node) ? 0 : 1);
+	return (is_down(pf) ? 4 : 0) + (pf->link.carrier ? 0 : 2) + (preflight_numa_suits(op, pf->numa_node) ? 0 : 1);
 }
 
 /* Best first; of those that are as good as each other, as they were named. */
@@ -170,11 +176,21 @@ static int named_pfs(const struct op *op, struct sriov_pf *pfs, unsigned *ret_nr
 	return r;
 }
 
+/* Those that are worth looking at: one that is down is not, where another one is up and a lease may do without a VF for now. */
+static unsigned count_useful(const struct sriov_pf *pfs, unsigned nr)
+{
+	unsigned n = nr;
+
+	while (n > 1 && is_down(&pfs[n - 1]) && !is_down(&pfs[0]))
+		n--;
+	return n;
+}
+
 /* A free VF of the best PF that has one. */
 static int find_among(struct op *op, struct err *err)
 {
 	struct sriov_pf *pfs = calloc(LIMIT_PFS_NAMED, sizeof(*pfs));
-	unsigned nr = 0;
+	unsigned nr = 0, useful;
 	int r;
 
 	if (!pfs)
@@ -185,14 +201,15 @@ static int find_among(struct op *op, struct err *err)
 		return r;
 	}
 	sort_pfs(op, pfs, nr);
+	useful = count_useful(pfs, nr);
 	r = -EBUSY;
-	for (unsigned i = 0; i < nr && (r == -EBUSY || r == -ENODEV); i++) {
+	for (unsigned i = 0; i < useful && (r == -EBUSY || r == -ENODEV); i++) {
 		op->pf = pfs[i];
 		r = find_free(op, err);
 	}
 	if (r == -EBUSY || r == -ENODEV) { /* a lease that does without for now is the best's */
 		op->pf = pfs[0];
-		err_prefix(err, "%s: none has a VF to spare", op->target);
+		err_prefix(err, "%s: none%s has a VF to spare", op->target, useful < nr ? " that is up" : "");
 	}
 	free(pfs);
 	return any_found(op, r, err);

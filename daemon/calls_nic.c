@@ -99,19 +99,25 @@ int nic_find_pf(struct nic_job *j)
 
 static int find_pfs(struct nic_job *j)
 {
-	return sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->err);
+	return sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->left_out, &j->err);
 }
 
+/* Of several PFs those whose VFs cannot be looked at are left out. */
 int nic_find_their_vfs(struct nic_job *j)
 {
 	j->vfs = calloc(j->nr_pfs ? j->nr_pfs : 1, sizeof(*j->vfs));
 	if (!j->vfs)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the list of VFs");
 	for (size_t i = 0; i < j->nr_pfs; i++) {
-		int r = sriov_vf_list(j->d->sys, &j->pfs[i], &j->vfs[i].vf, &j->vfs[i].nr, &j->err);
+		struct err err;
+		int r = sriov_vf_list(j->d->sys, &j->pfs[i], &j->vfs[i].vf, &j->vfs[i].nr, &err);
 
-		if (r < 0)
+		if (r < 0 && j->name[0]) {
+			j->err = err;
 			return r;
+		}
+		if (r < 0 && !j->left_out.num)
+			j->left_out = err;
 	}
 	return 0;
 }
@@ -165,12 +171,12 @@ static json_t *render_pfs(struct nic_job *j)
 
 	for (size_t i = 0; i < j->nr_pfs; i++)
 		json_array_append_new(list, pf_to_json(j->d, &j->pfs[i]));
-	return json_pack("{s:o}", "pfs", list);
+	return json_pack("{s:o, s:o}", "pfs", list, "error", err_to_json(&j->left_out));
 }
 
 static json_t *render_vfs(struct nic_job *j)
 {
-	return json_pack("{s:o}", "vfs", vfs_to_json(j));
+	return json_pack("{s:o, s:o}", "vfs", vfs_to_json(j), "error", err_to_json(&j->left_out));
 }
 
 json_t *nic_render_pf(struct nic_job *j)

@@ -20,6 +20,7 @@ struct nic_job {
 	int (*run)(struct nic_job *j);
 	json_t *(*render)(struct nic_job *j);
 	struct err err;
+	struct err left_out; /* why a PF is not among those found, or its VFs are not; .num 0 */
 	/* found */
 	struct sriov_pf *pfs;
 	size_t nr_pfs;

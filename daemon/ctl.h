@@ -28,6 +28,8 @@ struct ctl *ctl_free(struct ctl *ctl);
 
 /* Answer @req, which is gone afterwards. ctl_reply() takes @result over (NULL: no memory, answered as such). */
 void ctl_reply(struct ctl_req *req, json_t *result);
+/* The same with the result as JSON text, which is copied: for one that several get. */
+void ctl_reply_text(struct ctl_req *req, const char *result);
 void ctl_fail(struct ctl_req *req, const struct err *err);
 /* -32602: parameters of the wrong form. */
 void ctl_fail_params(struct ctl_req *req, const char *what);

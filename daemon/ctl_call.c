@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Calls: a line becomes a request, a request is called, answered, and forgotten; and what subscribers are told. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -40,6 +41,14 @@ static void req_free(struct ctl_req *req)
 	free(req);
 }
 
+static void no_answer(struct ctl_req *req)
+{
+	struct err err;
+
+	err_set(&err, -ENOMEM, "daemon.no-memory", "done, but there was no memory for the answer");
+	ctl_fail(req, &err);
+}
+
 void ctl_reply(struct ctl_req *req, json_t *result)
 {
 	if (!req) {
@@ -47,10 +56,7 @@ void ctl_reply(struct ctl_req *req, json_t *result)
 		return;
 	}
 	if (!result) {
-		struct err err;
-
-		err_set(&err, -ENOMEM, "daemon.no-memory", "done, but there was no memory for the answer");
-		ctl_fail(req, &err);
+		no_answer(req);
 		return;
 	}
 	if (req->client && req->id)
@@ -58,6 +64,24 @@ void ctl_reply(struct ctl_req *req, json_t *result)
 				false);
 	else
 		json_decref(result);
+	req_free(req);
+}
+
+void ctl_reply_text(struct ctl_req *req, const char *result)
+{
+	char *id, *text = NULL;
+
+	if (!result) {
+		no_answer(req);
+		return;
+	}
+	if (req->client && req->id) {
+		id = json_dumps(req->id, JSON_COMPACT | JSON_ENCODE_ANY);
+		if (!id || asprintf(&text, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":%s}", id, result) < 0)
+			text = NULL;
+		free(id);
+		ctl_client_send_text(req->client, text, false);
+	}
 	req_free(req);
 }
 

@@ -70,12 +70,10 @@ static bool grow(struct ctl_client *c, size_t need)
 	return true;
 }
 
-void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable)
+void ctl_client_send_text(struct ctl_client *c, char *text, bool droppable)
 {
-	char *text = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
 	size_t n = text ? strlen(text) + 1 : 0;
 
-	json_decref(msg);
 	if (!text || !grow(c, c->nr_out + n)) {
 		/* an answer that cannot be given: the client must not wait for it for ever */
 		if (droppable)
@@ -92,6 +90,14 @@ void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable)
 	if (!flush(c))
 		shutdown(c->fd, SHUT_RDWR); /* the loop sees the hang-up and frees the client, not we, deep in a callback */
 	update_events(c);
+}
+
+void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable)
+{
+	char *text = msg ? json_dumps(msg, JSON_COMPACT) : NULL;
+
+	json_decref(msg);
+	ctl_client_send_text(c, text, droppable);
 }
 
 static int on_idle(sd_event_source *s, uint64_t usec, void *ctx)

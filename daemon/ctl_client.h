@@ -41,6 +41,9 @@ struct ctl_client *ctl_client_free(struct ctl_client *c);
  * the client, later. */
 void ctl_client_send(struct ctl_client *c, json_t *msg, bool droppable);
 
+/* The same of a line's text; NULL: there was no memory for it. */
+void ctl_client_send_text(struct ctl_client *c, char *text, bool droppable);
+
 /* One that says nothing more, and to whom there is nothing left to be said, is let go: soon, by the loop. */
 void ctl_client_settle(struct ctl_client *c);
 

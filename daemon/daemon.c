@@ -15,6 +15,7 @@
 #include "irq_balance.h"
 #include "lease.h"
 #include "mem_watch.h"
+#include "metrics.h"
 #include "metrics_http.h"
 #include "sriov_watch.h"
 #include "work.h"
@@ -66,6 +67,7 @@ void daemon_stop(struct daemon *d)
 	d->faults = faults_free(d->faults);
 	d->pool = work_pool_free(d->pool);
 	d->metrics = metrics_http_free(d->metrics);
+	metrics_ask_free(d);
 	d->mem_watch = mem_watch_free(d->mem_watch);
 	irq_balance_free(d->irq_balance);
 	d->irq_balance = NULL;

@@ -19,6 +19,7 @@ struct guest;
 struct irq_balance;
 struct mem_watch;
 struct lease;
+struct metrics_ask;
 struct metrics_http;
 struct sriov_watch;
 struct sys;
@@ -46,6 +47,7 @@ struct daemon {
 	struct lease_list leases;
 	unsigned nr_leases;
 	struct sriov_watch *watch;
+	struct metrics_ask *metrics_ask; /* who waits for metrics; NULL: nobody has asked yet */
 	struct metrics_http *metrics; /* serves them by HTTP; NULL: it does not */
 	struct mem_watch *mem_watch;
 	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */

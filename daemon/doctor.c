@@ -127,13 +127,15 @@ static void check_pfs(struct checkup *c)
 {
 	struct sriov_pf *pfs = NULL;
 	size_t nr = 0;
-	struct err err;
+	struct err err, left_out;
 
-	if (sriov_pf_list(c->d->sys, &pfs, &nr, &err) < 0) {
+	if (sriov_pf_list(c->d->sys, &pfs, &nr, &left_out, &err) < 0) {
 		find(c, "pf", "fail", "", "%s", err.msg);
 		return;
 	}
-	if (nr == 0)
+	if (left_out.num)
+		find(c, "pf", "fail", "", "%s", left_out.msg);
+	else if (nr == 0)
 		find(c, "pf", "fail",
 		     "SR-IOV is to be switched on in the firmware (BIOS and, on some NICs, the NIC's own setup); lspci -vv shows "
 		     "it",

@@ -2,8 +2,10 @@
 /*
  * irq_balance: keeps the host's irqbalance off the interrupts that gangway has moved, or the two would move them to and fro. irqbalance takes a
  * list of interrupts to leave alone over its socket, irqbalancePID.sock in a folder of its own (irqbalance.c, sock_handle()): "setup" tells the
- * list it has, "settings ban irqs N..." makes it another one. Ours are added to what is in it, and taken out again: others in it are the operator's.
- * One that is started anew is told again. What it says is not trusted, and what it does not do in time is let be.
+ * list it has, "settings ban irqs N..." makes it another one. Ours are added to what is in it, and taken out again, also when the
+ * interrupt has gone, as the kernel gives its number to others: others in it are the operator's.
+ * One that is started anew is told again. What it says is not trusted. What it could not be told, or does not do in
+ * time, it is told again, after a second at first and every 30 s in the end, until its list is as it should be or it has gone.
  * What it was told is in a file below the runtime directory, for the next gangwayd.
  */
 #ifndef GANGWAY_IRQ_BALANCE_H

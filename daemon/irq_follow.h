@@ -10,11 +10,13 @@
 #define GANGWAY_IRQ_FOLLOW_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct ctl_req;
 struct daemon;
 struct guest;
 struct irq_follow;
+struct irq_host;
 struct lease;
 
 /* Something about the lease, or its VF, is other than it was: it may be one to follow now, or none any more. */
@@ -32,6 +34,8 @@ void irq_follow_free(struct irq_follow *f);
 /* What is known of the lease's vectors. Freed with the lease. NULL is fine. */
 struct irq_nic;
 void irq_nic_free(struct irq_nic *n);
+/* Was it found at the last look that VF @bdf, the lease's, has this interrupt no more? False also where nobody has looked. */
+bool irq_is_gone(const struct lease *l, const char *bdf, const struct irq_host *host);
 
 /* For the control protocol: all about a guest; of a lease, for status (null: nothing is looked at). */
 void call_irq_show(struct daemon *d, struct ctl_req *req, const json_t *params);

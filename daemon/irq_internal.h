@@ -64,7 +64,8 @@ struct irq_nic {
 	unsigned nr;
 	struct irq_vector *v; /* by ascending vector */
 	bool interrupted; /* between the last two looks */
-	double rate;
+	bool counted; /* all of them were, at two looks: */
+	double rate; /* of those that were */
 	bool storm; /* it was above storm_rate, and is not below half of that since */
 	uint64_t nr_moved; /* orders that were carried out */
 };

@@ -308,10 +308,15 @@ bool irq_keep_has(const struct lease *l)
 
 unsigned irq_keep_irqs(const struct lease *l, unsigned *ret)
 {
-	unsigned nr = l->irq_keep ? l->irq_keep->saved.nr : 0;
+	const struct irq_keep *k = l->irq_keep;
+	unsigned nr = 0;
 
-	for (unsigned i = 0; i < nr; i++)
-		ret[i] = l->irq_keep->saved.of[i].irq;
+	for (unsigned i = 0; k && i < k->saved.nr; i++) {
+		const struct irq_saved *s = &k->saved.of[i];
+
+		if (!irq_is_gone(l, k->bdf, &(struct irq_host){ .irq = s->irq, .vector = s->vector, .msix = s->msix }))
+			ret[nr++] = s->irq;
+	}
 	return nr;
 }
 
@@ -347,6 +352,7 @@ void irq_keep_free(struct lease *l)
 		free(k->job); /* its worker has ended, and its end is told to nobody */
 	else if (k->job)
 		k->job->keep = NULL;
+	irq_balance_update(l->daemon, true);
 	free(k);
 	irq_follow_hint(l); /* the guest's other leases waited for that */
 }

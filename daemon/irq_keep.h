@@ -41,7 +41,7 @@ int irq_keep_move(struct lease *l, const struct irq_move *moves, unsigned nr, ir
 bool irq_keep_release(struct lease *l, void (*done)(void *ctx), void *ctx);
 /* Has anything been changed, or is being? */
 bool irq_keep_has(const struct lease *l);
-/* Numbers of those that were changed, into @ret of LIMIT_IRQ_VECTORS. How many. */
+/* Numbers of those that were changed and have not gone since, into @ret of LIMIT_IRQ_VECTORS. How many. */
 unsigned irq_keep_irqs(const struct lease *l, unsigned *ret);
 /* Is a job under way? */
 bool irq_keep_is_busy(const struct lease *l);

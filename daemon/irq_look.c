@@ -10,6 +10,7 @@
 
 #include "daemon.h"
 #include "guests.h"
+#include "irq_balance.h"
 #include "irq_count.h"
 #include "irq_internal.h"
 #include "irq_posted.h"
@@ -279,6 +280,14 @@ static struct irq_vector *find_vector(const struct irq_nic *nic, const struct ir
 	return NULL;
 }
 
+/* Of as many as are looked at there may be more. */
+bool irq_is_gone(const struct lease *l, const char *bdf, const struct irq_host *host)
+{
+	const struct irq_nic *nic = l->irq_nic;
+
+	return nic && nic->v && nic->nr < LIMIT_IRQ_VECTORS && !strcmp(nic->bdf, bdf) && !find_vector(nic, host);
+}
+
 /* @seen's counts are ours from here on. True: there are others than there were. */
 static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
@@ -287,6 +296,7 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 
 	if (!v)
 		return false;
+	nic->counted = nic->v; /* it was looked at before */
 	nic->rate = 0;
 	nic->interrupted = false;
 	for (unsigned i = 0; i < seen->nr; i++) {
@@ -305,9 +315,11 @@ static bool take_vectors(const struct irq_follow *f, struct irq_nic *nic, struct
 					    .counts_new = s->nr_counts > 0 };
 		s->counts = NULL;
 		changed = changed || !old;
+		if (old)
+			take_old(f, &v[i], old);
+		nic->counted = nic->counted && v[i].counted;
 		if (!old)
 			continue;
-		take_old(f, &v[i], old);
 		nic->rate += v[i].rate;
 		nic->interrupted = nic->interrupted || v[i].nr > old->nr;
 	}
@@ -338,7 +350,8 @@ static bool is_table_due(const struct irq_follow *f, const struct irq_nic *nic, 
 	return changed || nic->table_due || (old && knows_a_thread(f) && (nic->interrupted || !nic->has_table));
 }
 
-static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
+/* True: its vectors are others than they were. */
+static bool take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic *seen)
 {
 	bool changed;
 
@@ -352,17 +365,19 @@ static void take_nic(struct irq_follow *f, struct irq_nic *nic, struct seen_nic 
 	if (seen->r < 0 && !seen->irqs) {
 		for (unsigned i = 0; i < nic->nr; i++)
 			nic->v[i].counts_new = false;
-		return; /* what was known stays, it is shown with why it is old */
+		return false; /* what was known stays, it is shown with why it is old */
 	}
 	changed = take_vectors(f, nic, seen);
 	nic->table_due = is_table_due(f, nic, changed);
 	if (changed || nic->interrupted)
 		f->nr_quiet = 0;
+	return changed;
 }
 
 static void take_one(struct irq_follow *f, struct lease *l, struct seen_nic *seen)
 {
-	take_nic(f, l->irq_nic, seen);
+	if (take_nic(f, l->irq_nic, seen))
+		irq_balance_update(f->d, true); /* numbers of what has gone are others' soon */
 	irq_look_for_storm(l);
 }
 
@@ -410,9 +425,20 @@ static bool is_behind_a_manager(const struct irq_follow *f)
 	return f->guest->manager[0] && vmm_get_state(f->guest->vmm) == VMM_UP;
 }
 
+/* One whose VF the VMM opens itself, if there is one: with vfio-user the group is gangway-device's, and tells nothing of the VMM. */
+static const struct lease *lease_that_tells(const struct irq_follow *f)
+{
+	const struct lease *l = irq_next(f, NULL);
+
+	while (l && l->via != VIA_VFIO_PCI)
+		l = irq_next(f, l);
+	return l ? l : irq_next(f, NULL);
+}
+
 static struct irq_look *look_new(struct irq_follow *f)
 {
 	struct irq_look *look = calloc(1, sizeof(*look));
+	const struct lease *tells = lease_that_tells(f);
 	struct lease *l = NULL;
 	unsigned nr = 0;
 
@@ -424,13 +450,11 @@ static struct irq_look *look_new(struct irq_follow *f)
 	look->sys = f->d->sys;
 	look->pid = f->pid;
 	look->asks_posts = !f->asked_posts;
-	l = irq_next(f, NULL);
-	look->finds = l && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
+	look->finds = tells && f->pid == 0 && f->nr_vcpus > 0 && is_behind_a_manager(f) && irq_wait_us(f, f->find_us) == 0;
 	if (look->finds) {
-		look->group = l->group_id;
+		look->group = tells->group_id;
 		f->find_us = irq_now_us(f);
 	}
-	l = NULL;
 	look->vcpus = calloc(f->nr_vcpus ? f->nr_vcpus : 1, sizeof(*look->vcpus));
 	look->nics = calloc(nr ? nr : 1, sizeof(*look->nics));
 	if (!look->vcpus || !look->nics) {

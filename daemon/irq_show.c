@@ -182,8 +182,8 @@ json_t *irq_lease_to_json(const struct lease *l)
 		there += nic->v[i].nr_there;
 		nr_known += is_known(&nic->v[i]);
 	}
-	return json_pack("{s:i, s:i, s:f, s:b, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate",
-			 nic->rate, "storm", nic->storm, "share",
+	return json_pack("{s:i, s:i, s:o, s:b, s:o, s:I, s:o, s:o}", "vectors", (int)nic->nr, "known", (int)nr_known, "rate",
+			 real_or_null(nic->counted, nic->rate), "storm", nic->storm, "share",
 			 real_or_null(judged, judged ? (double)there / (double)judged : 0), "moved", (json_int_t)nic->nr_moved,
 			 "error", err_to_json(&nic->err), "table_error", err_to_json(&nic->table_err));
 }

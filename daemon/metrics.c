@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "metrics.h"
+#include "metrics_internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "calls.h"
 #include "ctl.h"
 #include "daemon.h"
 #include "err.h"
@@ -28,15 +27,15 @@ struct pf_vfs {
 
 struct metrics_job {
 	struct daemon *d;
-	metrics_fn done;
+	metrics_tree_fn done;
 	void *ctx;
 	struct sriov_pf *pfs;
 	size_t nr_pfs;
 	struct pf_vfs *vfs; /* of pfs[i] */
-	struct err err; /* why PFs are not known; .num 0 */
+	struct err err; /* why PFs, or one of them, are not known; .num 0 */
 };
 
-void metrics_forget(struct metrics_job *job)
+void metrics_job_forget(struct metrics_job *job)
 {
 	if (!job)
 		return;
@@ -53,12 +52,14 @@ void metrics_forget(struct metrics_job *job)
 static int look(void *arg)
 {
 	struct metrics_job *j = arg;
-	int r = sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &j->err);
+	struct err left_out;
+	int r = sriov_pf_list(j->d->sys, &j->pfs, &j->nr_pfs, &left_out, &j->err);
 
 	if (r < 0) {
 		j->nr_pfs = 0;
 		return r;
 	}
+	j->err = left_out;
 	j->vfs = calloc(j->nr_pfs ? j->nr_pfs : 1, sizeof(*j->vfs));
 	if (!j->vfs)
 		return err_set(&j->err, -ENOMEM, "daemon.no-memory", "no memory for the list of VFs");
@@ -164,10 +165,10 @@ static void looked(int r, void *arg)
 
 	(void)r; /* what is not known has no samples */
 	j->done(j->ctx, tree_of(j));
-	metrics_forget(j);
+	metrics_job_forget(j);
 }
 
-int metrics_gather(struct daemon *d, metrics_fn done, void *ctx, struct metrics_job **ret)
+int metrics_gather(struct daemon *d, metrics_tree_fn done, void *ctx, struct metrics_job **ret)
 {
 	struct metrics_job *j = calloc(1, sizeof(*j));
 
@@ -182,24 +183,4 @@ int metrics_gather(struct daemon *d, metrics_fn done, void *ctx, struct metrics_
 	}
 	*ret = j;
 	return 0;
-}
-
-/* --- the call --- */
-
-static void gathered(void *ctx, json_t *tree)
-{
-	ctl_reply(ctx, tree);
-}
-
-void call_metrics(struct daemon *d, struct ctl_req *req, const json_t *params)
-{
-	struct metrics_job *job;
-	struct err err;
-
-	if (!call_params(req, params, "{!}"))
-		return;
-	if (metrics_gather(d, gathered, req, &job) == 0)
-		return;
-	err_set(&err, -ENOMEM, "daemon.no-memory", "no memory for the call");
-	ctl_fail(req, &err);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* metrics: everything that is worth a curve, at one moment: guests, PFs, leases, vectors. As JSON; metrics_text.h makes text of it. */
+/*
+ * metrics: everything that is worth a curve, at one moment: guests, PFs, leases, vectors. As JSON, or as the text that metrics_text.h makes of it.
+ * There is one way to ask, for the control socket and for HTTP.
+ */
 #ifndef GANGWAY_METRICS_H
 #define GANGWAY_METRICS_H
 
@@ -7,18 +10,22 @@
 
 struct ctl_req;
 struct daemon;
-struct metrics_job;
+struct metrics_wait;
 
-/* @tree is the callee's; NULL: no memory. */
-typedef void (*metrics_fn)(void *ctx, json_t *tree);
+enum metrics_form { METRICS_JSON, METRICS_TEXT, METRICS_NUM_FORMS };
+
+/* @text is valid during the call only; NULL: no memory. */
+typedef void (*metrics_fn)(void *ctx, const char *text);
 
 /*
- * PFs and VFs are looked at on a worker, the rest is known: @done is called from the loop, later. 0; -ENOMEM: it is not called.
- * The job is for metrics_forget(), until @done.
+ * The numbers in that form. @done is called from the loop, later, with the same text for all who wait: they are gathered once in LIMIT_METRICS_PAUSE_MS
+ * at most. 0; -ENOMEM: it is not called. @ret is for metrics_forget(), until @done.
  */
-int metrics_gather(struct daemon *d, metrics_fn done, void *ctx, struct metrics_job **ret);
-/* gangwayd stops, its workers have ended: the end of the job is told to nobody. NULL is fine. */
-void metrics_forget(struct metrics_job *job);
+int metrics_ask(struct daemon *d, enum metrics_form form, metrics_fn done, void *ctx, struct metrics_wait **ret);
+/* Who asked does not wait any more. NULL is fine. */
+void metrics_forget(struct metrics_wait *w);
+/* gangwayd stops, its workers have ended: who still waits is told NULL. */
+void metrics_ask_free(struct daemon *d);
 
 void call_metrics(struct daemon *d, struct ctl_req *req, const json_t *params);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request for the metrics is suspended until they have been gathered, which waits for a worker; all that come meanwhile get the same. So clients,
- * however many and however fast, keep one worker at most.
+ * A request for the metrics is suspended until there is an answer (metrics.h): that waits for a worker.
+ *
+ * libmicrohttpd's own time limit begins anew with each byte: clients that say one now and then could hold all connections for ever. So each has a time
+ * by which its request is to be here, and one by which it is to have taken the answer. It is looked at each second while there are connections.
  */
 #include "metrics_http.h"
 
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon.h"
@@ -19,14 +22,26 @@
 #include "fdutil.h"
 #include "gangway_limits.h"
 #include "log.h"
-#include "metrics.h"
 #include "metrics_internal.h"
 #include "metrics_text.h"
+#include "sys.h"
+
+#define LOOK_US 1000000
+
+struct connection {
+	LIST_ENTRY(connection) link;
+	struct MHD_Connection *c;
+	uint64_t since_us; /* the client's turn */
+	bool waits; /* for us */
+};
+
+LIST_HEAD(connection_list, connection);
 
 /* A request; libmicrohttpd calls for it until it is answered. */
 struct request {
 	TAILQ_ENTRY(request) link;
 	struct MHD_Connection *connection;
+	struct connection *client;
 	bool waits; /* in the list, its connection suspended */
 	bool gathered; /* @text is to be answered; NULL: there was no memory */
 	char *text;
@@ -38,9 +53,11 @@ struct metrics_http {
 	struct daemon *d;
 	int fd; /* listens; ours */
 	struct MHD_Daemon *mhd;
-	sd_event_source *io, *timer;
+	sd_event_source *io, *timer, *look;
+	struct connection_list connections;
+	bool closed; /* one was; who waits for its place is let in by the next MHD_run() alone, and nothing tells that it is due */
 	struct request_list waiting;
-	struct metrics_job *job; /* under way; NULL: none */
+	struct metrics_wait *asked; /* for all of them; NULL: not */
 };
 
 /* --- answers --- */
@@ -70,13 +87,19 @@ static enum MHD_Result refuse(struct MHD_Connection *c, unsigned status, const c
 	return answer(c, status, "text/plain; charset=utf-8", (char *)why, false);
 }
 
+static uint64_t now_us(const struct metrics_http *http)
+{
+	return http->d->sys->ops->now_us(http->d->sys);
+}
+
 static void give(struct metrics_http *http, const char *text)
 {
 	struct request *q;
 
 	while ((q = TAILQ_FIRST(&http->waiting))) {
 		TAILQ_REMOVE(&http->waiting, q, link);
-		q->waits = false;
+		q->waits = q->client->waits = false;
+		q->client->since_us = now_us(http);
 		q->gathered = true;
 		q->text = text ? strdup(text) : NULL;
 		MHD_resume_connection(q->connection);
@@ -85,29 +108,76 @@ static void give(struct metrics_http *http, const char *text)
 
 static void turn(struct metrics_http *http);
 
-static void gathered(void *ctx, json_t *tree)
+static void gathered(void *ctx, const char *text)
 {
 	struct metrics_http *http = ctx;
-	char *text = tree ? metrics_text(tree) : NULL;
 
-	json_decref(tree);
-	http->job = NULL;
+	http->asked = NULL;
 	give(http, text);
-	free(text);
 	turn(http);
+}
+
+/* libmicrohttpd sees the hang-up, and closes. */
+static void end(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info)
+		shutdown(info->connect_fd, SHUT_RDWR);
 }
 
 static enum MHD_Result wait_for_it(struct metrics_http *http, struct request *q)
 {
-	if (!http->job && metrics_gather(http->d, gathered, http, &http->job) < 0)
+	if (!http->asked && metrics_ask(http->d, METRICS_TEXT, gathered, http, &http->asked) < 0)
 		return refuse(q->connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
 	TAILQ_INSERT_TAIL(&http->waiting, q, link);
-	q->waits = true;
+	q->waits = q->client->waits = true;
 	MHD_suspend_connection(q->connection);
 	return MHD_YES;
 }
 
 /* --- what libmicrohttpd calls --- */
+
+static void look_soon(struct metrics_http *http);
+
+/* One without memory for its time has none. */
+static void on_connection(void *ctx, struct MHD_Connection *c, void **socket, enum MHD_ConnectionNotificationCode what)
+{
+	struct metrics_http *http = ctx;
+	struct connection *k = *socket;
+
+	if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+		if (k)
+			LIST_REMOVE(k, link);
+		free(k);
+		*socket = NULL;
+		http->closed = true;
+		return;
+	}
+	k = calloc(1, sizeof(*k));
+	*socket = k;
+	if (!k) {
+		end(c);
+		return;
+	}
+	k->c = c;
+	k->since_us = now_us(http);
+	LIST_INSERT_HEAD(&http->connections, k, link);
+	look_soon(http);
+}
+
+static struct request *request_new(struct MHD_Connection *c)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct connection *k = info ? info->socket_context : NULL;
+	struct request *q = k ? calloc(1, sizeof(*q)) : NULL;
+
+	if (!q)
+		return NULL;
+	q->connection = c;
+	q->client = k;
+	return q;
+}
 
 /* Once with the headers, when nothing of the body was read; then until there is an answer. A body is let pass by. */
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url, const char *method, const char *version,
@@ -119,10 +189,9 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const cha
 	(void)version;
 	(void)data;
 	if (!q) {
-		q = calloc(1, sizeof(*q));
+		q = request_new(c);
 		if (!q)
 			return MHD_NO;
-		q->connection = c;
 		*request = q;
 		if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
 			return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET /metrics\n");
@@ -154,6 +223,8 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **request, en
 		return;
 	if (q->waits)
 		TAILQ_REMOVE(&http->waiting, q, link);
+	q->client->waits = false;
+	q->client->since_us = now_us(http);
 	free(q->text);
 	free(q);
 	*request = NULL;
@@ -177,8 +248,9 @@ static void turn(struct metrics_http *http)
 	MHD_UNSIGNED_LONG_LONG ms = 0;
 	uint64_t now = 0;
 
+	http->closed = false;
 	MHD_run(http->mhd);
-	if (MHD_get_timeout(http->mhd, &ms) != MHD_YES) {
+	if (!http->closed && MHD_get_timeout(http->mhd, &ms) != MHD_YES) {
 		sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
 		return;
 	}
@@ -205,6 +277,37 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *ctx)
 	return 0;
 }
 
+static int on_look(sd_event_source *s, uint64_t usec, void *ctx)
+{
+	struct metrics_http *http = ctx;
+	uint64_t now = now_us(http);
+	struct connection *k;
+
+	(void)s;
+	(void)usec;
+	LIST_FOREACH(k, &http->connections, link)
+	if (!k->waits && now - k->since_us >= LIMIT_METRICS_IDLE_SEC * (uint64_t)1000000)
+		end(k->c);
+	turn(http);
+	sd_event_source_set_enabled(http->look, SD_EVENT_OFF);
+	if (!LIST_EMPTY(&http->connections))
+		look_soon(http);
+	return 0;
+}
+
+static void look_soon(struct metrics_http *http)
+{
+	uint64_t now = 0;
+	int on = SD_EVENT_OFF;
+
+	if (sd_event_source_get_enabled(http->look, &on) >= 0 && on != SD_EVENT_OFF)
+		return;
+	sd_event_now(http->d->event, CLOCK_MONOTONIC, &now);
+	if (sd_event_source_set_time(http->look, now + LOOK_US) < 0 ||
+	    sd_event_source_set_enabled(http->look, SD_EVENT_ONESHOT) < 0)
+		log_err("metrics: no timer");
+}
+
 static int start(struct metrics_http *http, struct err *err)
 {
 	const union MHD_DaemonInfo *info;
@@ -216,9 +319,9 @@ static int start(struct metrics_http *http, struct err *err)
 	http->mhd =
 		MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http,
 				 MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, http->fd,
-				 MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_METRICS_CLIENTS, MHD_OPTION_CONNECTION_TIMEOUT,
-				 (unsigned)LIMIT_METRICS_IDLE_SEC, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-				 (size_t)LIMIT_METRICS_REQUEST, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
+				 MHD_OPTION_CONNECTION_LIMIT, (unsigned)LIMIT_METRICS_CLIENTS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				 (size_t)LIMIT_METRICS_REQUEST, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+				 MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
 	info = http->mhd ? MHD_get_daemon_info(http->mhd, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (!info)
 		return err_set(err, -EIO, "metrics.listen", "metrics, %s: libmicrohttpd does not start",
@@ -226,8 +329,11 @@ static int start(struct metrics_http *http, struct err *err)
 	r = sd_event_add_io(http->d->event, &http->io, info->epoll_fd, EPOLLIN, on_io, http);
 	if (r >= 0)
 		r = sd_event_add_time(http->d->event, &http->timer, CLOCK_MONOTONIC, UINT64_MAX, 1, on_timer, http);
+	if (r >= 0)
+		r = sd_event_add_time(http->d->event, &http->look, CLOCK_MONOTONIC, UINT64_MAX, 100000, on_look, http);
 	if (r < 0)
 		return err_set(err, r, "metrics.listen", "metrics, %s: %s", http->d->config.metrics_listen, strerror(-r));
+	sd_event_source_set_enabled(http->look, SD_EVENT_OFF);
 	turn(http);
 	return 0;
 }
@@ -246,6 +352,7 @@ int metrics_http_new(struct daemon *d, struct metrics_http **ret, struct err *er
 	http->d = d;
 	http->fd = -1;
 	TAILQ_INIT(&http->waiting);
+	LIST_INIT(&http->connections);
 	r = start(http, err);
 	if (r < 0)
 		http = metrics_http_free(http);
@@ -259,6 +366,8 @@ struct metrics_http *metrics_http_free(struct metrics_http *http)
 		return NULL;
 	sd_event_source_disable_unref(http->io);
 	sd_event_source_disable_unref(http->timer);
+	sd_event_source_disable_unref(http->look);
+	http->look = NULL;
 	give(http, NULL); /* libmicrohttpd does not end while one is suspended */
 	if (http->mhd)
 		MHD_stop_daemon(http->mhd); /* closes the listening socket */
@@ -266,7 +375,7 @@ struct metrics_http *metrics_http_free(struct metrics_http *http)
 		fd_close(&http->fd);
 	if (http->fd >= 0 && http->d->config.metrics_listen[0] == '/')
 		unlink(http->d->config.metrics_listen);
-	metrics_forget(http->job);
+	metrics_forget(http->asked);
 	free(http);
 	return NULL;
 }

@@ -24,7 +24,10 @@
 
 #define LIMIT_METRICS_CLIENTS 8 /* HTTP connections at once; more wait in the kernel */
 #define LIMIT_METRICS_REQUEST (16 << 10) /* bytes that one may make us hold for its request: more is answered 4xx, and it ends */
-#define LIMIT_METRICS_IDLE_SEC 10 /* seconds that one may say nothing */
+#define LIMIT_METRICS_IDLE_SEC                                                                                                   \
+	10 /* seconds for its request, and again for taking the answer, whatever it says meanwhile; else it ends */
+#define LIMIT_METRICS_PAUSE_MS                                                                                                   \
+	100 /* from one time that they are gathered to the next, whoever asks: all who ask meanwhile get the same */
 #define LIMIT_METRICS_VECTORS 8192 /* vectors with metrics of their own, of all leases: their answer is below LIMIT_CTL_BACKLOG */
 
 #define LIMIT_CTL_CLIENTS 64 /* control connections at once */

@@ -55,8 +55,11 @@ struct sriov_vf {
 /* Is @s a BDF? Accepts "0000:65:02.1", "65:02.1" and "pci_0000_65_02_1", writes the long form. -EINVAL. */
 int bdf_parse(const char *s, char ret[static BDF_LEN]);
 
-/* All SR-IOV capable PFs, sorted by BDF. The array is the caller's, free(). */
-int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct err *err);
+/*
+ * All SR-IOV capable PFs, sorted by BDF. The array is the caller's, free(). One that cannot be looked at is left out: @ret_left_out (NULL is
+ * fine) has which, and why, of the first; .num 0: none is.
+ */
+int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct err *ret_left_out, struct err *err);
 /* One PF by interface name or BDF. Errors: -EINVAL sriov.bad-name (can name nothing), -ENOENT sriov.no-such-device,
  * -EINVAL sriov.not-a-pf (it is a VF), -EINVAL sriov.no-sriov. */
 int sriov_pf_get(struct sys *sys, const char *name, struct sriov_pf *ret, struct err *err);

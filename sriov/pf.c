@@ -80,8 +80,9 @@ static int read_pf(struct sys *sys, const char *bdf, struct sriov_pf *ret, struc
 	return 0;
 }
 
-int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct err *err)
+int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct err *ret_left_out, struct err *err)
 {
+	struct err why, left_out = { 0 };
 	struct sriov_pf *pfs = NULL, *grown;
 	char **names, bdf[BDF_LEN];
 	size_t nr = 0;
@@ -89,6 +90,7 @@ int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct
 
 	r = sys->ops->list(sys, PCI_DEVICES, &names);
 	if (r == -ENOENT) { /* a machine without PCI */
+		err_clear(ret_left_out);
 		*ret = NULL;
 		*ret_nr = 0;
 		return 0;
@@ -104,11 +106,12 @@ int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct
 			break;
 		}
 		pfs = grown;
-		r = read_pf(sys, bdf, &pfs[nr], err);
+		r = read_pf(sys, bdf, &pfs[nr], &why);
 		if (r == 0)
 			nr++;
-		else if (r == -ENOENT || r == -ENODEV) /* no PF, or unplugged meanwhile */
-			r = 0;
+		else if (r != -ENOENT && r != -ENODEV && !left_out.num) /* no PF, or unplugged meanwhile */
+			left_out = why;
+		r = 0;
 	}
 	sys_list_free(names);
 	if (r < 0) {
@@ -116,6 +119,8 @@ int sriov_pf_list(struct sys *sys, struct sriov_pf **ret, size_t *ret_nr, struct
 		return r;
 	}
 	err_clear(err);
+	if (ret_left_out)
+		*ret_left_out = left_out;
 	*ret = pfs;
 	*ret_nr = nr;
 	return 0;
@@ -183,9 +188,10 @@ int sriov_pf_by_key(struct sys *sys, const char *key, struct sriov_pf *ret, stru
 	size_t nr = 0, mac_len = strncmp(key, "mac=", 4) ? 0 : strcspn(key, ","), nr_same = 0;
 	const struct sriov_pf *found = NULL, *same_mac = NULL;
 	struct sriov_pf *pfs = NULL;
+	struct err left_out;
 	int r;
 
-	r = sriov_pf_list(sys, &pfs, &nr, err);
+	r = sriov_pf_list(sys, &pfs, &nr, &left_out, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < nr; i++) {
@@ -200,6 +206,10 @@ int sriov_pf_by_key(struct sys *sys, const char *key, struct sriov_pf *ret, stru
 		found = same_mac;
 	if (found) {
 		*ret = *found;
+	} else if (left_out.num) { /* it may be that one */
+		r = left_out.num;
+		if (err)
+			*err = left_out;
 	} else {
 		r = err_set(err, -ENOENT, "sriov.no-such-device", "pf %s: no such PF on this host now", key);
 		err_hint(err, "was the NIC removed, or its driver unloaded? `gangway pf list` shows the PFs there are");

@@ -4,8 +4,9 @@
 #include <sys/socket.h>
 
 #include "fdutil.h"
-#include "irq_balance.h"
+#include "irq_balance_internal.h"
 #include "irq_follow_test.h"
+#include "irq_keep_internal.h"
 
 /* An irqbalance: its list, and what it was sent. */
 static struct {
@@ -126,6 +127,30 @@ Test(irq_balance, is_kept_off_and_given_back)
 	end();
 }
 
+/* A number whose interrupt has gone is another device's soon, which irqbalance is not to be kept off. */
+Test(irq_balance, numbers_that_are_gone)
+{
+	begin_balance();
+	start_peer(815);
+	strcpy(peer.list, ROW(7));
+	attach_irqs();
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	until_nobody_looks();
+	fake_remove_irq(h->fake, FAKE_VF0_BDF, IRQ0 + 2);
+	until_list(ROW(7) ROW(120) ROW(121));
+	until_nobody_looks();
+	fake_add_vector(h->fake, FAKE_VF0_BDF, IRQ0 + 2, 2, WAS);
+	until_affinities("1 2 2");
+	until_list(ROW(7) OURS);
+	until_nobody_looks();
+	remove_vectors();
+	until_list(ROW(7));
+	succeed("detach", of_vm1());
+	stop_peer();
+	end();
+}
+
 /* What the operator has on its list stays there, also where it is one of ours. */
 Test(irq_balance, the_operators_own_stay)
 {
@@ -196,6 +221,12 @@ static bool is_gone(void *arg)
 	return access(arg, F_OK) < 0;
 }
 
+static bool was_asked(void *arg)
+{
+	(void)arg;
+	return peer.nr_clients > 0;
+}
+
 static bool has_ours(void *arg)
 {
 	(void)arg;
@@ -215,6 +246,36 @@ static bool tells_left_out(void *arg)
 	(void)arg;
 	json_decref(a);
 	return nr > 0;
+}
+
+/* Nobody looks any more after the last detach: what it could not be told then, it is told later. Or it has gone, and its list with it. */
+Test(irq_balance, the_last_word_is_said_again)
+{
+	char path[128];
+
+	for (int gone = 0; gone < 2; gone++) {
+		begin_balance();
+		start_peer(815);
+		strcpy(peer.list, ROW(7));
+		attach_irqs();
+		until_affinities("1 2 2");
+		until_list(ROW(7) OURS);
+		snprintf(path, sizeof(path), "%s/irqbalance", h->dir);
+		until_nobody_looks();
+		peer.silent = true;
+		end_balance();
+		cr_assert(fake_host_until(h, was_asked, NULL, 5000));
+		cr_assert_eq(access(path, F_OK), 0, "what is on its list is on record");
+		if (gone)
+			stop_peer();
+		peer.silent = false;
+		if (!gone)
+			until_list(ROW(7));
+		cr_assert(fake_host_until(h, is_gone, path, 10000));
+		if (!gone)
+			stop_peer();
+		end();
+	}
 }
 
 /* The record of its leases has nothing of it any more, or it is not to be told anything: the list is given back all the same. */
@@ -352,6 +413,111 @@ Test(irq_balance, more_than_it_can_be_told)
 	cr_assert(has_error(NULL));
 	cr_assert_eq(peer.nr_set, 0);
 	end_balance();
+	stop_peer();
+	end();
+}
+
+/* A list that is longer than what is read of it is not known, and left as it is. The same number counts each time that it says it. */
+Test(irq_balance, its_list_at_the_limit_and_above)
+{
+	for (unsigned above = 0; above < 2; above++) {
+		size_t n = 0;
+
+		begin_balance();
+		start_peer(815);
+		peer.nr_set = 0;
+		for (unsigned i = 1; i < LIMIT_IRQS_BANNED + above; i++)
+			n += (size_t)snprintf(peer.list + n, sizeof(peer.list) - n, "IRQ 7 LOAD 0 ");
+		snprintf(peer.list + n, sizeof(peer.list) - n, "IRQ 8 ");
+		attach_irqs();
+		until_affinities("1 2 2");
+		if (!above)
+			until_list(ROW(7) ROW(8) OURS);
+		for (unsigned i = 0; above && i < 400 && !has_error(NULL); i++)
+			fake_host_until(h, never, NULL, 10);
+		cr_assert_eq(has_error(NULL), above);
+		cr_assert(!above || peer.nr_set == 0);
+		end_balance();
+		if (!above)
+			until_list(ROW(7) ROW(8));
+		stop_peer();
+		end();
+	}
+}
+
+/* What a former gangwayd has told it: at the limit it is read, above it it makes no sense. */
+Test(irq_balance, record_at_the_limit_and_above)
+{
+	char path[128], socket[BALANCE_SOCKET_MAX] = "";
+	struct irq_list list = { 0 };
+
+	begin(1);
+	snprintf(path, sizeof(path), "%s/irqbalance", h->dir);
+	for (unsigned above = 0; above < 2; above++) {
+		FILE *f = fopen(path, "we");
+
+		cr_assert(f);
+		fputs("{\"socket\": \"/x\", \"irqs\": [1000", f);
+		for (unsigned i = 1; i < LIMIT_IRQS_BANNED + above; i++)
+			fprintf(f, ", %u", 1000 + i);
+		fputs("]}", f);
+		fclose(f);
+		cr_assert_eq(irq_balance_recorded(path, socket, &list), above ? -EPROTO : 0);
+		cr_assert_eq(list.nr, LIMIT_IRQS_BANNED);
+		cr_assert_eq(list.of[LIMIT_IRQS_BANNED - 1], 1000 + LIMIT_IRQS_BANNED - 1);
+	}
+	unlink(path);
+	end();
+}
+
+static void pretend_moved(const char *guest, unsigned first, unsigned nr)
+{
+	struct irq_keep *k = irq_keep_of(lease_find(&h->d, guest, NULL));
+
+	cr_assert(k);
+	k->saved.nr = nr;
+	for (unsigned i = 0; i < nr; i++)
+		k->saved.of[i] = (struct irq_saved){ .irq = first + i, .vector = i, .msix = true };
+}
+
+static bool tells_of(void *nr)
+{
+	json_t *j = irq_balance_to_json(h->d.irq_balance);
+	json_int_t sum = json_integer_value(json_object_get(j, "kept_off")) + json_integer_value(json_object_get(j, "left_out"));
+
+	json_decref(j);
+	return sum == *(unsigned *)nr;
+}
+
+/* More than are told are counted all the same. No host of the tests has so many: they are written by hand, and nobody looks. */
+Test(irq_balance, ours_at_the_limit_and_above)
+{
+	static const char *const names[] = { "vm1", "vm2", "vm3" };
+
+	begin(3);
+	snprintf(h->d.config.irqbalance, sizeof(h->d.config.irqbalance), "%s", h->dir);
+	h->d.config.irq_follow_ms = 0;
+	start_peer(815);
+	peer.list[0] = '\0';
+	for (unsigned i = 0; i < 3; i++) {
+		if (i)
+			fake_guest_add(h, names[i], true);
+		json_decref(attach(json_pack("{s:s, s:s, s:s, s:s}", "guest", names[i], "target", "eth0", "via", "vfio-pci",
+					     "standby", "none")));
+	}
+	_Static_assert(LIMIT_IRQS_BANNED == 2 * LIMIT_IRQ_VECTORS, "two VFs have that many");
+	pretend_moved("vm1", 1000, LIMIT_IRQ_VECTORS);
+	pretend_moved("vm2", 2000, LIMIT_IRQ_VECTORS);
+	for (unsigned above = 0; above < 2; above++) {
+		unsigned want = LIMIT_IRQS_BANNED + above;
+
+		pretend_moved("vm3", 3000, above);
+		irq_balance_update(&h->d, true);
+		cr_assert(fake_host_until(h, tells_of, &want, 5000), "%u", want);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		succeed("detach", json_pack("{s:s}", "guest", names[i]));
+	until_list("");
 	stop_peer();
 	end();
 }

@@ -572,6 +572,50 @@ Test(irq_follow, a_vmm_behind_a_manager)
 	end();
 }
 
+/*
+ * The first lease is served by vfio-user, whose group the VMM has not got: the second one's VF, which it opens itself, tells whose threads they are,
+ * of both. That a lease is one of vfio-user is written by hand: its process would be of no use here.
+ */
+Test(irq_follow, leases_of_both_kinds_behind_a_manager)
+{
+	char node[32];
+
+	begin_irqs(true);
+	fake_vf_has_table(h, FAKE_VF1_BDF, 3);
+	before_again();
+	attach_irqs();
+	json_decref(attach(json_pack("{s:s, s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci", "standby",
+				     "none", "nic", "two")));
+	fake_add_vector(h->fake, FAKE_VF1_BDF, IRQ0 + 3, 0, WAS);
+	until_affinities("1 2 2");
+	until_nobody_looks();
+	lease_find(&h->d, "vm1", "nic0")->via = VIA_VFIO_USER;
+	strcpy(guest_find(&h->d, "vm1")->manager, "libvirtd");
+	snprintf(node, sizeof(node), "/dev/vfio/%d", lease_find(&h->d, "vm1", "two")->group_id);
+	fake_mkdir(h->fake, "/proc/%d/fd", vm1->pid);
+	fake_symlink(h->fake, node, "/proc/%d/fd/9", vm1->pid);
+	for (int i = 0; i < 2; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "Name:\tqemu\nTgid:\t%d\n", vm1->pid);
+		fake_mkdir(h->fake, "/proc/%d", FAKE_TID + i);
+		fake_put(h->fake, text, "/proc/%d/status", FAKE_TID + i);
+	}
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 3, "3");
+	until_affinities("1 3 3");
+	until_nobody_looks();
+	lease_find(&h->d, "vm1", "nic0")->via = VIA_VFIO_PCI;
+	guest_find(&h->d, "vm1")->manager[0] = '\0';
+	for (int i = 0; i < 2; i++)
+		fake_remove(h->fake, "/proc/%d", FAKE_TID + i);
+	fake_remove(h->fake, "/proc/%d/fd", vm1->pid);
+	succeed("detach", json_pack("{s:s, s:s}", "guest", "vm1", "nic", "two"));
+	fake_remove_irq(h->fake, FAKE_VF1_BDF, IRQ0 + 3);
+	fake_put_thread(h->fake, vm1->pid, FAKE_TID + 1, "CPU/KVM", 2, "2");
+	detach_irqs();
+	end();
+}
+
 Test(irq_follow, the_kernel_refuses)
 {
 	static const int nums[] = { -EIO, -EACCES };

@@ -159,6 +159,70 @@ Test(metrics, a_lease_and_its_vectors)
 	end();
 }
 
+static json_t *lease_rate(const char *method, const char *path)
+{
+	json_t *a = fake_host_call(h, method, strcmp(method, "metrics") ? of_vm1() : NULL), *all = member(a, path), *v;
+
+	v = json_incref(member(json_array_get(all, 0), strcmp(method, "status") ? "rate" : "irq.rate"));
+	json_decref(a);
+	cr_assert(v, "%s", method);
+	return v;
+}
+
+static bool has_vectors(void *arg)
+{
+	json_t *a = fake_host_call(h, "irq.show", of_vm1());
+	size_t nr = json_array_size(member(a, "result.vectors"));
+
+	(void)arg;
+	json_decref(a);
+	return nr == 3;
+}
+
+static bool has_rate_samples(void)
+{
+	char *text = text_of_tree(metrics_now());
+	bool has =
+		strstr(text, "\ngangway_lease_interrupts_per_second{") && strstr(text, "\ngangway_vector_interrupts_per_second{");
+
+	free(text);
+	return has;
+}
+
+/* A rate takes two looks: before that it is not known, which is not 0. */
+Test(metrics, rates_before_two_looks)
+{
+	static const char *const rows[][2] = { { "status", "result.leases" },
+					       { "irq.show", "result.nics" },
+					       { "irq.show", "result.vectors" },
+					       { "metrics", "result.leases" },
+					       { "metrics", "result.vectors" } };
+	bool has = false;
+	char *text;
+
+	begin_irqs(false);
+	attach_irqs();
+	cr_assert(fake_host_until(h, has_vectors, NULL, 5000));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *rate = lease_rate(rows[i][0], rows[i][1]);
+
+		cr_assert(json_is_null(rate), "%s, %s", rows[i][0], rows[i][1]);
+		json_decref(rate);
+	}
+	text = text_of_tree(metrics_now());
+	cr_assert_null(strstr(text, "interrupts_per_second"), "%s", text);
+	free(text);
+	until_affinities("1 2 2");
+	h->d.config.irq_follow_ms = 400; /* the clock moves between any two looks, and stands still while metrics are asked for */
+	for (unsigned n = 0; n < TURNS && !has; n++) {
+		interrupt(1000 + n);
+		has = has_rate_samples();
+	}
+	cr_assert(has);
+	detach_irqs();
+	end();
+}
+
 /* The PFs are not known: all else is told. */
 Test(metrics, a_host_whose_pfs_cannot_be_looked_at)
 {
@@ -171,6 +235,74 @@ Test(metrics, a_host_whose_pfs_cannot_be_looked_at)
 	cr_assert_eq(json_array_size(json_object_get(m, "guests")), 1);
 	json_decref(m);
 	end();
+}
+
+/* What the host is asked for @nr calls that come together, by one client. */
+static unsigned asked_by(unsigned nr)
+{
+	unsigned calls = fake_calls(h->fake);
+	json_int_t ids[16];
+
+	for (unsigned i = 0; i < nr; i++)
+		ids[i] = fake_host_send(h, "metrics", NULL);
+	for (unsigned i = 0; i < nr; i++) {
+		json_t *a = fake_host_wait(h, ids[i]);
+
+		cr_assert_eq(number_of(json_object_get(a, "result"), "pfs", 0, "free"), 2);
+		json_decref(a);
+	}
+	return fake_calls(h->fake) - calls;
+}
+
+/* Calls that come together cost one look, and have one text. */
+Test(metrics, several_calls_at_once)
+{
+	unsigned one;
+
+	begin(2);
+	asked_by(1); /* names of devices are looked up once */
+	one = asked_by(1);
+	cr_assert_gt(one, 0);
+	cr_assert_eq(asked_by(16), one);
+	fake_host_send(h, "metrics", NULL);
+	fake_host_hang_up(h); /* who asked has gone, and is missed by nobody */
+	cr_assert_leq(asked_by(16), 2 * one);
+	end();
+}
+
+static uint64_t wall_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* As fast as can be, one after the other: between two looks there is a pause. */
+Test(metrics, one_call_after_the_other)
+{
+	uint64_t from;
+
+	begin(2);
+	from = wall_us();
+	for (unsigned i = 0; i < 4; i++)
+		asked_by(1);
+	cr_assert_geq(wall_us() - from, 3 * LIMIT_METRICS_PAUSE_MS * 1000);
+	end();
+}
+
+/* gangwayd stops at each turn of a call. */
+Test(metrics, stopped_under_way)
+{
+	for (unsigned turns = 0; turns < 8; turns++) {
+		begin(1);
+		if (turns % 2)
+			json_decref(metrics_now()); /* the next one waits for the pause */
+		fake_host_send(h, "metrics", NULL);
+		for (unsigned i = 0; i < turns; i++)
+			sd_event_run(h->event, 0);
+		end();
+	}
 }
 
 /* A lease's vectors, made by hand: no host has so many. Of two for one index, as while it is armed anew, one is told. */

@@ -99,6 +99,14 @@ static bool is_closed(void *arg)
 	return c->closed;
 }
 
+static bool has_some(void *arg)
+{
+	struct client *c = arg;
+
+	take_in(c);
+	return c->nr_in > 0;
+}
+
 static void answered(struct client *c, unsigned status)
 {
 	char want[32];
@@ -264,6 +272,118 @@ Test(metrics_http, clients_at_the_limit_and_above)
 	finish();
 }
 
+static bool never(void *arg)
+{
+	(void)arg;
+	return false;
+}
+
+#define LIMIT_US (LIMIT_METRICS_IDLE_SEC * 1000000)
+
+/* At the limit of its time one is there yet, above it it has gone: one that says nothing, that has had an answer, that says a byte now and then. */
+Test(metrics_http, time_at_the_limit_and_above)
+{
+	struct client *silent, *served, *drips;
+
+	serve(NULL);
+	silent = join();
+	served = join();
+	drips = join();
+	say(served, GET);
+	answered(served, 200);
+	say(drips, "GET /metrics HTTP/1.1\r\n");
+	fake_host_settle(h);
+	for (unsigned i = 1; i < 4; i++) {
+		fake_advance(h->fake, LIMIT_US / 4);
+		say(drips, "x");
+		fake_host_until(h, never, NULL, 10);
+	}
+	fake_advance(h->fake, LIMIT_US / 4 - 1);
+	say(drips, "x");
+	fake_host_until(h, never, NULL, 2500); /* it is looked for each second */
+	cr_assert_not(is_closed(silent) || is_closed(served) || is_closed(drips));
+	fake_advance(h->fake, 1);
+	cr_assert(fake_host_until(h, is_closed, silent, 5000));
+	cr_assert(fake_host_until(h, is_closed, served, 5000));
+	cr_assert(fake_host_until(h, is_closed, drips, 5000));
+	finish();
+}
+
+/* The time is that of one request: who asks now and then stays. */
+Test(metrics_http, one_request_after_the_other)
+{
+	struct client *c;
+
+	serve(NULL);
+	c = join();
+	for (unsigned i = 0; i < 4; i++) {
+		c->nr_in = 0;
+		say(c, GET);
+		answered(c, 200);
+		fake_host_until(h, never, NULL, 1100);
+		fake_advance(h->fake, LIMIT_US / 2);
+		fake_host_until(h, never, NULL, 1100);
+		cr_assert_not(is_closed(c));
+	}
+	finish();
+}
+
+/* All connections are held by clients that drip: another one is served when their time is over. */
+Test(metrics_http, clients_that_drip)
+{
+	struct client *all[LIMIT_METRICS_CLIENTS], *above;
+
+	serve(NULL);
+	for (unsigned i = 0; i < LIMIT_METRICS_CLIENTS; i++) {
+		all[i] = join();
+		say(all[i], "G");
+		fake_host_settle(h);
+	}
+	above = join();
+	say(above, GET);
+	fake_host_settle(h);
+	take_in(above);
+	cr_assert_eq(above->nr_in, 0);
+	fake_advance(h->fake, LIMIT_US);
+	answered(above, 200);
+	for (unsigned i = 0; i < LIMIT_METRICS_CLIENTS; i++)
+		cr_assert(fake_host_until(h, is_closed, all[i], 5000));
+	finish();
+}
+
+/* One that does not take its answer, which is more than the kernel holds for it. */
+Test(metrics_http, an_answer_that_is_not_taken)
+{
+	struct client *c, *other;
+	char bdf[16], name[16];
+	size_t nr = 0;
+
+	serve(NULL);
+	for (unsigned i = 0; i < 600; i++) {
+		snprintf(bdf, sizeof(bdf), "0000:%02x:%02x.0", 0x60 + i / 32, i % 32);
+		snprintf(name, sizeof(name), "more%u", i);
+		fake_add_pf(h->fake, bdf, name, "igb", "igbvf", 8);
+	}
+	c = join();
+	say(c, GET GET GET);
+	for (unsigned i = 0; i < 3; i++) {
+		other = join();
+		say(other, GET);
+		cr_assert(fake_host_until(h, has_some, other, 20000));
+		leave(other);
+	}
+	fake_host_until(h, never, NULL, 1000);
+	fake_advance(h->fake, LIMIT_US);
+	fake_host_until(h, never, NULL, 2500);
+	while (c->fd >= 0 && !c->closed) {
+		c->nr_in = 0;
+		take_in(c);
+		nr += c->nr_in;
+		cr_assert(c->closed || c->nr_in, "it goes on: %zu", nr);
+	}
+	finish();
+}
+
 /* All that wait get the same; one that has gone meanwhile is missed by nobody. */
 Test(metrics_http, several_at_once)
 {
@@ -283,6 +403,30 @@ Test(metrics_http, several_at_once)
 		leave(all[0]);
 		leave(all[2]);
 	}
+	finish();
+}
+
+/* By HTTP and by a call: one look at the host is for both. */
+Test(metrics_http, one_way_for_all)
+{
+	unsigned calls, one;
+	struct client *c;
+	json_int_t id;
+
+	serve(NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		calls = fake_calls(h->fake);
+		json_decref(fake_host_call(h, "metrics", NULL));
+		one = fake_calls(h->fake) - calls;
+	}
+	c = join();
+	fake_host_settle(h);
+	calls = fake_calls(h->fake);
+	say(c, GET);
+	id = fake_host_send(h, "metrics", NULL);
+	answered(c, 200);
+	json_decref(fake_host_wait(h, id));
+	cr_assert_eq(fake_calls(h->fake) - calls, one);
 	finish();
 }
 

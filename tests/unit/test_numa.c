@@ -77,6 +77,35 @@ Test(numa, attach_says_what_is_apart)
 		check(&rows[i]);
 }
 
+/* The vCPU's thread is the last of so many, as text too: at the limit it is seen, above it is not. */
+Test(numa, threads_at_the_limit_and_above)
+{
+	for (unsigned above = 0; above < 2; above++) {
+		const char *says = above ? "" : "NUMA node 1, where the guest's vCPUs may not be";
+		json_t *result, *warnings, *w;
+		const char *found = "";
+		size_t i;
+
+		begin(2);
+		put_node(0, "0-3\n");
+		put_node(1, "4-7\n");
+		put_vmm("0-7", "0-2");
+		for (unsigned n = 2; n < LIMIT_VMM_THREADS + above; n++)
+			fake_mkdir(h->fake, "/proc/%d/task/%u", vm1->pid, 1000000 + n);
+		fake_put_thread(h->fake, vm1->pid, 999999999, "CPU 0/KVM", 0, "0-3");
+		fake_put(h->fake, "1\n", "/sys/bus/pci/devices/%s/numa_node", FAKE_VF0_BDF);
+		result = attach(json_pack("{s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci"));
+		warnings = member(result, "warnings");
+		json_array_foreach (warnings, i, w)
+			if (strstr(json_string_value(w), "NUMA"))
+				found = json_string_value(w);
+		cr_assert_eq(found[0] != '\0', says[0] != '\0', "%s", found);
+		cr_assert(strstr(found, says), "%s", found);
+		json_decref(result);
+		end();
+	}
+}
+
 /* --- several PFs --- */
 
 #define PF2_BDF "0000:3c:00.0"
@@ -143,9 +172,27 @@ Test(numa, of_several_pfs_one_that_has_a_vf)
 	takes("eth2,eth0", "eth0");
 	end();
 	begin_two(2, "4-7", "0-1");
+	fake_link(h->fake, "eth2")->up = fake_link(h->fake, "eth2")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth0");
+	end();
+}
+
+/* One that is up and has no link is no use, however near it is; but better than one that is down. */
+Test(numa, of_several_pfs_one_that_has_a_link)
+{
+	begin_two(2, "4-7", "0-1");
+	fake_link(h->fake, "eth2")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth0");
+	takes("eth2,eth0", "eth0");
+	fake_link(h->fake, "eth0")->carrier = false;
+	before_again();
+	takes("eth0,eth2", "eth2");
 	fake_link(h->fake, "eth2")->up = false;
 	before_again();
 	takes("eth0,eth2", "eth0");
+	takes("eth2,eth0", "eth0");
 	end();
 }
 

@@ -105,7 +105,7 @@ Test(inventory, pf_list)
 	size_t nr;
 
 	set_vfs("eth0", 3);
-	cr_assert_eq(sriov_pf_list(sys, &pfs, &nr, NULL), 0);
+	cr_assert_eq(sriov_pf_list(sys, &pfs, &nr, NULL, NULL), 0);
 	cr_assert_eq(nr, 3);
 	cr_expect_str_eq(pfs[0].bdf, PF);
 	cr_expect_str_eq(pfs[0].ifname, "eth0");
@@ -120,6 +120,43 @@ Test(inventory, pf_list)
 	cr_expect_str_eq(pfs[2].key, "path=pci0000:3f/0000:3f:00.1");
 	cr_expect(pfs[0].vendor_name[0] && pfs[0].device_name[0]);
 	free(pfs);
+}
+
+/* Whichever call fails, the other PFs are there, and what is left out is told; only what all hang on fails. */
+Test(inventory, pf_list_where_one_call_fails)
+{
+	struct err err = { 0 }, left_out;
+	unsigned n, calls, nr_short = 0, nr_failed = 0;
+	struct sriov_pf *pfs, pf;
+	size_t nr;
+	int r;
+
+	cr_assert_eq(sriov_pf_get(sys, "eth0", &pf, NULL), 0);
+	calls = fake_calls(fake);
+	cr_assert_eq(sriov_pf_list(sys, &pfs, &nr, &left_out, NULL), 0);
+	calls = fake_calls(fake) - calls;
+	cr_expect_eq(left_out.num, 0);
+	free(pfs);
+	for (n = 1; n <= calls; n++) {
+		pfs = NULL;
+		fake_fail_at(fake, n, -EIO);
+		r = sriov_pf_list(sys, &pfs, &nr, &left_out, &err);
+		fake_fail_at(fake, 0, 0);
+		nr_failed += r < 0;
+		if (r < 0)
+			continue;
+		cr_expect(nr == 3 || (nr == 2 && left_out.num), "call %u of %u", n, calls);
+		cr_expect(!left_out.num || (left_out.num == -EIO && !strcmp(left_out.code, "sriov.sysfs")), "call %u", n);
+		nr_short += nr == 2;
+		if (left_out.num && nr == 2 && strcmp(pfs[0].bdf, PF)) {
+			fake_fail_at(fake, n, -EIO);
+			cr_expect_eq(sriov_pf_by_key(sys, pf.key, &pf, &err), -EIO, "it may be the one that is left out");
+			fake_fail_at(fake, 0, 0);
+		}
+		free(pfs);
+	}
+	cr_expect_eq(nr_failed, 1);
+	cr_expect_gt(nr_short, 8);
 }
 
 Test(inventory, vf_list_and_get)

@@ -29,6 +29,33 @@ Test(switcher_novf, of_what_was_made)
 	end();
 }
 
+/* A VF of a PF that is down is no use: one that is up and has none to spare lets the guest come. To one that runs it is told so. */
+Test(switcher_novf, of_several_pfs_one_that_is_up)
+{
+	static const char *const targets[] = { "eth0,eth2", "eth2,eth0" };
+
+	begin_without_vf();
+	fake_add_pf(h->fake, "0000:3c:00.0", "eth2", "igb", "igbvf", 8);
+	cr_assert_eq(fake_sys(h->fake)->ops->write_file(fake_sys(h->fake), "/sys/bus/pci/devices/0000:3c:00.0/sriov_numvfs", "2"),
+		     0);
+	fake_link(h->fake, "eth2")->up = fake_link(h->fake, "eth2")->carrier = false;
+	for (unsigned i = 0; i < 2; i++) {
+		json_t *params = comes(), *a;
+
+		json_object_set_new(params, "target", json_string(targets[i]));
+		a = attach(params);
+		cr_assert_str_eq(text_of(a, "lease.pf"), "eth0", "%s", targets[i]);
+		cr_assert(json_is_null(member(a, "lease.vf")));
+		json_decref(a);
+		succeed("detach", of_vm1());
+	}
+	fake_guest_add(h, "vm3", true);
+	fail("sriov.no-free-vf", EBUSY, "attach", json_pack("{s:s, s:s}", "guest", "vm3", "target", "eth0,eth2"));
+	fake_link(h->fake, "eth0")->up = false;
+	fail("sriov.pf-down", ENETDOWN, "attach", json_pack("{s:s, s:s}", "guest", "vm3", "target", "eth0,eth2"));
+	end();
+}
+
 /* The next gangwayd knows as much. */
 Test(switcher_novf, across_a_restart)
 {
