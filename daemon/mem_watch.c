@@ -111,6 +111,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 		mem_psi_drop(&w->psi);
 		w->host = (struct pressure){ 0 };
 		w->looked_ms = 0;
+		w->stalled = false;
 	}
 	if (!LIST_EMPTY(&w->guests) || has_held(w))
 		mem_look_begin(w);

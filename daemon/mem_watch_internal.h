@@ -61,6 +61,8 @@ struct mem_watch {
 	uint64_t available;
 	uint64_t swapins, swapin_rate, looked_ms; /* pages in all, pages a second, when it was counted */
 	bool has_swapins;
+	bool stalled; /* something on the host has, since the last look was begun */
+	uint64_t allocstalls, reclaimed_ms; /* reclaims of who asked for memory, in all; when there were more. 0: never */
 	struct mem_check *check; /* of @checking; NULL: none is under way */
 	char checking[LIMIT_NAME + 1];
 	char held_id[2 * LIMIT_NAME + 2]; /* the lease that was looked at last, of those held for want of memory */

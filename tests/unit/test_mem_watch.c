@@ -108,9 +108,44 @@ Test(mem_watch, by_stalls, .timeout = 60)
 {
 	begin_watched(true, "adaptive");
 	cr_assert(fake_host_until(h, is_watched, h, 5000), "a trigger");
+	put_available(511); /* between low_mib and high_mib: by itself no sign */
+	a_while();
+	on_vf();
 	cr_assert(fake_stall(h->fake, PSI));
 	until_at("emulated");
 	until_phase("away"); /* its VMM has it locked still: that is told, and no reason to wait */
+	put_available(4000);
+	until_at("passthrough");
+	end();
+}
+
+static void put_vmstat(unsigned swapins, unsigned allocstalls)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "nr_free_pages 7\npswpin %u\npswpout 0\nallocstall_dma 1\nallocstall_normal %u\n", swapins,
+		 allocstalls);
+	fake_put(h->fake, text, "/proc/vmstat");
+}
+
+/* A container at its own memory.max: the kernel's count of the host has its stalls, and what it reads from swap. */
+Test(mem_watch, stalls_of_somebody_else, .timeout = 60)
+{
+	begin_watched(true, "adaptive");
+	put_vmstat(0, 0);
+	cr_assert(fake_host_until(h, is_watched, h, 5000));
+	for (unsigned i = 1; i <= 5; i++) {
+		put_vmstat(i * 1000000, 0);
+		cr_assert(fake_stall(h->fake, PSI));
+		a_while();
+		on_vf();
+	}
+	cr_assert_eq(vm1->seen_del, 0u);
+	/* that the host has to reclaim for itself is another matter, as where one node of several is full */
+	put_vmstat(5000000, 1);
+	cr_assert(fake_stall(h->fake, PSI));
+	until_at("emulated");
+	on_standby("memory-pressure");
 	until_at("passthrough");
 	end();
 }
