@@ -109,7 +109,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 	update_guests(w);
 	if (LIST_EMPTY(&w->guests)) {
 		mem_psi_drop(&w->psi);
-		w->host = (struct pressure){ 0 };
+		w->host = w->more = (struct pressure){ 0 };
 		w->looked_ms = 0;
 		w->stalled = false;
 	}

@@ -104,7 +104,7 @@ static struct mem_guest *choose(struct mem_watch *w)
 
 	LIST_FOREACH(g, &w->guests, link)
 	{
-		if ((!is_still_short(w, &w->host) && !is_still_short(w, &g->pressure)) || !judge(w, g, &c))
+		if ((!is_still_short(w, &w->more) && !is_still_short(w, &g->pressure)) || !judge(w, g, &c))
 			continue;
 		if (!best.g || c.priority < best.priority || (c.priority == best.priority && c.traffic < best.traffic))
 			best = c;

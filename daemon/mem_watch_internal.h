@@ -40,6 +40,7 @@ struct mem_guest {
 	struct pressure pressure; /* of its cgroup */
 	struct mem_psi psi;
 	uint64_t locked, locked_before; /* of its VMM, bytes: at the last look, and when it began to leave */
+	uint64_t resident; /* of its VMM, bytes */
 	bool has_locked;
 	int looks; /* MEM_LEFT: that have ended and were begun since; -1: one that was begun before is to end first */
 	uint64_t released_until; /* ms; 0: it is not released by anybody's order */
@@ -55,6 +56,7 @@ struct mem_watch {
 	sd_event_source *timer;
 	struct pressure_config config;
 	struct pressure host;
+	struct pressure more; /* of the host, if what those have who are off their VFs was available: one more has to leave */
 	struct mem_psi psi;
 	bool told_no_psi;
 	struct mem_look *look; /* under way; NULL: none */

@@ -26,7 +26,7 @@ struct look_guest {
 	bool want_psi;
 	int psi; /* descriptor, or negative errno */
 	bool has_locked;
-	uint64_t locked;
+	uint64_t locked, resident;
 };
 
 struct mem_look {
@@ -83,6 +83,7 @@ static void look_at_guest(struct mem_look *look, struct look_guest *g)
 	g->has_locked = mem_process_read(look->sys, g->pid, &process, NULL) == 0;
 	if (g->has_locked)
 		g->locked = process.locked + process.pinned;
+	g->resident = g->has_locked ? process.resident : 0;
 	if (!g->want_psi)
 		return;
 	g->psi = mem_cgroup_read(look->sys, g->pid, &cgroup, NULL);
@@ -197,6 +198,18 @@ static void take_vmstat(struct mem_watch *w, const struct mem_look *look, uint64
 	w->looked_ms = now;
 }
 
+/* What those who are off their VFs have can go to swap now, and does when the kernel looks for it. It shows as available when it has gone. */
+static uint64_t can_be_swapped(const struct mem_watch *w, uint64_t swap_free)
+{
+	const struct mem_guest *g;
+	uint64_t bytes = 0;
+
+	LIST_FOREACH(g, &w->guests, link)
+	if ((g->phase == MEM_LEFT || g->phase == MEM_AWAY) && g->resident > g->locked)
+		bytes += g->resident - g->locked;
+	return bytes < swap_free ? bytes : swap_free;
+}
+
 static void take_host(struct mem_watch *w, struct mem_look *look)
 {
 	const struct config *c = &w->d->config;
@@ -218,10 +231,14 @@ static void take_host(struct mem_watch *w, struct mem_look *look)
 	host = (struct pressure_host){ .available = w->available, .swapins = w->swapin_rate, .stalled = look->stalled };
 	/* a stall is told at the end of its window: what was reclaimed in it may have been seen before */
 	host.reclaims = w->reclaimed_ms && now - w->reclaimed_ms <= c->window_ms + c->poll_ms;
-	if (look->r == 0)
+	if (look->r == 0) {
 		pressure_host(&w->host, &w->config, &host, now);
-	else if (host.stalled) /* what there is left is not told: then this is all that is known */
+		host.available += can_be_swapped(w, look->host.swap_free);
+		pressure_host(&w->more, &w->config, &host, now);
+	} else if (host.stalled) { /* what there is left is not told: then this is all that is known */
 		pressure_stall(&w->host, &w->config, now);
+		pressure_stall(&w->more, &w->config, now);
+	}
 }
 
 static void look_done(int r, void *arg)
@@ -231,7 +248,6 @@ static void look_done(int r, void *arg)
 
 	(void)r;
 	w->look = NULL;
-	take_host(w, look);
 	for (unsigned i = 0; i < look->nr; i++) {
 		struct mem_guest *g = mem_guest_find(w, look->guests[i].name);
 
@@ -240,10 +256,12 @@ static void look_done(int r, void *arg)
 		g->looks++;
 		g->has_locked = look->guests[i].has_locked;
 		g->locked = look->guests[i].locked;
+		g->resident = look->guests[i].resident;
 		if (look->guests[i].want_psi)
 			take_psi(w, &g->psi, &g->pressure, &look->guests[i].psi);
 		pressure_tick(&g->pressure, &w->config, mem_now_ms(w));
 	}
+	take_host(w, look);
 	mem_look_free(look);
 	if (w->stalled) /* meanwhile: what was seen is older */
 		mem_look_begin(w);

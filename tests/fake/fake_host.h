@@ -51,6 +51,9 @@ struct fake_guest {
 	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
+	bool pins; /* its kernel tells what its VMM has locked: all of its RAM, while it has a VF */
+	bool unpins_late; /* and when it has none any more, too */
+	unsigned rss_mib; /* with @pins: what of its VMM is resident */
 	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
@@ -131,6 +134,8 @@ void fake_guest_is_heard(struct fake_guest *g);
 #define FAKE_TID 700
 void fake_guest_has_vcpus(struct fake_guest *g, unsigned nr);
 void fake_vf_has_table(struct fake_host *h, const char *bdf, unsigned messages);
+/* To be called when .pins and what it depends on were changed. */
+void fake_guest_tell_pinned(struct fake_guest *g);
 /* The VMM plugs the VF by itself. */
 void fake_guest_replug(struct fake_guest *g);
 /* Its answers follow from its fields: to be called when they were changed. */
