@@ -23,6 +23,8 @@
 
 #define LEAVE_MS 60000 /* beyond a guest's deadline to let its VF go: then the next one has to do */
 #define COME_MS 60000
+#define UNPIN_POLLS 5 /* times poll_ms, until its memory is to be unpinned */
+#define UNPIN_LOOKS 8 /* within one of them */
 
 /* --- leaving --- */
 
@@ -159,26 +161,37 @@ static bool is_pressed(const struct mem_watch *w, const char *guest)
 	return false;
 }
 
+/* Nothing tells when a large guest's memory is unpinned, which takes the kernel a while: so it is looked for, a few times in each poll_ms. */
+static bool look_once_more(struct mem_watch *w, struct mem_guest *g)
+{
+	uint64_t now = mem_now_ms(w);
+
+	if (now - g->off_ms >= UNPIN_POLLS * (uint64_t)w->d->config.poll_ms ||
+	    sd_event_source_set_time(w->timer, (now + w->d->config.poll_ms / UNPIN_LOOKS) * 1000) < 0)
+		return false;
+	g->looks = 0;
+	return true;
+}
+
 /* The kernel's word, not ours: what was locked for VFs is not any more. With vfio-user the VMM has nothing locked, its gangway-device had. */
 static void verify(struct mem_watch *w, struct mem_guest *g)
 {
-	char text[128], bytes[MEM_TEXT_MAX];
+	char text[128], bytes[MEM_TEXT_MAX], before[MEM_TEXT_MAX];
 	uint64_t less = g->locked_before > g->locked ? g->locked_before - g->locked : 0;
+	bool told = g->has_locked && g->locked_before, still = told && g->locked > g->locked_before / 2;
 
+	if (still && look_once_more(w, g))
+		return;
 	g->left_ms = mem_now_ms(w) - g->phase_ms;
 	w->gone_ms = mem_now_ms(w);
-	if (!g->has_locked || !g->locked_before) {
-		snprintf(text, sizeof(text), "it is off its VFs; what is pinned is not told");
-	} else if (g->locked > g->locked_before / 2) {
-		log_warn("guest %s: memory: it is off its VFs, and its VMM has %s locked still, ignoring", g->name,
-			 mem_text(g->locked, bytes));
-		mem_set_phase(w, g, MEM_AWAY);
-		return;
-	} else {
-		snprintf(text, sizeof(text), "%s are not pinned any more", mem_text(less, bytes));
-	}
+	if (still)
+		log_warn("guest %s: memory: it is off its VFs since %llu ms, and its VMM has %s of %s locked still, ignoring",
+			 g->name, (unsigned long long)(mem_now_ms(w) - g->off_ms), mem_text(g->locked, bytes),
+			 mem_text(g->locked_before, before));
+	snprintf(text, sizeof(text), "%s are not pinned any more", mem_text(less, bytes));
 	mem_set_phase(w, g, MEM_AWAY);
-	tell(w, g, text);
+	if (!still)
+		tell(w, g, told ? text : "it is off its VFs; what is pinned is not told");
 }
 
 static void go_on(struct mem_watch *w, struct mem_guest *g)
@@ -192,6 +205,7 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 
 			g->looks = w->look ? -1 : 0;
 			mem_set_phase(w, g, MEM_LEFT);
+			g->off_ms = g->phase_ms;
 			g->phase_ms = began; /* the time it took is of all of it */
 			mem_look_begin(w);
 		} else if (ms > LEAVE_MS + w->d->config.unplug_deadline_ms) {

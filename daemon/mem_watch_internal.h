@@ -37,6 +37,7 @@ struct mem_guest {
 	char name[LIMIT_NAME + 1];
 	enum mem_phase phase;
 	uint64_t phase_ms; /* since when */
+	uint64_t off_ms; /* MEM_LEFT: since when it is off its VFs */
 	struct pressure pressure; /* of its cgroup */
 	struct mem_psi psi;
 	uint64_t locked, locked_before; /* of its VMM, bytes: at the last look, and when it began to leave */

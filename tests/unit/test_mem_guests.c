@@ -190,6 +190,26 @@ Test(mem_guests, order, .timeout = 60)
 	end();
 }
 
+/* The kernel takes its time to unpin: that is waited for, and the next one with it; but not for ever. */
+Test(mem_guests, unpinned_late, .timeout = 60)
+{
+	begin_guests((unsigned[]){ 1, 5, 5 });
+	h->d.config.poll_ms = 400;
+	guests[0]->unpins_late = true;
+	put_host(100, 0);
+	until("-vv");
+	a_while();
+	cr_assert_str_eq(phase_of(0), "left");
+	until("-vv");
+	guests[0]->unpins_late = false;
+	fake_guest_tell_pinned(guests[0]);
+	until("avv");
+	h->d.config.poll_ms = 20;
+	guests[1]->unpins_late = true;
+	until("aaa");
+	end();
+}
+
 static unsigned most_coming;
 
 static bool all_back(void *arg)
