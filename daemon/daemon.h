@@ -56,6 +56,7 @@ struct daemon {
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
 	struct hold_list holds; /* no attach reserves one of these, and nobody else changes them */
 	unsigned nr_changes; /* holds that have ended: what was read of a VF before that is old */
+	unsigned nr_mem_settled; /* bookings of memory that have ended: what was read of the host before that is old; mem_account.h */
 	bool stopping; /* operations under way are dropped where they are, nothing is begun any more */
 };
 

@@ -63,24 +63,29 @@ static bool is_locked_already(const struct mem_facts *f)
 	return !f->process_err.num && f->ram && f->vmm_pins && (p->locked >= f->ram || p->pinned >= f->ram);
 }
 
-int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
+int mem_facts_look_again(struct sys *sys, struct mem_facts *f, struct err *err)
 {
 	bool has_cgroup;
 	int r = mem_host_read(sys, &f->host, err);
 
 	if (r < 0)
 		return r;
-	read_vmm(sys, f);
 	if (f->vmm_pins && f->vmm <= 0)
 		f->cgroup_err = f->process_err;
 	else if (mem_cgroup_read(sys, f->vmm_pins ? f->vmm : 0, &f->cgroup, &f->cgroup_err) == 0)
 		err_clear(&f->cgroup_err);
 	has_cgroup = !f->cgroup_err.num;
+	mem_room_of(&f->host, has_cgroup ? &f->cgroup : NULL, &f->need, f->margin, &f->room);
+	return 0;
+}
+
+int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
+{
+	read_vmm(sys, f);
 	mem_need_of(f->areas, f->nr, f->ram, f->process.knows_merged ? f->process.merged : 0, &f->need);
 	if (is_locked_already(f))
 		f->need = (struct mem_need){ .pin = f->need.pin, .is_private = f->need.is_private };
-	mem_room_of(&f->host, has_cgroup ? &f->cgroup : NULL, &f->need, f->margin, &f->room);
-	return 0;
+	return mem_facts_look_again(sys, f, err); /* last: the above may take seconds */
 }
 
 void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MAX])
@@ -91,6 +96,9 @@ void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MA
 			 f->room.by_cgroup ? "cgroup " : "the host", f->room.by_cgroup ? f->cgroup.tightest : "",
 			 mem_text(f->room.bytes, room));
 
+	if (f->booked && n > 0 && n < MEM_FACTS_TEXT_MAX)
+		n += snprintf(buf + n, (size_t)(MEM_FACTS_TEXT_MAX - n), " beside the %s that other guests are about to have",
+			      mem_text(f->booked, left));
 	if (f->need.huge && n > 0 && n < MEM_FACTS_TEXT_MAX)
 		snprintf(buf + n, (size_t)(MEM_FACTS_TEXT_MAX - n), ", and %s of the %s of huge pages",
 			 mem_text(f->room.huge, left), mem_text(f->need.huge, huge));
@@ -188,14 +196,16 @@ json_t *mem_facts_to_json(const struct mem_facts *f)
 	char text[MEM_FACTS_TEXT_MAX];
 
 	mem_facts_text(f, text);
-	return json_pack(
-		"{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, "
-		"s:o, s:o}",
-		"summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f), "need", "pin", bytes_of(n->pin),
-		"fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched", bytes_of(n->untouched), "unmerged",
-		bytes_of(n->unmerged), "copied", bytes_of(n->copied), "unknown", bytes_of(n->unknown), "huge", bytes_of(n->huge),
-		"huge_page", bytes_or_null(n->huge_page != 0, n->huge_page), "room", "bytes", bytes_of(f->room.bytes), "margin",
-		bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup", bytes_of(f->room.cgroup), "huge",
-		bytes_of(f->room.huge), "process", process_to_json(f), "host", host_to_json(&f->host), "cgroup",
-		cgroup_to_json(f), "error", err_to_json(&f->process_err), "cgroup_error", err_to_json(&f->cgroup_err));
+	return json_pack("{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
+			 "s:o, s:o, s:o, "
+			 "s:o, s:o}",
+			 "summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f), "need", "pin",
+			 bytes_of(n->pin), "fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched",
+			 bytes_of(n->untouched), "unmerged", bytes_of(n->unmerged), "copied", bytes_of(n->copied), "unknown",
+			 bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page",
+			 bytes_or_null(n->huge_page != 0, n->huge_page), "room", "bytes", bytes_of(f->room.bytes), "margin",
+			 bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup", bytes_of(f->room.cgroup), "huge",
+			 bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process", process_to_json(f), "host",
+			 host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error", err_to_json(&f->process_err),
+			 "cgroup_error", err_to_json(&f->cgroup_err));
 }

@@ -239,8 +239,8 @@ static bool has_room(const struct mem_watch *w, const struct mem_facts *f)
 	uint64_t fresh = mem_is_guess(f) ? 0 : f->need.fresh;
 
 	if (mem_is_guess(f))
-		return f->host.available >= w->config.high;
-	return mem_fits(&f->need, &f->room) && (!fresh || f->host.available - fresh >= w->config.high);
+		return f->room.host >= w->config.high;
+	return mem_fits(&f->need, &f->room) && (!fresh || f->room.host - fresh >= w->config.high);
 }
 
 static void came_to(void *ctx, int r, const struct mem_facts *f, const struct vmm_memory *said, const struct err *err)

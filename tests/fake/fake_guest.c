@@ -197,6 +197,9 @@ static void plug_vf(struct fake_guest *g, struct lease *l)
 
 	snprintf(nic->device, sizeof(nic->device), "%s", l->device_id);
 	snprintf(nic->vf, sizeof(nic->vf), "%s", l->vf_bdf);
+	if (g->takes_mib)
+		fake_host_put_available(g->host, g->host->available_mib - g->takes_mib);
+	g->takes_mib = 0;
 	fake_guest_tell_pinned(g);
 	if (!g->no_driver)
 		drive(g, nic, true);

@@ -54,6 +54,7 @@ struct fake_guest {
 	bool pins; /* its kernel tells what its VMM has locked: all of its RAM, while it has a VF */
 	bool unpins_late; /* and when it has none any more, too */
 	unsigned rss_mib; /* with @pins: what of its VMM is resident */
+	unsigned takes_mib; /* not resident: the first VF takes it from what the host has available */
 	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
@@ -89,6 +90,7 @@ struct fake_host {
 	sd_event *event;
 	struct daemon d;
 	char dir[64];
+	unsigned available_mib; /* of guests that take it: fake_host_put_available() */
 	const char *boot_id;
 	const char *irqbalance; /* the configuration's, from the next start on; NULL: no */
 	bool running;
@@ -112,6 +114,9 @@ void fake_host_free(struct fake_host *h);
 /* gangwayd stops where it is, as if killed; and starts on what the state database has. */
 void fake_host_stop(struct fake_host *h);
 void fake_host_start(struct fake_host *h);
+
+/* So much of its 4 GiB of memory is available. */
+void fake_host_put_available(struct fake_host *h, unsigned mib);
 
 /* Its kernel tells how many interrupts there were, from now on: else it is one before 4.9. */
 void fake_host_counts_irqs(struct fake_host *h);

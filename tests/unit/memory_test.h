@@ -40,10 +40,7 @@ static inline void put_memory(const struct put_memory *m)
 
 static inline void put_available(unsigned mib)
 {
-	char text[128];
-
-	snprintf(text, sizeof(text), "MemTotal: 4194304 kB\nMemFree: 0 kB\nMemAvailable: %u kB\n", mib << 10);
-	fake_put(h->fake, text, "/proc/meminfo");
+	fake_host_put_available(h, mib);
 }
 
 static inline void put_cgroup(unsigned max_mib, unsigned current_mib)
