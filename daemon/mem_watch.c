@@ -76,7 +76,7 @@ static void update_guests(struct mem_watch *w)
 	const struct lease *l;
 
 	TAILQ_FOREACH(l, &w->d->leases, link)
-	if (l->memory.adaptive)
+	if (l->memory.adaptive || l->memory.pressed)
 		mem_guest_get(w, l->guest);
 	for (g = LIST_FIRST(&w->guests); g; g = next) {
 		next = LIST_NEXT(g, link);
@@ -140,6 +140,13 @@ int mem_watch_new(struct daemon *d, struct err *err)
 	LIST_INIT(&w->guests);
 	d->mem_watch = w;
 	return 0;
+}
+
+/* Why it is off its VF is not recorded; if memory was short, it may be so still, which takes a while to be seen. */
+void mem_watch_adopt(struct lease *l)
+{
+	if (l->daemon->mem_watch && l->memory.adaptive && !l->sw)
+		l->memory.pressed = true;
 }
 
 void mem_watch_hint(struct daemon *d)

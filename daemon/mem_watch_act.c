@@ -227,6 +227,8 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 			mem_set_phase(w, g, MEM_HOME);
 		break;
 	case MEM_HOME:
+		if (is_pressed(w, g->name)) /* as a former gangwayd has left it */
+			mem_set_phase(w, g, MEM_AWAY);
 		break;
 	}
 }

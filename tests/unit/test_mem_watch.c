@@ -294,6 +294,48 @@ Test(mem_watch, killed_on_the_way, .timeout = 60)
 	end();
 }
 
+static void restart(void)
+{
+	struct err err;
+
+	fake_host_stop(h);
+	fake_host_start(h);
+	h->d.config.return_delay_ms = 0;
+	h->d.config.poll_ms = 20;
+	h->d.config.calm_ms = 60;
+	cr_assert_eq(mem_watch_new(&h->d, &err), 0);
+	cr_assert(fake_host_until(h, decided, NULL, 5000));
+}
+
+/* Killed while it is away: the next gangwayd neither loses the lease nor brings it back while memory is short, what it costs aside. */
+Test(mem_watch, away_across_a_restart, .timeout = 60)
+{
+	unsigned seen;
+
+	begin_watched(false, "adaptive");
+	cr_assert(fake_host_until(h, is_watched, NULL, 5000));
+	put_available(100);
+	until_at("emulated");
+	put_locked(0);
+	until_phase("away");
+	seen = vm1->seen_add;
+	restart();
+	a_while();
+	on_standby("memory-pressure");
+	cr_assert_eq(vm1->seen_add, seen, "it came, and had to leave again");
+	/* and what it costs is looked at, too */
+	put_memory(&(struct put_memory){ true, MEMFD, 100, 0, 0, 412 });
+	put_available(412 + 511);
+	restart();
+	a_while();
+	on_standby("memory-pressure");
+	put_available(412 + 513);
+	until_at("passthrough");
+	until_phase("home");
+	on_vf();
+	end();
+}
+
 Test(mem_watch, stops_anywhere, .timeout = 60)
 {
 	begin_watched(true, "adaptive");
