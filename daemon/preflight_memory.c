@@ -154,9 +154,29 @@ static int look_and_admit(struct op *op, struct err *err)
 	return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to look at its guest's", op->lease->id);
 }
 
+/* One NIC on its VF pins as much as two: so what has sent the guest's others away keeps this one, whatever it is to be later. */
+static bool is_away(const struct op *op)
+{
+	const struct lease *l;
+
+	TAILQ_FOREACH(l, &op->d->leases, link)
+	if (l != op->lease && l->memory.pressed && !strcmp(l->guest, op->lease->guest))
+		return true;
+	return false;
+}
+
 int step_admit(void *ctx, struct err *err)
 {
 	struct op *op = ctx;
 
-	return is_looked_at(op) ? look_and_admit(op, err) : 0;
+	if (!is_looked_at(op))
+		return 0;
+	if (!is_away(op))
+		return look_and_admit(op, err);
+	err_set(err, -EBUSY, "attach.memory-pressure",
+		"guest %s: it is off its VFs because memory is short, or by order: a VF would have its memory pinned again",
+		op->lease->guest);
+	err_hint(err, "`gangway status %.64s` shows when that is over; with --standby macvtap it begins on that",
+		 op->lease->guest);
+	return hold(op, REASON_MEMORY_PRESSURE, err);
 }

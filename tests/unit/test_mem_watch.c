@@ -294,6 +294,53 @@ Test(mem_watch, killed_on_the_way, .timeout = 60)
 	end();
 }
 
+static json_t *second_nic(const char *standby)
+{
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s}}", "guest", "vm1", "target", "eth0", "nic", "nic1", "via", "vfio-pci",
+			 "standby", standby, "policy", "mac", "52:54:00:00:00:bb");
+}
+
+static bool both_have_vfs(void *arg)
+{
+	struct lease *l = lease_find(&h->d, "vm1", "nic1");
+
+	(void)arg;
+	return vm1->nics[0].vf[0] && vm1->nics[1].vf[0] && l && !l->busy && !l->op;
+}
+
+/* One NIC more would pin what the others have left for. */
+Test(mem_watch, one_more_nic_while_away, .timeout = 60)
+{
+	struct lease *l;
+	json_t *a;
+
+	begin_watched(false, "adaptive");
+	fake_guest_die(vm1);
+	until_leases(0);
+	vm1->ports = 4;
+	fake_guest_run(vm1);
+	put_memory(&(struct put_memory){ true, MEMFD, 512, 0, 0, 0 });
+	a = pair_params("macvtap");
+	json_object_set_new(a, "memory", json_string("adaptive"));
+	json_decref(attach(a));
+	until_at("passthrough");
+	put_available(100);
+	cr_assert(fake_host_until(h, is_in_phase, "away", 5000));
+	fail("attach.memory-pressure", EBUSY, "attach", second_nic("none"));
+	a = attach(second_nic("macvtap"));
+	cr_assert_str_eq(text_of(a, "lease.leg"), "emulated");
+	cr_assert_str_eq(text_of(a, "lease.reason"), "memory-pressure");
+	json_decref(a);
+	a_while();
+	l = lease_find(&h->d, "vm1", "nic1");
+	cr_assert(l && l->leg == LEG_EMULATED && l->reason == REASON_MEMORY_PRESSURE);
+	cr_assert_str_eq(vm1->nics[1].vf, "");
+	put_available(4000);
+	cr_assert(fake_host_until(h, both_have_vfs, NULL, 5000));
+	until_phase("home");
+	end();
+}
+
 static void restart(void)
 {
 	struct err err;
