@@ -14,6 +14,7 @@
 #include "guests.h"
 #include "irq_balance.h"
 #include "lease.h"
+#include "mem_check.h"
 #include "mem_watch.h"
 #include "metrics_http.h"
 #include "sriov_watch.h"
@@ -75,4 +76,5 @@ void daemon_stop(struct daemon *d)
 	attach_abandon(d);
 	while ((l = TAILQ_FIRST(&d->leases)))
 		lease_free(l);
+	mem_checks_end(d);
 }
