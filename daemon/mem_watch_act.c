@@ -127,9 +127,19 @@ static void press(struct mem_watch *w, const char *guest, bool on)
 	}
 }
 
+/* Pressure that comes and goes is logged when it is first seen to; monitors hear of each time. */
 static void tell(struct mem_watch *w, const struct mem_guest *g, const char *what)
 {
-	log_info("guest %s: memory: %s", g->name, what);
+	bool flaps = w->host.nr_flaps || g->pressure.nr_flaps;
+	unsigned times = w->host.nr_flaps > g->pressure.nr_flaps ? w->host.nr_flaps : g->pressure.nr_flaps;
+
+	log_write(flaps && w->told_flaps ? LOG_LVL_DEBUG : LOG_LVL_INFO, "guest %s: memory: %s", g->name, what);
+	if (flaps && !w->told_flaps)
+		log_warn("memory: pressure has come back soon after its end (%u): who has left stays away for up to 32 times "
+			 "calm_ms, "
+			 "%u ms, and no more is logged of it until it does not, ignoring",
+			 times, w->config.calm_ms);
+	w->told_flaps = flaps;
 	ctl_event(w->d->ctl, "memory", g->name, json_pack("{s:s, s:I}", "why", what, "locked", (json_int_t)g->locked));
 }
 

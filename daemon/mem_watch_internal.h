@@ -59,7 +59,7 @@ struct mem_watch {
 	struct pressure host;
 	struct pressure more; /* of the host, if what those have who are off their VFs was available: one more has to leave */
 	struct mem_psi psi;
-	bool told_no_psi;
+	bool told_no_psi, told_flaps;
 	struct mem_look *look; /* under way; NULL: none */
 	uint64_t available;
 	uint64_t swapins, swapin_rate, looked_ms; /* pages in all, pages a second, when it was counted */

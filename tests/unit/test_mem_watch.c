@@ -2,6 +2,7 @@
 /* Where memory is short, who may leave its VF does, one guest after the other, and comes back; who may not, stays. */
 #include <criterion/criterion.h>
 
+#include "log.h"
 #include "mem_watch.h"
 #include "memory_test.h"
 #include "switcher_test.h"
@@ -291,6 +292,47 @@ Test(mem_watch, killed_on_the_way, .timeout = 60)
 	until_leases(0);
 	a_while();
 	cr_assert(json_is_null(mem_watch_to_json(h->d.mem_watch)));
+	end();
+}
+
+static unsigned lines_with(const char *path, const char *words)
+{
+	char line[1024];
+	unsigned nr = 0;
+	FILE *f = fopen(path, "re");
+
+	cr_assert(f);
+	while (fgets(line, sizeof(line), f))
+		nr += strstr(line, words) != NULL;
+	fclose(f);
+	return nr;
+}
+
+/* Pressure that comes and goes: said once, not each time. */
+Test(mem_watch, flaps_are_logged_once, .timeout = 60)
+{
+	char path[] = "/tmp/gangway-log-XXXXXX";
+	int fd = mkstemp(path);
+
+	cr_assert(fd >= 0 && dup2(fd, 2) == 2);
+	begin_watched(false, "adaptive");
+	vm1->pins = true;
+	fake_guest_tell_pinned(vm1);
+	log_init("gangwayd", LOG_LVL_INFO);
+	for (unsigned i = 0; i < 4; i++) {
+		put_available(100);
+		until_at("emulated");
+		until_phase("away");
+		put_available(4000);
+		until_at("passthrough");
+		until_phase("home");
+	}
+	log_init("gangwayd", LOG_LVL_ERR);
+	cr_assert_eq(lines_with(path, "memory: pressure has come back"), 1u);
+	cr_assert_eq(lines_with(path, "memory: the host's is short"), 2u, "%u", lines_with(path, "memory: the host's is short"));
+	cr_assert_eq(lines_with(path, "memory: there is room"), 1u);
+	unlink(path);
+	close(fd);
 	end();
 }
 
