@@ -48,6 +48,16 @@ static void add_words(json_t *areas, const struct vmm_memdevs *memdevs)
 	}
 }
 
+/* And of RAM without one, nothing. */
+static void add_no_words(json_t *areas, const struct vmm_memdevs *memdevs)
+{
+	static const char *const words[] = { "type", "prealloc", "merge" };
+
+	for (size_t i = memdevs->nr; i < json_array_size(areas); i++)
+		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
+			json_object_set_new(json_array_get(areas, i), words[k], json_null());
+}
+
 static json_t *leases_to_json(struct daemon *d, const char *guest)
 {
 	json_t *list = json_array();
@@ -77,6 +87,7 @@ static json_t *render(const struct show_job *j, const struct mem_facts *facts, c
 	if (result && more) {
 		json_object_update(result, more);
 		add_words(json_object_get(result, "areas"), &said->memdevs);
+		add_no_words(json_object_get(result, "areas"), &said->memdevs);
 	}
 	json_decref(more);
 	return result;

@@ -12,6 +12,15 @@
 
 _Static_assert(MEM_AREAS_MAX >= VMM_MEMDEVS_MAX, "backends that a VMM tells of have no room");
 
+/* QEMU before 5.0 makes its RAM without a backend where -m is all that is said, and then it is private. */
+static void ask_about_rest(struct mem_facts *f, uint64_t bytes)
+{
+	if (f->nr == MEM_AREAS_MAX || f->ram <= bytes)
+		return;
+	f->areas[f->nr] = (struct mem_area){ .id = "(ram)", .size = f->ram - bytes };
+	f->nr++;
+}
+
 void mem_facts_ask(struct mem_facts *f, const struct vmm_memdevs *memdevs, uint64_t ram, pid_t vmm, enum lease_via via,
 		   uint64_t margin)
 {
@@ -21,6 +30,7 @@ void mem_facts_ask(struct mem_facts *f, const struct vmm_memdevs *memdevs, uint6
 		f->areas[i].size = memdevs->v[i].size;
 		f->areas[i].shared = memdevs->v[i].shared;
 	}
+	ask_about_rest(f, memdevs->bytes);
 }
 
 /* What of each backend is there. Without what only a more privileged gangwayd may see, a little too little. */

@@ -46,6 +46,7 @@ struct fake_guest {
 	const char *dies_at, *hangs_at; /* when it is sent this command */
 	/* what QMP says of it */
 	bool shared, vfio_user;
+	bool no_backend; /* for its RAM, as QEMU before 5.0 */
 	bool no_free_port;
 	unsigned ports; /* root ports, up to FAKE_PORTS; 0 counts as 1 */
 	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */

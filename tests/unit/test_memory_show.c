@@ -61,6 +61,37 @@ Test(memory_show, the_cgroup_has_less)
 	end();
 }
 
+/* -m alone, and a QEMU before 5.0: its RAM is a mapping like any other. */
+Test(memory_show, without_a_backend)
+{
+	json_t *r, *area;
+
+	begin(1);
+	vm1->no_backend = true;
+	fake_guest_update(vm1);
+	put_memory(&(struct put_memory){ .resident = 300, .anonymous = 300 });
+	r = show();
+	area = json_array_get(member(r, "areas"), 0);
+	cr_assert_str_eq(text_of(area, "id"), "(ram)");
+	cr_assert_str_eq(text_of(area, "backing"), "anonymous");
+	cr_assert(json_is_null(member(area, "type")) && json_is_null(member(area, "merge")) &&
+		  json_is_null(member(area, "prealloc")));
+	cr_assert(mib(r, "need.fresh") == 212 && mib(r, "need.unknown") == 0 && mib(r, "need.pin") == RAM_MIB);
+	json_decref(r);
+	/* what is not found is not there */
+	fake_put(h->fake, "", "/proc/%d/smaps", vm1->pid);
+	r = show();
+	cr_assert(mib(r, "need.unknown") == RAM_MIB && mib(r, "need.fresh") == RAM_MIB);
+	json_decref(r);
+	put_memory(&(struct put_memory){ .resident = 300, .anonymous = 300 });
+	put_available(212 + 64);
+	fail("vmm.memory-private", EOPNOTSUPP, "attach",
+	     json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-user", "standby", "none"));
+	succeed("attach",
+		json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci", "standby", "none"));
+	end();
+}
+
 Test(memory_show, not_known)
 {
 	json_t *r;
