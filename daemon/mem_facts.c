@@ -206,16 +206,16 @@ json_t *mem_facts_to_json(const struct mem_facts *f)
 	char text[MEM_FACTS_TEXT_MAX];
 
 	mem_facts_text(f, text);
-	return json_pack("{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
-			 "s:o, s:o, s:o, "
-			 "s:o, s:o}",
-			 "summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f), "need", "pin",
-			 bytes_of(n->pin), "fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched",
-			 bytes_of(n->untouched), "unmerged", bytes_of(n->unmerged), "copied", bytes_of(n->copied), "unknown",
-			 bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page",
-			 bytes_or_null(n->huge_page != 0, n->huge_page), "room", "bytes", bytes_of(f->room.bytes), "margin",
-			 bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup", bytes_of(f->room.cgroup), "huge",
-			 bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process", process_to_json(f), "host",
-			 host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error", err_to_json(&f->process_err),
-			 "cgroup_error", err_to_json(&f->cgroup_err));
+	return json_pack(
+		"{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
+		"s:o, s:o, s:o, "
+		"s:o, s:o}",
+		"summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f), "need", "pin", bytes_of(n->pin),
+		"fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched", bytes_of(n->untouched), "unmerged",
+		bytes_of(n->unmerged), "copied", bytes_of(n->copied), "alone", bytes_of(n->alone), "unknown",
+		bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page", bytes_or_null(n->huge_page != 0, n->huge_page),
+		"room", "bytes", bytes_of(f->room.bytes), "margin", bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup",
+		bytes_of(f->room.cgroup), "huge", bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process",
+		process_to_json(f), "host", host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error",
+		err_to_json(&f->process_err), "cgroup_error", err_to_json(&f->cgroup_err));
 }

@@ -27,7 +27,7 @@ static void not_shared(const char *guest, const char *what, struct err *err)
 
 enum lease_reason mem_judge(const char *guest, const struct mem_facts *f, bool unshare, struct err *err)
 {
-	char text[MEM_FACTS_TEXT_MAX], bytes[MEM_TEXT_MAX];
+	char text[MEM_FACTS_TEXT_MAX], bytes[MEM_TEXT_MAX], alone[MEM_TEXT_MAX];
 
 	if (f->need.is_private && !f->vmm_pins) {
 		not_shared(guest, "some of it", err);
@@ -35,11 +35,14 @@ enum lease_reason mem_judge(const char *guest, const struct mem_facts *f, bool u
 	}
 	if (f->need.template && !unshare) {
 		err_set(err, -EOPNOTSUPP, "attach.memory-private",
-			"guest %s: %s of its memory are pages of a file that it shares until it writes to them: a VF would have "
-			"them "
-			"all copied",
-			guest, mem_text(f->need.template, bytes));
-		err_hint(err, "--unshare accepts that; or start it with a memory backend of its own (share=on)");
+			"guest %s: %s of its memory are pages of a file that it maps privately (share=off), until it writes to "
+			"them; "
+			"%s of them nobody else maps now: a VF would have them all copied",
+			guest, mem_text(f->need.template, bytes), mem_text(f->need.alone, alone));
+		err_hint(
+			err,
+			"--unshare accepts that, as where no other guest is to share the file; or start it with a memory backend "
+			"of its own (share=on)");
 		return REASON_MEMORY_PRIVATE;
 	}
 	if (mem_fits(&f->need, &f->room))
