@@ -24,12 +24,14 @@ struct mem_check { /* who wants to know */
 	void *ctx;
 };
 
+TAILQ_HEAD(mem_check_list, mem_check);
+
 struct mem_reading { /* of one guest */
 	LIST_ENTRY(mem_reading) link;
 	struct daemon *d;
 	enum reading_state state;
 	uint64_t turn; /* READING_WAITS: the lowest is next */
-	TAILQ_HEAD(, mem_check) checks;
+	struct mem_check_list checks;
 	enum lease_via via;
 	pid_t pid;
 	char guest[LIMIT_NAME + 1];
@@ -220,9 +222,10 @@ struct mem_check *mem_check_forget(struct mem_check *c)
 
 void mem_checks_end(struct daemon *d)
 {
-	struct mem_reading *rd;
+	struct mem_reading *rd, *next;
 
-	while ((rd = LIST_FIRST(&d->mem_readings))) {
+	for (rd = LIST_FIRST(&d->mem_readings); rd; rd = next) {
+		next = LIST_NEXT(rd, link);
 		err_set(&rd->err, -ESHUTDOWN, "daemon.stopping", "gangwayd stops");
 		finish(rd, -ESHUTDOWN);
 	}
