@@ -286,13 +286,14 @@ bool cli_args_wants_json(int argc, char **argv)
 	return false;
 }
 
-int cli_number(const char *text, unsigned long max, unsigned long *ret)
+int cli_number(const char *text, unsigned long long max, unsigned long long *ret)
 {
-	unsigned long v;
+	size_t digits = max > 999999999 ? 19 : 9; /* so many do not wrap */
+	unsigned long long v;
 
-	if (!*text || strlen(text) > 9 || strspn(text, "0123456789") != strlen(text))
+	if (!*text || strlen(text) > digits || strspn(text, "0123456789") != strlen(text))
 		return -EINVAL;
-	v = strtoul(text, NULL, 10);
+	v = strtoull(text, NULL, 10);
 	if (v > max)
 		return -EINVAL;
 	*ret = v;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli_args.h"
 #include "cli_progress.h"
 #include "cli_render.h"
 #include "cli_rpc.h"
@@ -84,6 +85,36 @@ void cli_warn(const struct cli *cli, const char *text)
 	fflush(cli->out);
 	fprintf(cli->err, "gangway: warning: %s\n", safe);
 	free(safe);
+}
+
+void cli_show_warnings(const struct cli *cli, json_t *result)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach (json_object_get(result, "warnings"), i, v) {
+		const char *text = json_is_object(v) ? cli_str(v, "message") : json_string_value(v);
+
+		if (text)
+			cli_warn(cli, text);
+	}
+}
+
+int cli_take_number(const struct cli *cli, const struct cli_args *args, const struct cli_number_opt *opt, json_t *params)
+{
+	const char *text = cli_args_get(args, opt->name);
+	struct err err = { 0 };
+	unsigned long long n;
+
+	if (!text)
+		return 0;
+	if (cli_number(text, opt->max, &n) < 0) {
+		err_set(&err, -EINVAL, "cli.usage", "--%s: `%.40s` is %s %llu", opt->name, text, opt->wants, opt->max);
+		err_hint(&err, "%s", opt->hint);
+		return cli_usage(cli, &err);
+	}
+	json_object_set_new(params, opt->key, json_integer((json_int_t)(n * (opt->unit ? opt->unit : 1))));
+	return 0;
 }
 
 int cli_show(const struct cli *cli, json_t *result, cli_view_fn view)
@@ -178,6 +209,7 @@ int cli_simple(const struct cli *cli, const struct cli_request *req, cli_view_fn
 	if (code != EXIT_OK)
 		return code;
 	code = cli_show(cli, result, view);
+	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
 }

@@ -40,6 +40,22 @@ int cli_show(const struct cli *cli, json_t *result, cli_view_fn view);
 /* "gangway: warning: TEXT" on stderr; @text may come from the daemon. Nothing with --json: the tree has the warnings. */
 void cli_warn(const struct cli *cli, const char *text);
 
+/* cli_warn() for each of a result's "warnings". */
+void cli_show_warnings(const struct cli *cli, json_t *result);
+
+/* An option that takes a whole number. */
+struct cli_number_opt {
+	const char *name; /* --NAME */
+	const char *key; /* of the request's parameters */
+	unsigned long long max;
+	unsigned int unit; /* one of it is so much there; 0: one */
+	const char *wants; /* "not a number from 0 to": @max follows */
+	const char *hint;
+};
+
+/* Where it was given, into @params. Returns 0, or an exit code after the error is printed. */
+int cli_take_number(const struct cli *cli, const struct cli_args *args, const struct cli_number_opt *opt, json_t *params);
+
 struct cli_request {
 	const char *method;
 	json_t *params; /* taken over; NULL: none */
@@ -55,7 +71,7 @@ struct cli_request {
  */
 int cli_request(const struct cli *cli, const struct cli_request *req, json_t **ret_result);
 
-/* cli_request() and cli_show() for the verbs that need no more. */
+/* cli_request(), cli_show() and cli_show_warnings() for the verbs that need no more. */
 int cli_simple(const struct cli *cli, const struct cli_request *req, cli_view_fn view);
 
 /*

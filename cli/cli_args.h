@@ -43,7 +43,7 @@ const char *cli_args_pos(const struct cli_args *args, size_t i);
 bool cli_args_wants_json(int argc, char **argv);
 
 /* @text as a number from 0 to @max, digits only. Returns 0 or -EINVAL. */
-int cli_number(const char *text, unsigned long max, unsigned long *ret);
+int cli_number(const char *text, unsigned long long max, unsigned long long *ret);
 
 /* @text as seconds ("5", "0.5"), up to @max, into milliseconds. Returns 0 or -EINVAL. */
 int cli_seconds(const char *text, unsigned int max, int *ret_ms);

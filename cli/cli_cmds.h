@@ -30,8 +30,6 @@ int cli_cmd_guest_show(struct cli *cli, const struct cli_args *args);
 int cli_cmd_help(struct cli *cli, const struct cli_args *args);
 int cli_cmd_irq_show(struct cli *cli, const struct cli_args *args);
 int cli_cmd_metrics(struct cli *cli, const struct cli_args *args);
-/* The answer's warnings, to standard error. */
-void cli_show_warnings(const struct cli *cli, json_t *result);
 /* --priority into @params. 0, or an exit code after the error is printed. */
 int cli_take_priority(const struct cli *cli, const struct cli_args *args, json_t *params);
 int cli_cmd_memory_release(struct cli *cli, const struct cli_args *args);

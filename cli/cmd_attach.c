@@ -134,17 +134,11 @@ static int show_prepared(const struct cli *cli, const struct cli_args *args, jso
 	return EXIT_OK;
 }
 
-void cli_show_warnings(const struct cli *cli, json_t *result)
+/* --timing */
+static void view_attached_steps(FILE *out, json_t *result)
 {
-	json_t *v;
-	size_t i;
-
-	json_array_foreach (json_object_get(result, "warnings"), i, v) {
-		const char *text = json_is_object(v) ? cli_str(v, "message") : json_string_value(v);
-
-		if (text)
-			cli_warn(cli, text);
-	}
+	cli_view_timing(out, result);
+	cli_view_attached(out, result);
 }
 
 int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
@@ -176,17 +170,14 @@ int cli_cmd_attach(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
+	if (dry_run)
+		return cli_simple(cli, &req, cli_view_plan);
+	if (cli->json || !prepare)
+		return cli_simple(cli, &req, cli_args_has(args, "timing") ? view_attached_steps : cli_view_attached);
 	code = cli_request(cli, &req, &result);
 	if (code != EXIT_OK)
 		return code;
-	if (cli->json || dry_run)
-		cli_show(cli, result, cli_view_plan);
-	else if (prepare)
-		code = show_prepared(cli, args, result);
-	else
-		cli_show(cli, result, cli_args_has(args, "timing") ? cli_view_timing : NULL);
-	if (!cli->json && !dry_run && !prepare)
-		cli_view_attached(cli->out, result);
+	code = show_prepared(cli, args, result);
 	cli_show_warnings(cli, result);
 	json_decref(result);
 	return code;
@@ -232,10 +223,16 @@ int cli_add_incoming(struct cli *cli, const struct cli_args *args, const struct 
 	return code;
 }
 
+/* --timing */
+static void view_detached_steps(FILE *out, json_t *result)
+{
+	cli_view_timing(out, result);
+	cli_view_detached(out, result);
+}
+
 int cli_cmd_detach(struct cli *cli, const struct cli_args *args)
 {
 	struct cli_request req = { .method = "detach", .shape = "lease{ steps[", .slow = true };
-	json_t *result;
 	int code;
 
 	req.params = json_pack("{s:s,s:s*}", "guest", args->pos[0], "nic", cli_args_pos(args, 1));
@@ -244,15 +241,7 @@ int cli_cmd_detach(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, cli_args_has(args, "timing") ? cli_view_timing : NULL);
-	if (!cli->json)
-		cli_view_detached(cli->out, result);
-	cli_show_warnings(cli, result);
-	json_decref(result);
-	return code;
+	return cli_simple(cli, &req, cli_args_has(args, "timing") ? view_detached_steps : cli_view_detached);
 }
 
 int cli_cmd_switch(struct cli *cli, const struct cli_args *args)
@@ -260,7 +249,6 @@ int cli_cmd_switch(struct cli *cli, const struct cli_args *args)
 	struct cli_request req = { .method = "switch", .shape = "lease{", .slow = true };
 	const char *third = cli_args_pos(args, 2), *leg = third ? third : args->pos[1];
 	struct err err = { 0 };
-	json_t *result;
 	int code;
 
 	if (strcmp(leg, "emulated") != 0 && strcmp(leg, "passthrough") != 0) {
@@ -275,12 +263,5 @@ int cli_cmd_switch(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, NULL);
-	if (!cli->json)
-		cli_view_switched(cli->out, result);
-	json_decref(result);
-	return code;
+	return cli_simple(cli, &req, cli_view_switched);
 }

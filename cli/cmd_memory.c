@@ -2,7 +2,6 @@
 /* A guest's memory: shown, and what a lease may have of it. */
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -26,19 +25,15 @@ int cli_cmd_memory_show(struct cli *cli, const struct cli_args *args)
 
 int cli_take_priority(const struct cli *cli, const struct cli_args *args, json_t *params)
 {
-	const char *text = cli_args_get(args, "priority");
-	struct err err = { 0 };
-	unsigned long n;
+	static const struct cli_number_opt priority = {
+		.name = "priority",
+		.key = "priority",
+		.max = PRIORITY_MAX,
+		.wants = "not a number from 0 to",
+		.hint = "0 gives its VF up first, 9 last",
+	};
 
-	if (!text)
-		return 0;
-	if (cli_number(text, PRIORITY_MAX, &n) < 0) {
-		err_set(&err, -EINVAL, "cli.usage", "--priority: `%.40s` is not a number from 0 to %d", text, PRIORITY_MAX);
-		err_hint(&err, "0 gives its VF up first, 9 last");
-		return cli_usage(cli, &err);
-	}
-	json_object_set_new(params, "priority", json_integer((json_int_t)n));
-	return 0;
+	return cli_take_number(cli, args, &priority, params);
 }
 
 int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
@@ -46,7 +41,6 @@ int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
 	struct cli_request req = { .method = "memory.set", .shape = "lease{" };
 	const char *third = cli_args_pos(args, 2), *policy = third ? third : args->pos[1];
 	struct err err = { 0 };
-	json_t *result;
 	int code;
 
 	if (strcmp(policy, "pin") != 0 && strcmp(policy, "adaptive") != 0) {
@@ -61,45 +55,32 @@ int cli_cmd_memory_set(struct cli *cli, const struct cli_args *args)
 		json_decref(req.params);
 		return code;
 	}
-	code = cli_request(cli, &req, &result);
-	if (code != EXIT_OK)
-		return code;
-	cli_show(cli, result, cli_view_memory_set);
-	cli_show_warnings(cli, result);
-	json_decref(result);
-	return code;
-}
-
-/* --NAME, a number up to @max, into @params as @key. 0, or an exit code after the error is printed. */
-static int take_number(const struct cli *cli, const struct cli_args *args, const char *name, unsigned long long max,
-		       json_t *params, const char *key)
-{
-	const char *text = cli_args_get(args, name);
-	struct err err = { 0 };
-	unsigned long long n;
-
-	if (!text)
-		return 0;
-	errno = 0;
-	n = strtoull(text, NULL, 10);
-	if (!*text || strspn(text, "0123456789") != strlen(text) || errno || n > max) {
-		err_set(&err, -EINVAL, "cli.usage", "--%s: `%.40s` is not a whole number up to %llu", name, text, max);
-		err_hint(&err, "`gangway help memory release` says more");
-		return cli_usage(cli, &err);
-	}
-	json_object_set_new(params, key, json_integer((json_int_t)n));
-	return 0;
+	return cli_simple(cli, &req, cli_view_memory_set);
 }
 
 int cli_cmd_memory_release(struct cli *cli, const struct cli_args *args)
 {
+	static const struct cli_number_opt seconds = {
+		.name = "for",
+		.key = "for_s",
+		.max = RELEASE_MAX,
+		.wants = "not a whole number up to",
+		.hint = "`gangway help memory release` says more",
+	};
+	static const struct cli_number_opt bytes = {
+		.name = "until-bytes",
+		.key = "until_bytes",
+		.max = INT64_MAX,
+		.wants = "not a whole number up to",
+		.hint = "`gangway help memory release` says more",
+	};
 	struct cli_request req = { .method = "memory.release" };
 	int code;
 
 	req.params = json_pack("{s:s}", "guest", args->pos[0]);
-	code = take_number(cli, args, "for", RELEASE_MAX, req.params, "for_s");
+	code = cli_take_number(cli, args, &seconds, req.params);
 	if (!code)
-		code = take_number(cli, args, "until-bytes", INT64_MAX, req.params, "until_bytes");
+		code = cli_take_number(cli, args, &bytes, req.params);
 	if (code) {
 		json_decref(req.params);
 		return code;

@@ -10,7 +10,7 @@
 #include "err.h"
 
 #define SUBSCRIBE_MS 30000
-#define COUNT_MAX 999999999UL
+#define COUNT_MAX 999999999
 
 int cli_cmd_monitor(struct cli *cli, const struct cli_args *args)
 {
@@ -19,7 +19,7 @@ int cli_cmd_monitor(struct cli *cli, const struct cli_args *args)
 	const char *count = cli_args_get(args, "count");
 	struct cli_rpc *rpc = NULL;
 	struct err err = { 0 };
-	unsigned long left = 0;
+	unsigned long long left = 0;
 	json_t *event;
 	int r;
 

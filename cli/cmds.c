@@ -71,7 +71,7 @@ int cli_cmd_pf_show(struct cli *cli, const struct cli_args *args)
 int cli_cmd_pf_set(struct cli *cli, const struct cli_args *args)
 {
 	struct cli_request req = { .method = "pf.set", .shape = "pf{ vfs[", .slow = true };
-	unsigned long n;
+	unsigned long long n;
 
 	if (cli_number(args->pos[2], VFS_MAX, &n) < 0)
 		return bad_form(cli, "pf set: the number of VFs must be a whole number from 0 to 65535",

@@ -244,21 +244,12 @@ static void detach(struct lease *l, struct ctl_req *req, unsigned wait_ms, struc
 
 void detach_start(struct daemon *d, struct ctl_req *req, const char *guest, const char *nic, unsigned wait_ms)
 {
-	struct lease *l = lease_find(d, guest, nic);
-	struct guest *g;
+	struct lease *l = NULL;
 	struct err err;
 
 	err_clear(&err);
-	if (!l && guest_get(d, guest, &g, &err) == 0) {
-		err_set(&err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
-			nic ? nic : "");
-		err_hint(&err, "`gangway status` shows who has one");
-	} else if (l && !nic && lease_count(d, guest) > 1) {
-		err_set(&err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
-		err_hint(&err, "gangway detach %s NIC; `gangway status %s` names them", guest, guest);
-	} else if (l) {
+	if (lease_get(d, guest, nic, "detach", "", &l, &err) == 0)
 		detach(l, req, wait_ms, &err);
-	}
 	if (err.num)
 		ctl_fail(req, &err);
 }

@@ -33,31 +33,6 @@ static json_t *devices_to_json(const struct vmm_memory *m)
 	return list;
 }
 
-/* What its VMM says of each backend beside what the kernel has. */
-static void add_words(json_t *areas, const struct vmm_memdevs *memdevs)
-{
-	json_t *area;
-	size_t i;
-
-	json_array_foreach (areas, i, area) {
-		const struct vmm_memdev *m = &memdevs->v[i];
-
-		json_object_set_new(area, "type", m->type[0] ? json_string(m->type) : json_null());
-		json_object_set_new(area, "prealloc", json_boolean(m->prealloc));
-		json_object_set_new(area, "merge", json_boolean(m->merge));
-	}
-}
-
-/* And of RAM without one, nothing. */
-static void add_no_words(json_t *areas, const struct vmm_memdevs *memdevs)
-{
-	static const char *const words[] = { "type", "prealloc", "merge" };
-
-	for (size_t i = memdevs->nr; i < json_array_size(areas); i++)
-		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
-			json_object_set_new(json_array_get(areas, i), words[k], json_null());
-}
-
 static json_t *leases_to_json(struct daemon *d, const char *guest)
 {
 	json_t *list = json_array();
@@ -78,17 +53,14 @@ static json_t *leases_to_json(struct daemon *d, const char *guest)
 
 static json_t *render(const struct show_job *j, const struct mem_facts *facts, const struct vmm_memory *said)
 {
-	json_t *result = mem_facts_to_json(facts);
+	json_t *result = mem_facts_to_json(facts, &said->memdevs);
 	json_t *more = json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "guest", j->guest, "via", lease_via_to_string(j->via), "ram",
 				 (json_int_t)said->ram_bytes, "balloon",
 				 said->has_balloon ? json_integer((json_int_t)said->balloon_bytes) : json_null(), "devices",
 				 devices_to_json(said), "leases", leases_to_json(j->d, j->guest));
 
-	if (result && more) {
+	if (result && more)
 		json_object_update(result, more);
-		add_words(json_object_get(result, "areas"), &said->memdevs);
-		add_no_words(json_object_get(result, "areas"), &said->memdevs);
-	}
 	json_decref(more);
 	return result;
 }

@@ -59,23 +59,15 @@ static void recorded(int r, void *arg)
 
 static int find(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
-	struct lease *l = lease_find(d, guest, nic);
+	struct lease *l = NULL;
 	struct guest *g;
 	int r = guest_get(d, guest, &g, err);
 
 	if (r < 0)
 		return r;
-	if (!l) {
-		err_set(err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
-			nic ? nic : "");
-		err_hint(err, "`gangway status` shows who has one");
-		return -ENOENT;
-	}
-	if (!nic && lease_count(d, guest) > 1) {
-		err_set(err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
-		err_hint(err, "gangway memory set %s NIC POLICY; `gangway status %s` names them", guest, guest);
-		return -EINVAL;
-	}
+	r = lease_get(d, guest, nic, "memory set", " POLICY", &l, err);
+	if (r < 0)
+		return r;
 	if (l->op || l->busy) {
 		err_set(err, -EBUSY, "lease.busy", "lease %s: %s", l->id, l->busy ? l->busy : "it is being attached or detached");
 		err_hint(err, "`gangway status %s` shows when that is over", guest);

@@ -20,186 +20,97 @@
 #define UNIX_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct key {
-	const char *name;
-	int (*set)(struct config *c, size_t offset, size_t size, const char *value);
+	const char *section, *name;
 	size_t offset, size;
-	const char *wants;
-	const char *section;
+	int (*set)(struct config *c, const struct key *k, const char *value);
+	const char *wants; /* of a number: its unit */
+	unsigned long min, max; /* of a number */
+	bool or_zero; /* 0 is one too, though below @min */
 };
 
-static int set_path(struct config *c, size_t offset, size_t size, const char *value)
+static int set_path(struct config *c, const struct key *k, const char *value)
 {
-	if (value[0] != '/' || strlen(value) >= size)
+	if (value[0] != '/' || strlen(value) >= k->size)
 		return -EINVAL;
-	strcpy((char *)c + offset, value);
+	strcpy((char *)c + k->offset, value);
 	return 0;
 }
 
-static int set_balance(struct config *c, size_t offset, size_t size, const char *value)
+static int set_balance(struct config *c, const struct key *k, const char *value)
 {
 	if (strcmp(value, "no") != 0)
-		return set_path(c, offset, size, value);
-	*((char *)c + offset) = '\0';
+		return set_path(c, k, value);
+	*((char *)c + k->offset) = '\0';
 	return 0;
 }
 
 /* A path that a Unix socket cannot have is refused here, not at its use. */
-static int set_listen(struct config *c, size_t offset, size_t size, const char *value)
+static int set_listen(struct config *c, const struct key *k, const char *value)
 {
 	struct sockaddr_storage addr;
 	socklen_t len;
 
 	if (value[0] == '/' || !strcmp(value, "no"))
-		return strlen(value) < UNIX_PATH_MAX ? set_balance(c, offset, size, value) : -EINVAL;
-	if (strlen(value) >= size || metrics_address_parse(value, &addr, &len) < 0)
+		return strlen(value) < UNIX_PATH_MAX ? set_balance(c, k, value) : -EINVAL;
+	if (strlen(value) >= k->size || metrics_address_parse(value, &addr, &len) < 0)
 		return -EINVAL;
-	strcpy((char *)c + offset, value);
+	strcpy((char *)c + k->offset, value);
 	return 0;
 }
 
-static int set_name(struct config *c, size_t offset, size_t size, const char *value)
+static int set_name(struct config *c, const struct key *k, const char *value)
 {
-	if (!value[0] || strlen(value) >= size || strpbrk(value, "/: \t"))
+	if (!value[0] || strlen(value) >= k->size || strpbrk(value, "/: \t"))
 		return -EINVAL;
-	strcpy((char *)c + offset, value);
+	strcpy((char *)c + k->offset, value);
 	return 0;
 }
 
-static int set_number(struct config *c, size_t offset, const char *value, unsigned long min, unsigned long max)
+static int set_number(struct config *c, const struct key *k, const char *value)
 {
+	bool zero = k->or_zero && !strcmp(value, "0");
 	unsigned long v;
 	char *end;
 
 	errno = 0;
 	v = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '0' || value[0] > '9' || v < min || v > max)
+	if (errno || *end || value[0] < '0' || value[0] > '9' || ((v < k->min || v > k->max) && !zero))
 		return -EINVAL;
-	*(unsigned *)((char *)c + offset) = (unsigned)v;
+	*(unsigned *)((char *)c + k->offset) = (unsigned)v;
 	return 0;
 }
 
-static int set_ms(struct config *c, size_t offset, size_t size, const char *value)
+static int set_yes(struct config *c, const struct key *k, const char *value)
 {
-	(void)size;
-	return set_number(c, offset, value, 100, 600000);
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		return -EINVAL;
+	*(bool *)((char *)c + k->offset) = !strcmp(value, "yes");
+	return 0;
 }
 
-static int set_pause(struct config *c, size_t offset, size_t size, const char *value)
+static int set_read_only(struct config *c, const struct key *k, const char *value)
 {
-	(void)size;
-	return set_number(c, offset, value, 0, 600000);
-}
-
-static int set_rate(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 1, CAUSE_RATE_MAX);
-}
-
-static int set_rate_window(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 1, 3600);
-}
-
-/* The whole range is above what a distribution gives to anybody, 16-bit numbers and nobody included, and ends below (uid_t)-1. */
-static int set_uid_first(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, DEVICE_UID_MIN, DEVICE_UID_MAX - (LIMIT_LEASES - 1));
-}
-
-static int set_faults(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 0, 1000000);
-}
-
-/* 0: not at all. Below 100 a look at a guest costs more than it brings. */
-static int set_follow(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return strcmp(value, "0") != 0 ? set_number(c, offset, value, 100, 60000) : set_number(c, offset, value, 0, 0);
-}
-
-static int set_storm(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 0, 100000000);
-}
-
-/* Not below the 5 s after which the kernel tells how many faults it has left out: their time is not known any better. */
-static int set_fault_window(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 5, 3600);
-}
-
-/* The kernel takes windows of half a second to ten. */
-static int set_window(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 500, 10000);
-}
-
-static int set_stall(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 1, 9999);
-}
-
-static int set_margin(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)size;
-	return set_number(c, offset, value, 0, 1048576);
-}
-
-static int set_read_only(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)offset;
-	(void)size;
+	(void)k;
 	if (strcmp(value, "all") && strcmp(value, "group"))
 		return -EINVAL;
 	c->read_only_all = !strcmp(value, "all");
 	return 0;
 }
 
-static int set_share_memory(struct config *c, size_t offset, size_t size, const char *value)
+static int set_standby(struct config *c, const struct key *k, const char *value)
 {
-	(void)offset;
-	(void)size;
-	if (strcmp(value, "yes") && strcmp(value, "no"))
-		return -EINVAL;
-	c->share_memory = !strcmp(value, "yes");
-	return 0;
-}
-
-static int set_route(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)offset;
-	(void)size;
-	if (strcmp(value, "yes") && strcmp(value, "no"))
-		return -EINVAL;
-	c->irq_route = !strcmp(value, "yes");
-	return 0;
-}
-
-static int set_standby(struct config *c, size_t offset, size_t size, const char *value)
-{
-	(void)offset;
-	(void)size;
+	(void)k;
 	c->standby_auto = !strcmp(value, STANDBY_AUTO);
 	if (!c->standby_auto && emul_words_parse(value, &c->standby, NULL) < 0)
 		return -EINVAL;
 	return 0;
 }
 
-static int set_log_level(struct config *c, size_t offset, size_t size, const char *value)
+static int set_log_level(struct config *c, const struct key *k, const char *value)
 {
 	static const char *const names[] = { "error", "warning", "info", "debug" };
 
-	(void)offset;
-	(void)size;
+	(void)k;
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (!strcmp(value, names[i])) {
 			c->log_level = (enum log_level)i;
@@ -208,62 +119,60 @@ static int set_log_level(struct config *c, size_t offset, size_t size, const cha
 	return -EINVAL;
 }
 
-#define KEY(field, fn, text)                                                                                                     \
-	{                                                                                                                        \
-#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "daemon"                  \
-	}
-
-#define SWITCH_KEY(field, fn, text)                                                                                              \
-	{                                                                                                                        \
-#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "switch"                  \
-	}
-
-#define IRQ_KEY(name, field, fn, text)                                                                                           \
-	{                                                                                                                        \
-#name, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "irq"                      \
-	}
-
-#define MEMORY_KEY(field, fn, text)                                                                                              \
-	{                                                                                                                        \
-#field, fn, offsetof(struct config, field), sizeof(((struct config *)0)->field), text, "memory"                  \
-	}
+#define AT(field) .offset = offsetof(struct config, field), .size = sizeof(((struct config *)0)->field)
+#define PATH .set = set_path, .wants = "an absolute path"
+#define YES_NO .set = set_yes, .wants = "\"yes\" or \"no\""
+#define NUMBER(unit, from, to) .set = set_number, .wants = unit, .min = from, .max = to
 
 static const struct key keys[] = {
-	KEY(socket, set_path, "an absolute path"),
-	KEY(state, set_path, "an absolute path"),
-	KEY(runtime_dir, set_path, "an absolute path"),
-	KEY(group, set_name, "the name of a group"),
-	{ "read_only", set_read_only, 0, 0, "\"all\" or \"group\"", "daemon" },
-	KEY(log_level, set_log_level, "error, warning, info or debug"),
-	KEY(device_program, set_path, "an absolute path"),
-	KEY(device_uid_first, set_uid_first, "a user number, 65536 to 4294966271"),
-	KEY(unplug_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
-	KEY(guest_timeout_ms, set_ms, "milliseconds, 100 to 600000"),
-	{ "share_memory", set_share_memory, 0, 0, "\"yes\" or \"no\"", "daemon" },
-	KEY(fault_limit, set_faults, "a number of faults, 0 to 1000000"),
-	KEY(fault_window, set_fault_window, "seconds, 5 to 3600"),
-	{ "standby", set_standby, 0, 0, "auto, own, macvtap, bridge:BR or none", "attach" },
-	SWITCH_KEY(return_delay_ms, set_pause, "milliseconds, 0 to 600000"),
-	SWITCH_KEY(rate_limit, set_rate, "a number, 1 to 32"),
-	SWITCH_KEY(rate_window, set_rate_window, "seconds, 1 to 3600"),
-	SWITCH_KEY(unplug_deadline_ms, set_ms, "milliseconds, 100 to 600000"),
-	SWITCH_KEY(settle_ms, set_pause, "milliseconds, 0 to 600000"),
-	IRQ_KEY(follow_ms, irq_follow_ms, set_follow, "milliseconds, 100 to 60000, or 0"),
-	IRQ_KEY(table_ms, irq_table_ms, set_ms, "milliseconds, 100 to 600000"),
-	IRQ_KEY(storm_rate, irq_storm_rate, set_storm, "a number of interrupts, 0 to 100000000"),
-	IRQ_KEY(irqbalance, irqbalance, set_balance, "an absolute path, or \"no\""),
-	{ "route", set_route, 0, 0, "\"yes\" or \"no\"", "irq" },
-	MEMORY_KEY(margin_mib, set_margin, "MiB, 0 to 1048576"),
-	MEMORY_KEY(low_mib, set_margin, "MiB, 0 to 1048576"),
-	MEMORY_KEY(high_mib, set_margin, "MiB, 0 to 1048576"),
-	MEMORY_KEY(swapin_limit, set_faults, "pages a second, 0 to 1000000"),
-	MEMORY_KEY(stall_ms, set_stall, "milliseconds, 1 to 9999"),
-	MEMORY_KEY(window_ms, set_window, "milliseconds, 500 to 10000"),
-	MEMORY_KEY(calm_ms, set_ms, "milliseconds, 100 to 600000"),
-	MEMORY_KEY(poll_ms, set_ms, "milliseconds, 100 to 600000"),
-	{ "listen", set_listen, offsetof(struct config, metrics_listen), sizeof(((struct config *)0)->metrics_listen),
-	  "an absolute path, an address and a port (127.0.0.1:9177), a port, or \"no\"", "metrics" },
+	{ "daemon", "socket", AT(socket), PATH },
+	{ "daemon", "state", AT(state), PATH },
+	{ "daemon", "runtime_dir", AT(runtime_dir), PATH },
+	{ "daemon", "group", AT(group), .set = set_name, .wants = "the name of a group" },
+	{ "daemon", "read_only", .set = set_read_only, .wants = "\"all\" or \"group\"" },
+	{ "daemon", "log_level", .set = set_log_level, .wants = "error, warning, info or debug" },
+	{ "daemon", "device_program", AT(device_program), PATH },
+	/* the whole range is above what a distribution gives to anybody, 16-bit numbers and nobody included, and ends below (uid_t)-1 */
+	{ "daemon", "device_uid_first", AT(device_uid_first),
+	  NUMBER("a user number", DEVICE_UID_MIN, DEVICE_UID_MAX - (LIMIT_LEASES - 1)) },
+	{ "daemon", "unplug_timeout_ms", AT(unplug_timeout_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "daemon", "guest_timeout_ms", AT(guest_timeout_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "daemon", "share_memory", AT(share_memory), YES_NO },
+	{ "daemon", "fault_limit", AT(fault_limit), NUMBER("a number of faults", 0, 1000000) },
+	/* not below the 5 s after which the kernel tells how many faults it has left out: their time is not known any better */
+	{ "daemon", "fault_window", AT(fault_window), NUMBER("seconds", 5, 3600) },
+	{ "attach", "standby", .set = set_standby, .wants = "auto, own, macvtap, bridge:BR or none" },
+	{ "switch", "return_delay_ms", AT(return_delay_ms), NUMBER("milliseconds", 0, 600000) },
+	{ "switch", "rate_limit", AT(rate_limit), NUMBER("a number", 1, CAUSE_RATE_MAX) },
+	{ "switch", "rate_window", AT(rate_window), NUMBER("seconds", 1, 3600) },
+	{ "switch", "unplug_deadline_ms", AT(unplug_deadline_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "switch", "settle_ms", AT(settle_ms), NUMBER("milliseconds", 0, 600000) },
+	/* 0: not at all; below 100 a look at a guest costs more than it brings */
+	{ "irq", "follow_ms", AT(irq_follow_ms), NUMBER("milliseconds", 100, 60000), .or_zero = true },
+	{ "irq", "table_ms", AT(irq_table_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "irq", "storm_rate", AT(irq_storm_rate), NUMBER("a number of interrupts", 0, 100000000) },
+	{ "irq", "irqbalance", AT(irqbalance), .set = set_balance, .wants = "an absolute path, or \"no\"" },
+	{ "irq", "route", AT(irq_route), YES_NO },
+	{ "memory", "margin_mib", AT(margin_mib), NUMBER("MiB", 0, 1048576) },
+	{ "memory", "low_mib", AT(low_mib), NUMBER("MiB", 0, 1048576) },
+	{ "memory", "high_mib", AT(high_mib), NUMBER("MiB", 0, 1048576) },
+	{ "memory", "swapin_limit", AT(swapin_limit), NUMBER("pages a second", 0, 1000000) },
+	{ "memory", "stall_ms", AT(stall_ms), NUMBER("milliseconds", 1, 9999) },
+	/* the kernel takes windows of half a second to ten */
+	{ "memory", "window_ms", AT(window_ms), NUMBER("milliseconds", 500, 10000) },
+	{ "memory", "calm_ms", AT(calm_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "memory", "poll_ms", AT(poll_ms), NUMBER("milliseconds", 100, 600000) },
+	{ "metrics", "listen", AT(metrics_listen), .set = set_listen,
+	  .wants = "an absolute path, an address and a port (127.0.0.1:9177), a port, or \"no\"" },
 };
+
+static int bad_value(const struct key *k, const char *value, struct err *err)
+{
+	if (k->set != set_number)
+		return err_set(err, -EINVAL, "config.bad-value", "%s = %s: it takes %s", k->name, value, k->wants);
+	return err_set(err, -EINVAL, "config.bad-value", "%s = %s: it takes %s, %lu to %lu%s", k->name, value, k->wants, k->min,
+		       k->max, k->or_zero ? ", or 0" : "");
+}
 
 void config_defaults(struct config *c)
 {
@@ -303,8 +212,6 @@ void config_defaults(struct config *c)
 
 int config_set(struct config *c, const char *section, const char *key, const char *value, struct err *err)
 {
-	int r;
-
 	if (strcmp(section, "daemon") && strcmp(section, "attach") && strcmp(section, "switch") && strcmp(section, "irq") &&
 	    strcmp(section, "memory") && strcmp(section, "metrics"))
 		return err_set(err, -EINVAL, "config.unknown-key",
@@ -316,8 +223,7 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 		if (strcmp(keys[i].section, section))
 			return err_set(err, -EINVAL, "config.unknown-key", "\"%s\" is a key of section [%s]", key,
 				       keys[i].section);
-		r = keys[i].set(c, keys[i].offset, keys[i].size, value);
-		return r < 0 ? err_set(err, r, "config.bad-value", "%s = %s: it takes %s", key, value, keys[i].wants) : 0;
+		return keys[i].set(c, &keys[i], value) < 0 ? bad_value(&keys[i], value, err) : 0;
 	}
 	return err_set(err, -EINVAL, "config.unknown-key", "there is no key \"%s\"", key);
 }

@@ -11,6 +11,7 @@
 #include "ctl.h"
 #include "daemon.h"
 #include "devproc.h"
+#include "guests.h"
 #include "irq_follow.h"
 #include "irq_keep.h"
 #include "log.h"
@@ -303,6 +304,31 @@ struct lease *lease_find(struct daemon *d, const char *guest, const char *nic)
 	if (!strcmp(l->guest, guest) && (!nic || !strcmp(l->nic, nic)))
 		return l;
 	return NULL;
+}
+
+int lease_get(struct daemon *d, const char *guest, const char *nic, const char *verb, const char *words, struct lease **ret,
+	      struct err *err)
+{
+	struct lease *l = lease_find(d, guest, nic);
+	struct guest *g;
+	int r;
+
+	if (!l) {
+		r = guest_get(d, guest, &g, err);
+		if (r < 0)
+			return r;
+		err_set(err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
+			nic ? nic : "");
+		err_hint(err, "`gangway status` shows who has one");
+		return -ENOENT;
+	}
+	if (!nic && lease_count(d, guest) > 1) {
+		err_set(err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
+		err_hint(err, "gangway %s %s NIC%s; `gangway status %s` names them", verb, guest, words, guest);
+		return -EINVAL;
+	}
+	*ret = l;
+	return 0;
 }
 
 unsigned lease_count(struct daemon *d, const char *guest)

@@ -146,6 +146,12 @@ void lease_set_leg(struct lease *l, enum lease_leg leg, enum lease_reason reason
 void lease_follow_pf(struct lease *l);
 
 struct lease *lease_find(struct daemon *d, const char *guest, const char *nic); /* @nic NULL: the guest's only one */
+/*
+ * The one that `gangway @verb GUEST [NIC]@words` is about. guest.unknown: no lease and no such guest; -ENOENT lease.none; -EINVAL
+ * lease.ambiguous: it has several, and @nic is NULL. A lease outlives its guest where not all of it could be undone.
+ */
+int lease_get(struct daemon *d, const char *guest, const char *nic, const char *verb, const char *words, struct lease **ret,
+	      struct err *err);
 unsigned lease_count(struct daemon *d, const char *guest);
 /* Who has this VF? NULL: nobody. */
 struct lease *lease_of_vf(struct daemon *d, const char *vf_bdf);

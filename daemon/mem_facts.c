@@ -126,24 +126,28 @@ static json_t *bytes_of(uint64_t bytes)
 	return bytes_or_null(true, bytes);
 }
 
-static json_t *area_to_json(const struct mem_area *a)
+/* What the kernel has of @a, and what the VMM says of its backend. */
+/* @m NULL: it has no backend. */
+static json_t *area_to_json(const struct mem_area *a, const struct vmm_memdev *m)
 {
 	bool known = a->backing != MEM_UNKNOWN;
 
-	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "id", a->id, "backing",
+	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", a->id, "backing",
 			 mem_backing_to_string(a->backing), "shared", a->shared, "size", bytes_of(a->size), "page_size",
 			 bytes_or_null(known, a->page_bytes), "reserved", a->reserved, "resident",
 			 bytes_or_null(known, a->resident), "swapped", bytes_or_null(known, a->swapped), "untouched",
 			 bytes_or_null(known, a->untouched), "merged", bytes_or_null(known, a->merged), "shared_pages",
-			 bytes_or_null(known, a->template + a->others), "fresh", bytes_of(mem_area_new(a)));
+			 bytes_or_null(known, a->template + a->others), "fresh", bytes_of(mem_area_new(a)), "type",
+			 m && m->type[0] ? json_string(m->type) : json_null(), "prealloc",
+			 m ? json_boolean(m->prealloc) : json_null(), "merge", m ? json_boolean(m->merge) : json_null());
 }
 
-static json_t *areas_to_json(const struct mem_facts *f)
+static json_t *areas_to_json(const struct mem_facts *f, const struct vmm_memdevs *memdevs)
 {
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < f->nr; i++)
-		json_array_append_new(list, area_to_json(&f->areas[i]));
+		json_array_append_new(list, area_to_json(&f->areas[i], i < memdevs->nr ? &memdevs->v[i] : NULL));
 	return list;
 }
 
@@ -200,7 +204,7 @@ static json_t *process_to_json(const struct mem_facts *f)
 			 "lock_unlimited", p->knows_limit && p->lock_limit == MEM_NO_LIMIT);
 }
 
-json_t *mem_facts_to_json(const struct mem_facts *f)
+json_t *mem_facts_to_json(const struct mem_facts *f, const struct vmm_memdevs *memdevs)
 {
 	const struct mem_need *n = &f->need;
 	char text[MEM_FACTS_TEXT_MAX];
@@ -210,12 +214,13 @@ json_t *mem_facts_to_json(const struct mem_facts *f)
 		"{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
 		"s:o, s:o, s:o, "
 		"s:o, s:o}",
-		"summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f), "need", "pin", bytes_of(n->pin),
-		"fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched", bytes_of(n->untouched), "unmerged",
-		bytes_of(n->unmerged), "copied", bytes_of(n->copied), "alone", bytes_of(n->alone), "unknown",
-		bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page", bytes_or_null(n->huge_page != 0, n->huge_page),
-		"room", "bytes", bytes_of(f->room.bytes), "margin", bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup",
-		bytes_of(f->room.cgroup), "huge", bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process",
-		process_to_json(f), "host", host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error",
-		err_to_json(&f->process_err), "cgroup_error", err_to_json(&f->cgroup_err));
+		"summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f, memdevs), "need", "pin",
+		bytes_of(n->pin), "fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched",
+		bytes_of(n->untouched), "unmerged", bytes_of(n->unmerged), "copied", bytes_of(n->copied), "alone",
+		bytes_of(n->alone), "unknown", bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page",
+		bytes_or_null(n->huge_page != 0, n->huge_page), "room", "bytes", bytes_of(f->room.bytes), "margin",
+		bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup", bytes_of(f->room.cgroup), "huge",
+		bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process", process_to_json(f), "host",
+		host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error", err_to_json(&f->process_err), "cgroup_error",
+		err_to_json(&f->cgroup_err));
 }

@@ -46,7 +46,10 @@ int mem_facts_look_again(struct sys *sys, struct mem_facts *f, struct err *err);
 /* "attach would pin 4.0 GiB, 2.9 GiB of it not resident; the host has 1.2 GiB to give" */
 #define MEM_FACTS_TEXT_MAX 400
 void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MAX]);
-/* Members for the control protocol, "need" and "room" and all else but the guest's name. NULL: no memory. */
-json_t *mem_facts_to_json(const struct mem_facts *f);
+/*
+ * Members for the control protocol, "need" and "room" and all else but the guest's name. @memdevs: those that were asked about. NULL: no
+ * memory.
+ */
+json_t *mem_facts_to_json(const struct mem_facts *f, const struct vmm_memdevs *memdevs);
 
 #endif

@@ -101,23 +101,15 @@ static void forget_abandoned(struct switcher *s)
 
 static int find(struct daemon *d, const char *guest, const char *nic, struct lease **ret, struct err *err)
 {
-	struct lease *l = lease_find(d, guest, nic);
+	struct lease *l = NULL;
 	struct guest *g;
 	int r = guest_get(d, guest, &g, err);
 
 	if (r < 0)
 		return r;
-	if (!l) {
-		err_set(err, -ENOENT, "lease.none", "guest %s: it has no VF%s%.80s", guest, nic ? " as NIC " : "",
-			nic ? nic : "");
-		err_hint(err, "`gangway status` shows who has one");
-		return -ENOENT;
-	}
-	if (!nic && lease_count(d, guest) > 1) {
-		err_set(err, -EINVAL, "lease.ambiguous", "guest %s: it has %u VFs: which one?", guest, lease_count(d, guest));
-		err_hint(err, "gangway switch %s NIC LEG; `gangway status %s` names them", guest, guest);
-		return -EINVAL;
-	}
+	r = lease_get(d, guest, nic, "switch", " LEG", &l, err);
+	if (r < 0)
+		return r;
 	if (!l->emul) {
 		err_set(err, -EOPNOTSUPP, "switch.no-standby", "lease %s: it has no emulated leg to switch to", l->id);
 		err_hint(err, "gangway detach %s %s, then attach it with --standby macvtap", l->guest, l->nic);

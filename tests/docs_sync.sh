@@ -121,7 +121,7 @@ else
 	echo "SKIP docs_sync docs/man/gangwayd.8: no gangwayd in $build"
 fi
 if [ -f "$top/daemon/config.c" ]; then
-	sed -n '/struct key keys/,/^};/s/^\t\(KEY(\|SWITCH_KEY(\|IRQ_KEY(\|MEMORY_KEY(\|{ "\)\([a-z_]*\).*/\2/p' "$top/daemon/config.c" >"$tmp/want"
+	sed -n '/struct key keys/,/^};/s/^\t{ "[a-z]*", "\([a-z_]*\)".*/\1/p' "$top/daemon/config.c" >"$tmp/want"
 	sed -n 's/^\.It Cm //p' "$top/docs/man/gangway.conf.5" >"$tmp/got"
 	same "docs/man/gangway.conf.5" "$tmp/want" "$tmp/got"
 fi

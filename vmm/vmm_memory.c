@@ -60,6 +60,18 @@ int vmm_take_ram(const json_t *ret, uint64_t *ret_bytes)
 	return 0;
 }
 
+/* @text, UTF-8 as all that comes by JSON, or as many whole characters of it as there is room for. */
+static void copy_text(char *buf, size_t size, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n >= size)
+		for (n = size - 1; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+			n--;
+	memcpy(buf, text, n);
+	buf[n] = '\0';
+}
+
 static int take_memdev(const json_t *v, struct vmm_memdev *ret)
 {
 	const json_t *share = json_object_get(v, "share");
@@ -68,7 +80,7 @@ static int take_memdev(const json_t *v, struct vmm_memdev *ret)
 
 	if (!json_is_boolean(share) || vmm_take_bytes(v, "size", &m.size) < 0)
 		return -EPROTO;
-	snprintf(m.id, sizeof(m.id), "%s", id ? id : "(unnamed)");
+	copy_text(m.id, sizeof(m.id), id ? id : "(unnamed)");
 	m.shared = json_is_true(share);
 	m.prealloc = json_is_true(json_object_get(v, "prealloc"));
 	m.merge = json_is_true(json_object_get(v, "merge"));
@@ -136,8 +148,8 @@ static int take_devices(struct vmm_memory *m, const json_t *list)
 		if (vmm_take_bytes(data, "size", &d.size) < 0) /* sgx-epc and what is yet to come may have none */
 			continue;
 		id = json_string_value(json_object_get(data, "id"));
-		snprintf(d.type, sizeof(d.type), "%s", type);
-		snprintf(d.id, sizeof(d.id), "%s", id ? id : "(unnamed)");
+		copy_text(d.type, sizeof(d.type), type);
+		copy_text(d.id, sizeof(d.id), id ? id : "(unnamed)");
 		d.requested = d.size;
 		if (json_object_get(data, "requested-size") && vmm_take_bytes(data, "requested-size", &d.requested) < 0)
 			return -EPROTO;

@@ -88,6 +88,18 @@ lab_peer() {
 		printf '%s\n' -chardev "socket,id=peer,path=$lab_share/peer,$at" -device virtserialport,chardev=peer,name=peer
 }
 
+# lab_autopsy HOST: where its processors stand, twice, from QEMU's monitor. It has three seconds: QEMU itself may be what stands still.
+lab_autopsy() {
+	local in out i line
+	exec {in}<>"$lab_share/monitor.$1.in" {out}<>"$lab_share/monitor.$1.out"
+	for i in 1 2; do
+		echo "where it stands, $i:"
+		printf 'info cpus\ninfo registers -a\n' >&"$in"
+		while IFS= read -r -t 1.5 -u "$out" line; do printf '%s\n' "$line"; done
+	done | tr -d '\r' | grep -v '^(qemu)'
+	exec {in}<&- {out}<&-
+}
+
 # lab_switch: become the switch between two hosts
 lab_switch() { exec "$lab_image/netswitch" "$lab_share/switch"; }
 
@@ -103,7 +115,9 @@ lab_qemu() {
 	# huge pages for the guests' memory: see guest_args
 	# The kernel's test of its timer takes an emulated processor that has to wait for a real one for a broken interrupt controller. It hands
 	# LAB_HOST to the first process.
-	append="hugepages=${HUGEPAGES:-640} console=ttyS0 quiet panic=-1 net.ifnames=0 intel_iommu=on no_timer_check LAB_HOST=$host"
+	# nokaslr: an address in host.cpu means something.
+	append="hugepages=${HUGEPAGES:-640} console=ttyS0 quiet panic=-1 net.ifnames=0 intel_iommu=on no_timer_check nokaslr LAB_HOST=$host"
+	mkfifo "$lab_share/monitor.$host".{in,out}
 	# shellcheck disable=SC2054
 	iommu=(-device intel-iommu,intremap=on,caching-mode=on)
 	if [[ " $* " == *" no-iommu "* ]]; then
@@ -113,7 +127,7 @@ lab_qemu() {
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
 		"$root/usr/bin/qemu-system-x86_64" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \
-		-name gangway-lab -d cpu_reset -D "$log/host.cpu" -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
+		-name gangway-lab -d cpu_reset -D "$log/host.cpu" -chardev "pipe,id=mon,path=$lab_share/monitor.$host" -monitor chardev:mon -accel tcg,thread=multi -cpu max -smp "${CPUS:-$cpus}" -m "${MEM:-$mem}" \
 		-machine q35,kernel-irqchip=split -nodefaults -display none -no-reboot \
 		-kernel "$lab_image/tree/vmlinuz" -initrd "$lab_image/host.initrd" -append "$append" \
 		-drive "file=$lab_image/tree/host.img,if=virtio,format=raw,snapshot=on" "${iommu[@]}" \

@@ -142,10 +142,14 @@ guest_boot_once() {
 guest_start() {
 	local name=$1 try; shift
 	for try in 1 2 3; do
+		# lab/run ends what does not come back from here: a boot has its own limits
+		echo "# lab: boots $name" >&3
 		if guest_boot_once "$name" "$@"; then
+			echo "# lab: booted $name" >&3
 			lab_guests+=("$name")
 			return 0
 		fi
+		echo "# lab: booted $name" >&3
 		diag "guest $name: boot $try failed ($(tail -n 1 "$lab_log/$name.qemu" 2>/dev/null)), see $name.console and $name.qemu"
 		guest_stop "$name"
 	done

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
-# limit: 900
+# limit: 1200
 # Arguments: the number of rounds (2), seconds of each measurement (5)
 . /share/lab/lib/all.sh
 rounds=${1:-2} seconds=${2:-5} addr=10.9.0.11
@@ -45,7 +45,7 @@ as_the_host_chose() {
 }
 effective() { show '.vectors[].irq' | while read -r irq; do echo "$irq $(<"/proc/irq/$irq/effective_affinity_list")"; done; }
 ipis() { awk '$1 == "RES:" || $1 == "CAL:" { for (i = 2; $i ~ /^[0-9]+$/; i++) sum += $i } END { print sum + 0 }' /proc/interrupts; }
-# measure NAME: one request at a time by TCP from the wire, for so many seconds; adds to ${NAME}_all and _there, a line to /run/lab/NAME.trips and .ipis
+# measure NAME VIA: one request at a time by TCP from the wire, for so many seconds; adds to ${NAME}_all and _there, a line to /run/lab/NAME.VIA.trips and .ipis
 measure() {
 	local name=$1 all there all_before there_before ipis_before ipis_after trips rate
 	read -r all_before there_before < <(counted)
@@ -55,9 +55,9 @@ measure() {
 	read -r all there < <(counted)
 	printf -v "${name}_all" %d $((${name}_all + all - all_before))
 	printf -v "${name}_there" %d $((${name}_there + there - there_before))
-	echo "$rate" >>"/run/lab/$name.trips"
-	awk -v i="$((ipis_after - ipis_before))" -v t="$trips" 'BEGIN { printf "%.3f\n", t ? i / t : 0 }' >>"/run/lab/$name.ipis"
-	diag "$name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $rate round trips a second; $((ipis_after - ipis_before)) IPIs"
+	echo "$rate" >>"/run/lab/$name.$2.trips"
+	awk -v i="$((ipis_after - ipis_before))" -v t="$trips" 'BEGIN { printf "%.3f\n", t ? i / t : 0 }' >>"/run/lab/$name.$2.ipis"
+	diag "$2, $name: $((all - all_before)) interrupts, $((there - there_before)) on their vCPU's CPU; $rate round trips a second; $((ipis_after - ipis_before)) IPIs"
 }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", b ? a / b : 0 }'; }
 median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
@@ -100,20 +100,20 @@ for via in vfio-pci vfio-user; do
 	check "$via: and back" wait_until 20 arrives
 	stream_stop vm1
 
+	guest_run vm1 'tcprr serve 7000 </dev/null >/dev/null 2>&1 &'
+	for ((i = 0; i < rounds * 2; i++)); do
+		place="$((i % 2)) $((1 - i % 2))"
+		# shellcheck disable=SC2086
+		pin $place
+		check "$via: round $i, vCPUs on $place: with routing" routing with
+		check "$via: they are in place" wait_until 20 arrives
+		measure with "$via"
+		check "$via: round $i: without" routing without
+		check "$via: all of it is given back" test "$(affinities)" = "$before"
+		check "$via: interrupts are as the host has put them" as_the_host_chose
+		measure without "$via"
+	done
 	if [[ $via == vfio-pci ]]; then
-		guest_run vm1 'tcprr serve 7000 </dev/null >/dev/null 2>&1 &'
-		for ((i = 0; i < rounds * 2; i++)); do
-			place="$((i % 2)) $((1 - i % 2))"
-			# shellcheck disable=SC2086
-			pin $place
-			check "round $i, vCPUs on $place: with routing" routing with
-			check "they are in place" wait_until 20 arrives
-			measure with
-			check "round $i: without" routing without
-			check "all of it is given back" test "$(affinities)" = "$before"
-			check "interrupts are as the host has put them" as_the_host_chose
-			measure without
-		done
 		pin 0 1
 		check "with routing" routing with
 		check "they are in place" wait_until 20 arrives
@@ -187,7 +187,10 @@ for i in 0 1 2 3 4 5 6; do check "VF $i: detach" gw detach vm1 "nic$i"; done
 guest_stop vm1
 share=$(ratio "$with_there" "$with_all") share_without=$(ratio "$without_there" "$without_all")
 check "of the interrupts 95 in 100 arrive on their vCPU's CPU" awk -v s="$share" 'BEGIN { exit !(s >= 0.95) }'
-figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without;" \
-	"one request at a time by TCP, a second: with/without $(ratio "$(median /run/lab/with.trips)" "$(median /run/lab/without.trips)") (medians $(median /run/lab/with.trips)/$(median /run/lab/without.trips));" \
-	"gangwayd for 7 VFs of 3 vectors $cost_with % of an emulated processor, $cost_without % without following, the bare reading $bare %;" \
-	"rescheduling and call IPIs for each $(median /run/lab/with.ipis), without $(median /run/lab/without.ipis)"
+figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without"
+for via in vfio-pci vfio-user; do
+	with=$(median "/run/lab/with.$via.trips") without=$(median "/run/lab/without.$via.trips")
+	figure "$via: one request at a time by TCP, a second, with/without $(ratio "$with" "$without") (medians $with/$without)," \
+		"rescheduling and call IPIs for each $(median "/run/lab/with.$via.ipis"), without $(median "/run/lab/without.$via.ipis")"
+done
+figure "gangwayd for 7 VFs of 3 vectors $cost_with % of an emulated processor, $cost_without % without following, the bare reading $bare %"

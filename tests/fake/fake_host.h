@@ -57,6 +57,7 @@ struct fake_guest {
 	unsigned rss_mib; /* with @pins: what of its VMM is resident */
 	unsigned takes_mib; /* not resident: the first VF takes it from what the host has available */
 	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
+	const char *memdev; /* another backend, before mem0, as query-memdev has it; NULL: none */
 	const char *status; /* run state */
 	const char *migration; /* answer to query-migrate ("\"return\": ..."); NULL: it knows no migration */
 	const char *add_error; /* what device_add says, of a VF; NULL: it works */

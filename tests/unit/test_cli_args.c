@@ -2,6 +2,7 @@
 /* The parser of the command line, and what the verb table must keep for it to work. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -199,12 +200,28 @@ Test(cli_args, numbers)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		unsigned long n = 12345;
+		unsigned long long n = 12345;
 		int ms = -7;
 
 		cr_assert_eq(cli_number(rows[i].text, 65535, &n), rows[i].number < 0 ? -EINVAL : 0, "%s", rows[i].text);
-		cr_assert_eq(n, rows[i].number < 0 ? 12345UL : (unsigned long)rows[i].number, "%s", rows[i].text);
+		cr_assert_eq(n, rows[i].number < 0 ? 12345ULL : (unsigned long long)rows[i].number, "%s", rows[i].text);
 		cr_assert_eq(cli_seconds(rows[i].text, 86400, &ms), rows[i].ms < 0 ? -EINVAL : 0, "%s", rows[i].text);
 		cr_assert_eq(ms, rows[i].ms < 0 ? -7 : rows[i].ms, "%s: %d", rows[i].text, ms);
 	}
+}
+
+/* As many digits as the range may need, or nine. */
+Test(cli_args, large_numbers)
+{
+	static const char *const bad[] = { "9223372036854775808", "9999999999999999999", "00000000000000000001",
+					   "18446744073709551616" };
+	unsigned long long n = 0;
+
+	cr_assert(cli_number("9223372036854775807", INT64_MAX, &n) == 0 && n == INT64_MAX);
+	cr_assert(cli_number("0000000000000000001", INT64_MAX, &n) == 0 && n == 1);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		cr_assert_eq(cli_number(bad[i], INT64_MAX, &n), -EINVAL, "%s", bad[i]);
+	cr_assert(cli_number("000000009", 9, &n) == 0 && n == 9);
+	cr_assert_eq(cli_number("0000000009", 9, &n), -EINVAL);
+	cr_assert_eq(n, 9u);
 }

@@ -169,6 +169,36 @@ Test(memory_show, by_many, .timeout = 60)
 	end();
 }
 
+/* Room is for 63 bytes: a name is cut there, and never within a character. What is said of it stays with it. */
+Test(memory_show, name_that_is_cut)
+{
+	json_t *r, *area;
+	char text[256], cut[64] = "";
+
+	begin(1);
+	put_memory(&(struct put_memory){ .shared = true, .file = "/memfd:mem0 (deleted)", .resident = 100 });
+	put_available(1000);
+	for (size_t at = 60; at < sizeof(cut); at++) { /* where a character of four bytes begins */
+		memset(cut, 'a', at);
+		snprintf(
+			text, sizeof(text),
+			"{\"id\": \"%s\xf0\x9f\x90\xa7z\", \"size\": 4096, \"share\": true, \"prealloc\": true, \"merge\": true}",
+			cut);
+		vm1->memdev = text;
+		fake_guest_update(vm1);
+		r = show();
+		cr_assert_eq(json_array_size(member(r, "areas")), 2, "%zu", at);
+		area = json_array_get(member(r, "areas"), 0);
+		cr_assert_str_eq(text_of(area, "id"), cut);
+		cr_assert(json_is_true(member(area, "prealloc")) && json_is_true(member(area, "merge")));
+		area = json_array_get(member(r, "areas"), 1);
+		cr_assert_str_eq(text_of(area, "id"), "mem0");
+		cr_assert(json_is_false(member(area, "prealloc")) && json_is_false(member(area, "merge")));
+		json_decref(r);
+	}
+	end();
+}
+
 Test(memory_show, refused)
 {
 	begin(1);

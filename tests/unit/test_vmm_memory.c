@@ -87,6 +87,23 @@ Test(vmm_memory, what_it_says)
 	cr_assert_eq(res.memory.devices[1].requested, 4096u);
 }
 
+/* Room is for 63 bytes and 15: both end before the character that has none. */
+Test(vmm_memory, names_that_are_cut)
+{
+	char id[64], type[16], list[400];
+	struct fake_qmp_answer table[] = { SIZE, ONE, OBJECTS, { "query-memory-devices", NULL, list }, NO_BALLOON, { 0 } };
+
+	snprintf(id, sizeof(id), "%062d", 0);
+	snprintf(type, sizeof(type), "%013d", 0);
+	snprintf(list, sizeof(list), "\"return\": [{\"type\": \"%s\u20ac\", \"data\": {\"id\": \"%s\xc3\xa9\", \"size\": 1}}]",
+		 type, id);
+	res = (struct result){ 0 };
+	ask_by_table(table, ask, &res.o);
+	cr_assert(res.o.r == 0 && res.memory.nr_devices == 1, "%s", res.o.err.msg);
+	cr_assert_str_eq(res.memory.devices[0].id, id);
+	cr_assert_str_eq(res.memory.devices[0].type, type);
+}
+
 /* As many backends as are kept, and one more: it counts, and is not told. */
 Test(vmm_memory, many_backends, .timeout = 60)
 {
