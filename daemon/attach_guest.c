@@ -44,6 +44,8 @@ static void on_plugged(void *ctx, int r, const struct err *err)
 	struct op *op = ctx;
 
 	op->hidden = r == 1; /* its driver is awaited all the same */
+	if (op->lease->via == VIA_VFIO_PCI) /* the VMM pins before it answers */
+		mem_account_settle(op->lease);
 	op_step_done(op, r < 0 ? r : 0, err);
 }
 
@@ -250,7 +252,8 @@ void after_publish(void *ctx)
 	if (op->no_vf.num)
 		op_warn(op, "it has no VF for now and is given one when there is one: %s", op->no_vf.msg);
 	in = !op->incoming && op->memory_held == REASON_NONE;
-	lease_hold_memory(l, op->memory_held, &op->memory_err);
+	l->memory.pressed = op->memory_held == REASON_MEMORY_PRESSURE; /* with the guest's other NICs */
+	lease_hold_memory(l, l->memory.pressed ? REASON_NONE : op->memory_held, &op->memory_err);
 	lease_set_state(l, LEASE_ATTACHED,
 			op->incoming ? "ready for the guest to come"
 			: in	     ? "the guest has the VF"

@@ -36,7 +36,7 @@ int step_check_memory(void *ctx, struct err *err)
 	int r = preflight_memory(op, err);
 
 	if (r == 0)
-		r = preflight_admission(op, err);
+		r = preflight_look(op, err);
 
 	if (r == 0)
 		preflight_numa(op);

@@ -140,6 +140,12 @@ static void what_check_memory(const void *ctx, char *buf, size_t size)
 	snprintf(buf, size, "check the guest's RAM: host, IOVA ranges, memlock, what is resident");
 }
 
+static void what_admit(const void *ctx, char *buf, size_t size)
+{
+	(void)ctx;
+	snprintf(buf, size, "see whether there is room for what is not resident");
+}
+
 static void what_save(const void *ctx, char *buf, size_t size)
 {
 	const struct op *op = ctx;
@@ -284,6 +290,8 @@ const struct step attach_table[] = {
 	  .applies = has_vf,
 	  .what = what_check_memory,
 	  .run = step_check_memory },
+	/* one after the other, in the loop: what is admitted for one is not there for the next */
+	{ .name = "admit", .preflight = true, .applies = has_vf, .what = what_admit, .run = step_admit },
 	{ .name = "save",
 	  .worker = true,
 	  .what = what_save,

@@ -200,8 +200,8 @@ void config_defaults(struct config *c)
 		.irqbalance = "/run/irqbalance",
 		.irq_route = true,
 		.margin_mib = 64,
-		.low_mib = 256,
-		.high_mib = 512,
+		.low_mib = CONFIG_BY_HOST,
+		.high_mib = CONFIG_BY_HOST,
 		.swapin_limit = 5000,
 		.stall_ms = 150,
 		.window_ms = 1000,
@@ -260,11 +260,33 @@ static int on_line(void *user, const char *section, const char *key, const char 
 	return 0;
 }
 
+/* A 128th of the RAM, and no less than a QEMU and a burst of frames want; of a host that has little, an eighth. */
+void config_memory_levels(const struct config *c, uint64_t total, uint64_t *ret_low, uint64_t *ret_high)
+{
+	uint64_t mib = total >> 20, low = mib / 128 > 256 ? mib / 128 : 256, high;
+
+	if (mib && low > mib / 8)
+		low = mib / 8;
+	high = 2 * low;
+	if (c->low_mib != CONFIG_BY_HOST)
+		low = c->low_mib;
+	else if (c->high_mib != CONFIG_BY_HOST && low > c->high_mib / 2)
+		low = c->high_mib / 2;
+	if (c->high_mib != CONFIG_BY_HOST)
+		high = c->high_mib;
+	else if (high < 2 * low)
+		high = 2 * low;
+	*ret_low = low << 20;
+	*ret_high = high << 20;
+}
+
 int config_check(const struct config *c, struct err *err)
 {
 	int r = 0;
 
-	if (c->low_mib >= c->high_mib)
+	if (c->high_mib == 0)
+		r = err_set(err, -EINVAL, "config.contradiction", "high_mib = 0: memory would be plenty when there is none");
+	else if (c->low_mib != CONFIG_BY_HOST && c->high_mib != CONFIG_BY_HOST && c->low_mib >= c->high_mib)
 		r = err_set(err, -EINVAL, "config.contradiction",
 			    "low_mib = %u, high_mib = %u: memory would be short and not short at once: high_mib has to be larger",
 			    c->low_mib, c->high_mib);

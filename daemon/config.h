@@ -5,6 +5,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "emul.h"
 #include "log.h"
@@ -45,14 +46,18 @@ struct config {
 	/* [memory] */
 	unsigned margin_mib; /* of what host and cgroup can give, so much is left when a VF's memory is pinned */
 	unsigned low_mib,
-		high_mib; /* available on the host: below the first memory is short, above the second it is not any more */
+		high_mib; /* available on the host: below the first memory is short, above the second it is not any more; CONFIG_BY_HOST */
 	unsigned swapin_limit; /* pages read from swap a second; 0: that is no sign */
 	unsigned stall_ms, window_ms; /* of PSI: so much of that stands still for want of memory */
 	unsigned calm_ms; /* without a sign for so long, it is over */
 	unsigned poll_ms; /* from one look to the next */
 };
 
+#define CONFIG_BY_HOST UINT_MAX /* not said: as the host's memory wants it */
+
 void config_defaults(struct config *config);
+/* low_mib and high_mib on a host with @total bytes of RAM (0: not known), in bytes. */
+void config_memory_levels(const struct config *config, uint64_t total, uint64_t *ret_low, uint64_t *ret_high);
 /*
  * Read @path over what @config holds. @must_exist: a missing file is an error. Errors name file and line:
  * -EINVAL config.bad-line / config.unknown-key / config.bad-value, -EPERM config.unsafe (writable by others than root).

@@ -14,6 +14,7 @@
 #include "guests.h"
 #include "irq_balance.h"
 #include "lease.h"
+#include "mem_check.h"
 #include "mem_watch.h"
 #include "metrics.h"
 #include "metrics_http.h"
@@ -77,4 +78,5 @@ void daemon_stop(struct daemon *d)
 	attach_abandon(d);
 	while ((l = TAILQ_FIRST(&d->leases)))
 		lease_free(l);
+	mem_checks_end(d);
 }

@@ -17,6 +17,7 @@ struct err;
 struct faults;
 struct guest;
 struct irq_balance;
+struct mem_reading;
 struct mem_watch;
 struct lease;
 struct metrics_ask;
@@ -32,6 +33,7 @@ struct hold {
 };
 
 LIST_HEAD(hold_list, hold);
+LIST_HEAD(mem_reading_list, mem_reading);
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(lease_list, lease);
 
@@ -50,6 +52,8 @@ struct daemon {
 	struct metrics_ask *metrics_ask; /* who waits for metrics; NULL: nobody has asked yet */
 	struct metrics_http *metrics; /* serves them by HTTP; NULL: it does not */
 	struct mem_watch *mem_watch;
+	struct mem_reading_list mem_readings; /* mem_check.c */
+	uint64_t nr_mem_turns;
 	struct irq_balance *irq_balance; /* the host's irqbalance; NULL: nothing was to be told yet */
 	sd_event_source *again_timer; /* leases that are to be prepared again: again.c */
 	struct faults *faults; /* NULL: the kernel's log cannot be read */
@@ -58,6 +62,8 @@ struct daemon {
 	unsigned nr_numvfs; /* pf.set under way: attach waits its turn (refused busy) */
 	struct hold_list holds; /* no attach reserves one of these, and nobody else changes them */
 	unsigned nr_changes; /* holds that have ended: what was read of a VF before that is old */
+	unsigned
+		nr_mem_settled; /* bookings of memory that have ended: what was read of the host before that is old; mem_account.h */
 	bool stopping; /* operations under way are dropped where they are, nothing is begun any more */
 };
 

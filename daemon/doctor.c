@@ -14,6 +14,7 @@
 #include "err.h"
 #include "faults.h"
 #include "guests.h"
+#include "mem_area.h"
 #include "sriov.h"
 #include "vmm.h"
 #include "work.h"
@@ -173,6 +174,40 @@ static void check_memory(struct checkup *c)
 	     "%" PRIu64 " pages of 2 MiB reserved", huge);
 }
 
+/* By what is it known that memory is short? */
+static void check_pressure(struct checkup *c)
+{
+	char text[512];
+	ssize_t n = c->d->sys->ops->read_file(c->d->sys, "/proc/pressure/memory", text, sizeof(text));
+
+	if (n >= 0)
+		find(c, "pressure", "ok", "", "the kernel tells of stalls for want of memory");
+	else
+		find(c, "pressure", "warn", "psi=1 on the kernel's command line; it needs CONFIG_PSI",
+		     "no pressure stall information (%s): guests with memory adaptive leave their VFs by what is available and "
+		     "what is "
+		     "swapped, looked at every %u ms; one that is at the limit of its own cgroup does not",
+		     strerror((int)-n), c->d->config.poll_ms);
+}
+
+static void check_ksm(struct checkup *c)
+{
+	uint64_t run, pages = 0;
+	char merged[MEM_TEXT_MAX];
+
+	if (sys_read_u64(c->d->sys, "/sys/kernel/mm/ksm/run", &run) < 0)
+		return; /* a kernel without it */
+	sys_read_u64(c->d->sys, "/sys/kernel/mm/ksm/pages_sharing", &pages);
+	if (pages > UINT64_MAX / (uint64_t)sysconf(_SC_PAGESIZE))
+		pages = 0;
+	mem_text(pages * (uint64_t)sysconf(_SC_PAGESIZE), merged);
+	if (run == 1)
+		find(c, "ksm", "info", "`gangway memory show GUEST` tells what of it is a guest's",
+		     "on, and saves %s: what of that is a guest's is copied when it has a VF", merged);
+	else
+		find(c, "ksm", "ok", "", "off%s%s", pages ? ", and what it has merged still saves " : "", pages ? merged : "");
+}
+
 static void check_install(struct checkup *c)
 {
 	const struct config *conf = &c->d->config;
@@ -227,6 +262,8 @@ static int run(void *arg)
 	check_vhost(c);
 	check_pfs(c);
 	check_memory(c);
+	check_pressure(c);
+	check_ksm(c);
 	check_install(c);
 	check_uids(c);
 	return 0;

@@ -13,6 +13,7 @@
 #include "daemon.h"
 #include "guests.h"
 #include "log.h"
+#include "mem_watch.h"
 #include "op.h"
 #include "switcher.h"
 #include "vmm.h"
@@ -128,6 +129,8 @@ static void guest_has_no_vf(struct lease *l, const struct question *q)
 	else if (l->prepared && l->state == LEASE_ATTACHED)
 		back_to_prepared(l, "the guest does not have the VF");
 	else if (q->has_standby && l->state == LEASE_ATTACHED) {
+		if (!l->confirmed)
+			mem_watch_adopt(l);
 		lease_confirm(l, "the guest is on its emulated leg");
 		start_switcher(l, q);
 	} else

@@ -20,6 +20,7 @@
 #include "faults.h"
 #include "gangway_limits.h"
 #include "lease_fsm.h"
+#include "mem_account.h"
 #include "sriov.h"
 
 struct daemon;
@@ -93,6 +94,7 @@ struct lease {
 	unsigned
 		port; /* 1 and up, no other lease of the guest has it: numbers the root port of a prepared one, for as long as it lives */
 	struct lease_memory memory;
+	struct mem_booked booked; /* of its guest's memory, which it is about to pin */
 	struct sys_vf want; /* policy asked for */
 	uid_t owner_uid; /* the VMM's user: owner of the socket or of /dev/vfio/N */
 	gid_t owner_gid;

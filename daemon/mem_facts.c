@@ -12,6 +12,15 @@
 
 _Static_assert(MEM_AREAS_MAX >= VMM_MEMDEVS_MAX, "backends that a VMM tells of have no room");
 
+/* QEMU before 5.0 makes its RAM without a backend where -m is all that is said, and then it is private. */
+static void ask_about_rest(struct mem_facts *f, uint64_t bytes)
+{
+	if (f->nr == MEM_AREAS_MAX || f->ram <= bytes)
+		return;
+	f->areas[f->nr] = (struct mem_area){ .id = "(ram)", .size = f->ram - bytes };
+	f->nr++;
+}
+
 void mem_facts_ask(struct mem_facts *f, const struct vmm_memdevs *memdevs, uint64_t ram, pid_t vmm, enum lease_via via,
 		   uint64_t margin)
 {
@@ -21,6 +30,7 @@ void mem_facts_ask(struct mem_facts *f, const struct vmm_memdevs *memdevs, uint6
 		f->areas[i].size = memdevs->v[i].size;
 		f->areas[i].shared = memdevs->v[i].shared;
 	}
+	ask_about_rest(f, memdevs->bytes);
 }
 
 /* What of each backend is there. Without what only a more privileged gangwayd may see, a little too little. */
@@ -63,24 +73,29 @@ static bool is_locked_already(const struct mem_facts *f)
 	return !f->process_err.num && f->ram && f->vmm_pins && (p->locked >= f->ram || p->pinned >= f->ram);
 }
 
-int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
+int mem_facts_look_again(struct sys *sys, struct mem_facts *f, struct err *err)
 {
 	bool has_cgroup;
 	int r = mem_host_read(sys, &f->host, err);
 
 	if (r < 0)
 		return r;
-	read_vmm(sys, f);
 	if (f->vmm_pins && f->vmm <= 0)
 		f->cgroup_err = f->process_err;
 	else if (mem_cgroup_read(sys, f->vmm_pins ? f->vmm : 0, &f->cgroup, &f->cgroup_err) == 0)
 		err_clear(&f->cgroup_err);
 	has_cgroup = !f->cgroup_err.num;
+	mem_room_of(&f->host, has_cgroup ? &f->cgroup : NULL, &f->need, f->margin, &f->room);
+	return 0;
+}
+
+int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err)
+{
+	read_vmm(sys, f);
 	mem_need_of(f->areas, f->nr, f->ram, f->process.knows_merged ? f->process.merged : 0, &f->need);
 	if (is_locked_already(f))
 		f->need = (struct mem_need){ .pin = f->need.pin, .is_private = f->need.is_private };
-	mem_room_of(&f->host, has_cgroup ? &f->cgroup : NULL, &f->need, f->margin, &f->room);
-	return 0;
+	return mem_facts_look_again(sys, f, err); /* last: the above may take seconds */
 }
 
 void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MAX])
@@ -91,6 +106,9 @@ void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MA
 			 f->room.by_cgroup ? "cgroup " : "the host", f->room.by_cgroup ? f->cgroup.tightest : "",
 			 mem_text(f->room.bytes, room));
 
+	if (f->booked && n > 0 && n < MEM_FACTS_TEXT_MAX)
+		n += snprintf(buf + n, (size_t)(MEM_FACTS_TEXT_MAX - n), " beside the %s that other guests are about to have",
+			      mem_text(f->booked, left));
 	if (f->need.huge && n > 0 && n < MEM_FACTS_TEXT_MAX)
 		snprintf(buf + n, (size_t)(MEM_FACTS_TEXT_MAX - n), ", and %s of the %s of huge pages",
 			 mem_text(f->room.huge, left), mem_text(f->need.huge, huge));
@@ -109,25 +127,27 @@ static json_t *bytes_of(uint64_t bytes)
 }
 
 /* What the kernel has of @a, and what the VMM says of its backend. */
+/* @m NULL: it has no backend. */
 static json_t *area_to_json(const struct mem_area *a, const struct vmm_memdev *m)
 {
 	bool known = a->backing != MEM_UNKNOWN;
 
-	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "id", a->id, "backing",
+	return json_pack("{s:s, s:s, s:b, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", a->id, "backing",
 			 mem_backing_to_string(a->backing), "shared", a->shared, "size", bytes_of(a->size), "page_size",
 			 bytes_or_null(known, a->page_bytes), "reserved", a->reserved, "resident",
 			 bytes_or_null(known, a->resident), "swapped", bytes_or_null(known, a->swapped), "untouched",
 			 bytes_or_null(known, a->untouched), "merged", bytes_or_null(known, a->merged), "shared_pages",
 			 bytes_or_null(known, a->template + a->others), "fresh", bytes_of(mem_area_new(a)), "type",
-			 m->type[0] ? json_string(m->type) : json_null(), "prealloc", m->prealloc, "merge", m->merge);
+			 m && m->type[0] ? json_string(m->type) : json_null(), "prealloc",
+			 m ? json_boolean(m->prealloc) : json_null(), "merge", m ? json_boolean(m->merge) : json_null());
 }
 
 static json_t *areas_to_json(const struct mem_facts *f, const struct vmm_memdevs *memdevs)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < f->nr && i < memdevs->nr; i++)
-		json_array_append_new(list, area_to_json(&f->areas[i], &memdevs->v[i]));
+	for (unsigned i = 0; i < f->nr; i++)
+		json_array_append_new(list, area_to_json(&f->areas[i], i < memdevs->nr ? &memdevs->v[i] : NULL));
 	return list;
 }
 
@@ -191,14 +211,16 @@ json_t *mem_facts_to_json(const struct mem_facts *f, const struct vmm_memdevs *m
 
 	mem_facts_text(f, text);
 	return json_pack(
-		"{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, "
+		"{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}, s:{s:o, s:o, s:o, s:o, s:o, s:o}, "
+		"s:o, s:o, s:o, "
 		"s:o, s:o}",
 		"summary", text, "fits", mem_fits(&f->need, &f->room), "areas", areas_to_json(f, memdevs), "need", "pin",
 		bytes_of(n->pin), "fresh", bytes_of(n->fresh), "swapped", bytes_of(n->swapped), "untouched",
-		bytes_of(n->untouched), "unmerged", bytes_of(n->unmerged), "copied", bytes_of(n->copied), "unknown",
-		bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page", bytes_or_null(n->huge_page != 0, n->huge_page),
-		"room", "bytes", bytes_of(f->room.bytes), "margin", bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup",
-		bytes_of(f->room.cgroup), "huge", bytes_of(f->room.huge), "process", process_to_json(f), "host",
+		bytes_of(n->untouched), "unmerged", bytes_of(n->unmerged), "copied", bytes_of(n->copied), "alone",
+		bytes_of(n->alone), "unknown", bytes_of(n->unknown), "huge", bytes_of(n->huge), "huge_page",
+		bytes_or_null(n->huge_page != 0, n->huge_page), "room", "bytes", bytes_of(f->room.bytes), "margin",
+		bytes_of(f->margin), "host", bytes_of(f->room.host), "cgroup", bytes_of(f->room.cgroup), "huge",
+		bytes_of(f->room.huge), "booked", bytes_of(f->booked), "process", process_to_json(f), "host",
 		host_to_json(&f->host), "cgroup", cgroup_to_json(f), "error", err_to_json(&f->process_err), "cgroup_error",
 		err_to_json(&f->cgroup_err));
 }

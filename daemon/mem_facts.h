@@ -33,6 +33,7 @@ struct mem_facts {
 	struct mem_cgroup cgroup;
 	struct mem_need need;
 	struct mem_room room;
+	uint64_t booked; /* that was admitted for others and is not pinned yet: taken off room.host; mem_account.h */
 };
 
 /* Of a guest with @ram bytes in @memdevs, whose VMM is @vmm (0: not known). In the loop. */
@@ -40,6 +41,8 @@ void mem_facts_ask(struct mem_facts *f, const struct vmm_memdevs *memdevs, uint6
 		   uint64_t margin);
 /* On a worker. mem.no-meminfo, mem.bad-meminfo: nothing can be said of the host; else 0, also where little is known of the guest. */
 int mem_facts_read(struct sys *sys, struct mem_facts *f, struct err *err);
+/* The same of host and cgroup alone, which others have pinned memory of meanwhile. */
+int mem_facts_look_again(struct sys *sys, struct mem_facts *f, struct err *err);
 /* "attach would pin 4.0 GiB, 2.9 GiB of it not resident; the host has 1.2 GiB to give" */
 #define MEM_FACTS_TEXT_MAX 400
 void mem_facts_text(const struct mem_facts *f, char buf[static MEM_FACTS_TEXT_MAX]);

@@ -10,6 +10,7 @@
 #include "lease.h"
 #include "log.h"
 #include "mem_check.h"
+#include "mem_host.h"
 #include "mem_watch_internal.h"
 
 #define ACCURACY_US 50000
@@ -76,7 +77,7 @@ static void update_guests(struct mem_watch *w)
 	const struct lease *l;
 
 	TAILQ_FOREACH(l, &w->d->leases, link)
-	if (l->memory.adaptive)
+	if (l->memory.adaptive || l->memory.pressed)
 		mem_guest_get(w, l->guest);
 	for (g = LIST_FIRST(&w->guests); g; g = next) {
 		next = LIST_NEXT(g, link);
@@ -109,8 +110,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 	update_guests(w);
 	if (LIST_EMPTY(&w->guests)) {
 		mem_psi_drop(&w->psi);
-		w->host = (struct pressure){ 0 };
+		w->host = w->more = (struct pressure){ 0 };
 		w->looked_ms = 0;
+		w->stalled = false;
 	}
 	if (!LIST_EMPTY(&w->guests) || has_held(w))
 		mem_look_begin(w);
@@ -118,6 +120,25 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *ctx)
 	    sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
 		log_err("memory: no timer: it is not looked at any more");
 	return 0;
+}
+
+/* At the start, when nobody waits for the loop. */
+static void set_levels(struct mem_watch *w)
+{
+	struct mem_host host = { 0 };
+	char low[MEM_TEXT_MAX], high[MEM_TEXT_MAX], total[MEM_TEXT_MAX];
+
+	if (mem_host_read(w->d->sys, &host, NULL) < 0)
+		log_warn("memory: how much the host has is not told, ignoring");
+	config_memory_levels(&w->d->config, host.total, &w->config.low, &w->config.high);
+	mem_text(w->config.low, low);
+	mem_text(w->config.high, high);
+	if (host.total && w->config.high >= host.total)
+		log_warn("memory: it is short until %s are available (high_mib), and the host has %s in all: nobody who leaves "
+			 "comes back, ignoring",
+			 high, mem_text(host.total, total));
+	else
+		log_debug("memory: it is short below %s, until %s are available", low, high);
 }
 
 int mem_watch_new(struct daemon *d, struct err *err)
@@ -132,13 +153,18 @@ int mem_watch_new(struct daemon *d, struct err *err)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "no memory to watch the host's");
 	}
 	w->d = d;
-	w->config = (struct pressure_config){ .low = (uint64_t)d->config.low_mib << 20,
-					      .high = (uint64_t)d->config.high_mib << 20,
-					      .swapin_limit = d->config.swapin_limit,
-					      .calm_ms = d->config.calm_ms };
+	w->config = (struct pressure_config){ .swapin_limit = d->config.swapin_limit, .calm_ms = d->config.calm_ms };
+	set_levels(w);
 	LIST_INIT(&w->guests);
 	d->mem_watch = w;
 	return 0;
+}
+
+/* Why it is off its VF is not recorded; if memory was short, it may be so still, which takes a while to be seen. */
+void mem_watch_adopt(struct lease *l)
+{
+	if (l->daemon->mem_watch && l->memory.adaptive && !l->sw)
+		l->memory.pressed = true;
 }
 
 void mem_watch_hint(struct daemon *d)
@@ -189,6 +215,7 @@ json_t *mem_watch_to_json(const struct mem_watch *w)
 	list = json_array();
 	LIST_FOREACH(g, &w->guests, link)
 	json_array_append_new(list, watched_to_json(g));
-	return json_pack("{s:b, s:b, s:I, s:o}", "pressure", w->host.on, "psi", w->psi.source != NULL, "available",
-			 (json_int_t)w->available, "guests", list);
+	return json_pack("{s:b, s:b, s:I, s:I, s:I, s:o}", "pressure", w->host.on, "psi", w->psi.source != NULL, "available",
+			 (json_int_t)w->available, "low", (json_int_t)w->config.low, "high", (json_int_t)w->config.high, "guests",
+			 list);
 }

@@ -21,6 +21,9 @@ int mem_watch_new(struct daemon *d, struct err *err);
 /* NULL is fine; returns NULL. */
 struct mem_watch *mem_watch_free(struct mem_watch *w);
 
+/* Of a former gangwayd's: @l, which is to have a switch, is off its VF. It comes back as one that has left because memory was short. */
+void mem_watch_adopt(struct lease *l);
+
 /* A NIC has arrived at one of its legs: whoever waits for that is looked at at once. */
 void mem_watch_hint(struct daemon *d);
 

@@ -23,6 +23,8 @@
 
 #define LEAVE_MS 60000 /* beyond a guest's deadline to let its VF go: then the next one has to do */
 #define COME_MS 60000
+#define UNPIN_POLLS 5 /* times poll_ms, until its memory is to be unpinned */
+#define UNPIN_LOOKS 8 /* within one of them */
 
 /* --- leaving --- */
 
@@ -104,7 +106,7 @@ static struct mem_guest *choose(struct mem_watch *w)
 
 	LIST_FOREACH(g, &w->guests, link)
 	{
-		if ((!is_still_short(w, &w->host) && !is_still_short(w, &g->pressure)) || !judge(w, g, &c))
+		if ((!is_still_short(w, &w->more) && !is_still_short(w, &g->pressure)) || !judge(w, g, &c))
 			continue;
 		if (!best.g || c.priority < best.priority || (c.priority == best.priority && c.traffic < best.traffic))
 			best = c;
@@ -125,9 +127,19 @@ static void press(struct mem_watch *w, const char *guest, bool on)
 	}
 }
 
+/* Pressure that comes and goes is logged when it is first seen to; monitors hear of each time. */
 static void tell(struct mem_watch *w, const struct mem_guest *g, const char *what)
 {
-	log_info("guest %s: memory: %s", g->name, what);
+	bool flaps = w->host.nr_flaps || g->pressure.nr_flaps;
+	unsigned times = w->host.nr_flaps > g->pressure.nr_flaps ? w->host.nr_flaps : g->pressure.nr_flaps;
+
+	log_write(flaps && w->told_flaps ? LOG_LVL_DEBUG : LOG_LVL_INFO, "guest %s: memory: %s", g->name, what);
+	if (flaps && !w->told_flaps)
+		log_warn("memory: pressure has come back soon after its end (%u): who has left stays away for up to 32 times "
+			 "calm_ms, "
+			 "%u ms, and no more is logged of it until it does not, ignoring",
+			 times, w->config.calm_ms);
+	w->told_flaps = flaps;
 	ctl_event(w->d->ctl, "memory", g->name, json_pack("{s:s, s:I}", "why", what, "locked", (json_int_t)g->locked));
 }
 
@@ -159,26 +171,37 @@ static bool is_pressed(const struct mem_watch *w, const char *guest)
 	return false;
 }
 
+/* Nothing tells when a large guest's memory is unpinned, which takes the kernel a while: so it is looked for, a few times in each poll_ms. */
+static bool look_once_more(struct mem_watch *w, struct mem_guest *g)
+{
+	uint64_t now = mem_now_ms(w);
+
+	if (now - g->off_ms >= UNPIN_POLLS * (uint64_t)w->d->config.poll_ms ||
+	    sd_event_source_set_time(w->timer, (now + w->d->config.poll_ms / UNPIN_LOOKS) * 1000) < 0)
+		return false;
+	g->looks = 0;
+	return true;
+}
+
 /* The kernel's word, not ours: what was locked for VFs is not any more. With vfio-user the VMM has nothing locked, its gangway-device had. */
 static void verify(struct mem_watch *w, struct mem_guest *g)
 {
-	char text[128], bytes[MEM_TEXT_MAX];
+	char text[128], bytes[MEM_TEXT_MAX], before[MEM_TEXT_MAX];
 	uint64_t less = g->locked_before > g->locked ? g->locked_before - g->locked : 0;
+	bool told = g->has_locked && g->locked_before, still = told && g->locked > g->locked_before / 2;
 
+	if (still && look_once_more(w, g))
+		return;
 	g->left_ms = mem_now_ms(w) - g->phase_ms;
 	w->gone_ms = mem_now_ms(w);
-	if (!g->has_locked || !g->locked_before) {
-		snprintf(text, sizeof(text), "it is off its VFs; what is pinned is not told");
-	} else if (g->locked > g->locked_before / 2) {
-		log_warn("guest %s: memory: it is off its VFs, and its VMM has %s locked still, ignoring", g->name,
-			 mem_text(g->locked, bytes));
-		mem_set_phase(w, g, MEM_AWAY);
-		return;
-	} else {
-		snprintf(text, sizeof(text), "%s are not pinned any more", mem_text(less, bytes));
-	}
+	if (still)
+		log_warn("guest %s: memory: it is off its VFs since %llu ms, and its VMM has %s of %s locked still, ignoring",
+			 g->name, (unsigned long long)(mem_now_ms(w) - g->off_ms), mem_text(g->locked, bytes),
+			 mem_text(g->locked_before, before));
+	snprintf(text, sizeof(text), "%s are not pinned any more", mem_text(less, bytes));
 	mem_set_phase(w, g, MEM_AWAY);
-	tell(w, g, text);
+	if (!still)
+		tell(w, g, told ? text : "it is off its VFs; what is pinned is not told");
 }
 
 static void go_on(struct mem_watch *w, struct mem_guest *g)
@@ -192,6 +215,7 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 
 			g->looks = w->look ? -1 : 0;
 			mem_set_phase(w, g, MEM_LEFT);
+			g->off_ms = g->phase_ms;
 			g->phase_ms = began; /* the time it took is of all of it */
 			mem_look_begin(w);
 		} else if (ms > LEAVE_MS + w->d->config.unplug_deadline_ms) {
@@ -213,6 +237,8 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 			mem_set_phase(w, g, MEM_HOME);
 		break;
 	case MEM_HOME:
+		if (is_pressed(w, g->name)) /* as a former gangwayd has left it */
+			mem_set_phase(w, g, MEM_AWAY);
 		break;
 	}
 }
@@ -225,8 +251,8 @@ static bool has_room(const struct mem_watch *w, const struct mem_facts *f)
 	uint64_t fresh = mem_is_guess(f) ? 0 : f->need.fresh;
 
 	if (mem_is_guess(f))
-		return f->host.available >= w->config.high;
-	return mem_fits(&f->need, &f->room) && (!fresh || f->host.available - fresh >= w->config.high);
+		return f->room.host >= w->config.high;
+	return mem_fits(&f->need, &f->room) && (!fresh || f->room.host - fresh >= w->config.high);
 }
 
 static void came_to(void *ctx, int r, const struct mem_facts *f, const struct vmm_memory *said, const struct err *err)

@@ -37,9 +37,11 @@ struct mem_guest {
 	char name[LIMIT_NAME + 1];
 	enum mem_phase phase;
 	uint64_t phase_ms; /* since when */
+	uint64_t off_ms; /* MEM_LEFT: since when it is off its VFs */
 	struct pressure pressure; /* of its cgroup */
 	struct mem_psi psi;
 	uint64_t locked, locked_before; /* of its VMM, bytes: at the last look, and when it began to leave */
+	uint64_t resident; /* of its VMM, bytes */
 	bool has_locked;
 	int looks; /* MEM_LEFT: that have ended and were begun since; -1: one that was begun before is to end first */
 	uint64_t released_until; /* ms; 0: it is not released by anybody's order */
@@ -55,12 +57,15 @@ struct mem_watch {
 	sd_event_source *timer;
 	struct pressure_config config;
 	struct pressure host;
+	struct pressure more; /* of the host, if what those have who are off their VFs was available: one more has to leave */
 	struct mem_psi psi;
-	bool told_no_psi;
+	bool told_no_psi, told_flaps;
 	struct mem_look *look; /* under way; NULL: none */
 	uint64_t available;
 	uint64_t swapins, swapin_rate, looked_ms; /* pages in all, pages a second, when it was counted */
 	bool has_swapins;
+	bool stalled; /* something on the host has, since the last look was begun */
+	uint64_t allocstalls, reclaimed_ms; /* reclaims of who asked for memory, in all; when there were more. 0: never */
 	struct mem_check *check; /* of @checking; NULL: none is under way */
 	char checking[LIMIT_NAME + 1];
 	char held_id[2 * LIMIT_NAME + 2]; /* the lease that was looked at last, of those held for want of memory */

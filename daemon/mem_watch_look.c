@@ -26,7 +26,7 @@ struct look_guest {
 	bool want_psi;
 	int psi; /* descriptor, or negative errno */
 	bool has_locked;
-	uint64_t locked;
+	uint64_t locked, resident;
 };
 
 struct mem_look {
@@ -37,8 +37,9 @@ struct mem_look {
 	int psi;
 	int r;
 	struct mem_host host;
-	bool has_swapins;
-	uint64_t swapins;
+	bool stalled; /* something on the host had, before it began */
+	bool has_vmstat;
+	uint64_t swapins, allocstalls;
 	unsigned nr;
 	struct look_guest *guests;
 };
@@ -82,6 +83,7 @@ static void look_at_guest(struct mem_look *look, struct look_guest *g)
 	g->has_locked = mem_process_read(look->sys, g->pid, &process, NULL) == 0;
 	if (g->has_locked)
 		g->locked = process.locked + process.pinned;
+	g->resident = g->has_locked ? process.resident : 0;
 	if (!g->want_psi)
 		return;
 	g->psi = mem_cgroup_read(look->sys, g->pid, &cgroup, NULL);
@@ -95,17 +97,26 @@ static void look_at_guest(struct mem_look *look, struct look_guest *g)
 	g->psi = open_psi(look, path);
 }
 
-static void read_swapins(struct mem_look *look)
+/*
+ * Pages read from swap, for whatever reason. "allocstall_normal" and its like, one for each kind of memory, count reclaims for want of the host's memory
+ * alone, not those of a cgroup at its limit: do_try_to_free_pages() in the kernel's mm/vmscan.c.
+ */
+static void read_vmstat(struct mem_look *look)
 {
-	static const char label[] = "\npswpin ";
+	static const char swapins[] = "\npswpin ", allocstall[] = "\nallocstall";
 	char *text = malloc(VMSTAT_MAX), *at;
 	ssize_t n = text ? look->sys->ops->read_file(look->sys, "/proc/vmstat", text, VMSTAT_MAX - 1) : -ENOMEM;
 
 	if (n > 0) {
 		text[n] = '\0';
-		at = strstr(text, label);
-		look->has_swapins = at != NULL;
-		look->swapins = at ? strtoull(at + sizeof(label) - 1, NULL, 10) : 0;
+		at = strstr(text, swapins);
+		look->has_vmstat = at != NULL;
+		look->swapins = at ? strtoull(at + sizeof(swapins) - 1, NULL, 10) : 0;
+		for (at = strstr(text, allocstall); at; at = strstr(at, allocstall)) {
+			at += sizeof(allocstall) - 1;
+			at += strcspn(at, " \n");
+			look->allocstalls += strtoull(at, NULL, 10);
+		}
 	}
 	free(text);
 }
@@ -115,7 +126,7 @@ static int look_run(void *arg)
 	struct mem_look *look = arg;
 
 	look->r = mem_host_read(look->sys, &look->host, NULL);
-	read_swapins(look);
+	read_vmstat(look);
 	if (look->want_psi)
 		look->psi = open_psi(look, "/proc/pressure/memory");
 	for (unsigned i = 0; i < look->nr; i++)
@@ -142,6 +153,11 @@ static int on_stall(sd_event_source *source, int fd, uint32_t events, void *ctx)
 		psi->r = -ENOENT;
 		return 0;
 	}
+	if (psi == &w->psi) {
+		w->stalled = true; /* of whom, a look tells */
+		mem_look_begin(w);
+		return 0;
+	}
 	pressure_stall(psi->p, &w->config, mem_now_ms(w));
 	mem_act(w);
 	return 0;
@@ -163,21 +179,44 @@ static void take_psi(struct mem_watch *w, struct mem_psi *psi, struct pressure *
 		*fd = -EBADF;
 }
 
+/* Looks may follow each other at once: of so short a time a few pages would be many a second. */
+static void take_vmstat(struct mem_watch *w, const struct mem_look *look, uint64_t now)
+{
+	uint64_t ms = now - w->looked_ms, rate = 0;
+
+	if (look->has_vmstat && w->has_swapins && w->looked_ms && look->allocstalls > w->allocstalls)
+		w->reclaimed_ms = now;
+	if (look->has_vmstat)
+		w->allocstalls = look->allocstalls;
+	if (ms < w->d->config.poll_ms / 2 && w->looked_ms && w->has_swapins)
+		return;
+	if (look->has_vmstat && w->has_swapins && w->looked_ms && ms && look->swapins >= w->swapins)
+		rate = (look->swapins - w->swapins) * 1000 / ms;
+	w->has_swapins = look->has_vmstat;
+	w->swapins = look->swapins;
+	w->swapin_rate = rate;
+	w->looked_ms = now;
+}
+
+/* What those who are off their VFs have can go to swap now, and does when the kernel looks for it. It shows as available when it has gone. */
+static uint64_t can_be_swapped(const struct mem_watch *w, uint64_t swap_free)
+{
+	const struct mem_guest *g;
+	uint64_t bytes = 0;
+
+	LIST_FOREACH(g, &w->guests, link)
+	if ((g->phase == MEM_LEFT || g->phase == MEM_AWAY) && g->resident > g->locked)
+		bytes += g->resident - g->locked;
+	return bytes < swap_free ? bytes : swap_free;
+}
+
 static void take_host(struct mem_watch *w, struct mem_look *look)
 {
-	uint64_t now = mem_now_ms(w), ms = now - w->looked_ms, rate = 0;
+	const struct config *c = &w->d->config;
+	uint64_t now = mem_now_ms(w);
+	struct pressure_host host;
 
-	/* looks may follow each other at once: of so short a time a few pages would be many a second */
-	if (ms < w->d->config.poll_ms / 2 && w->looked_ms && w->has_swapins) {
-		rate = w->swapin_rate;
-	} else {
-		if (look->has_swapins && w->has_swapins && w->looked_ms && ms && look->swapins >= w->swapins)
-			rate = (look->swapins - w->swapins) * 1000 / ms;
-		w->has_swapins = look->has_swapins;
-		w->swapins = look->swapins;
-		w->swapin_rate = rate;
-		w->looked_ms = now;
-	}
+	take_vmstat(w, look, now);
 	if (look->want_psi)
 		take_psi(w, &w->psi, &w->host, &look->psi);
 	if (!w->psi.source && !w->told_no_psi) {
@@ -185,12 +224,21 @@ static void take_host(struct mem_watch *w, struct mem_look *look)
 		log_warn("memory: no pressure stall information (%s): that memory is short is seen by what is available and what "
 			 "is read from "
 			 "swap alone, every %u ms; guests' cgroups are not seen, ignoring",
-			 strerror(-w->psi.r), w->d->config.poll_ms);
+			 strerror(-w->psi.r), c->poll_ms);
 	}
-	if (look->r < 0)
-		return;
-	w->available = look->host.available;
-	pressure_level(&w->host, &w->config, look->host.available, rate, now);
+	if (look->r == 0)
+		w->available = look->host.available;
+	host = (struct pressure_host){ .available = w->available, .swapins = w->swapin_rate, .stalled = look->stalled };
+	/* a stall is told at the end of its window: what was reclaimed in it may have been seen before */
+	host.reclaims = w->reclaimed_ms && now - w->reclaimed_ms <= c->window_ms + c->poll_ms;
+	if (look->r == 0) {
+		pressure_host(&w->host, &w->config, &host, now);
+		host.available += can_be_swapped(w, look->host.swap_free);
+		pressure_host(&w->more, &w->config, &host, now);
+	} else if (host.stalled) { /* what there is left is not told: then this is all that is known */
+		pressure_stall(&w->host, &w->config, now);
+		pressure_stall(&w->more, &w->config, now);
+	}
 }
 
 static void look_done(int r, void *arg)
@@ -200,7 +248,6 @@ static void look_done(int r, void *arg)
 
 	(void)r;
 	w->look = NULL;
-	take_host(w, look);
 	for (unsigned i = 0; i < look->nr; i++) {
 		struct mem_guest *g = mem_guest_find(w, look->guests[i].name);
 
@@ -209,11 +256,15 @@ static void look_done(int r, void *arg)
 		g->looks++;
 		g->has_locked = look->guests[i].has_locked;
 		g->locked = look->guests[i].locked;
+		g->resident = look->guests[i].resident;
 		if (look->guests[i].want_psi)
 			take_psi(w, &g->psi, &g->pressure, &look->guests[i].psi);
 		pressure_tick(&g->pressure, &w->config, mem_now_ms(w));
 	}
+	take_host(w, look);
 	mem_look_free(look);
+	if (w->stalled) /* meanwhile: what was seen is older */
+		mem_look_begin(w);
 	mem_watch_looked(w);
 }
 
@@ -236,7 +287,7 @@ void mem_look_begin(struct mem_watch *w)
 		return;
 	LIST_FOREACH(g, &w->guests, link)
 	nr++;
-	*look = (struct mem_look){ .w = w, .sys = w->d->sys, .want_psi = !w->psi.source, .psi = -EBADF };
+	*look = (struct mem_look){ .w = w, .sys = w->d->sys, .stalled = w->stalled, .want_psi = !w->psi.source, .psi = -EBADF };
 	snprintf(look->trigger, sizeof(look->trigger), "some %u %u", w->d->config.stall_ms * 1000, w->d->config.window_ms * 1000);
 	snprintf(look->slow_trigger, sizeof(look->slow_trigger), "some %u 2000000",
 		 (unsigned)((uint64_t)w->d->config.stall_ms * 2000000 / w->d->config.window_ms));
@@ -252,8 +303,10 @@ void mem_look_begin(struct mem_watch *w)
 		if (guest)
 			add_guest(look, g, guest);
 	}
-	if (work_submit(w->d->pool, look_run, look_done, look) < 0)
+	if (work_submit(w->d->pool, look_run, look_done, look) < 0) {
 		mem_look_free(look);
-	else
-		w->look = look;
+		return;
+	}
+	w->look = look;
+	w->stalled = false;
 }

@@ -32,6 +32,8 @@ struct op *op_free(struct op *op)
 	if (!op)
 		return NULL;
 	if (op->lease) {
+		if (!op->vf_only) /* else the switch goes on */
+			mem_account_settle(op->lease);
 		op->lease->op = NULL;
 		irq_follow_hint(op->lease);
 	}
@@ -165,6 +167,7 @@ struct op *op_new(struct lease *l, struct ctl_req *req)
 	op->steps = steps_new(l->daemon->sys, l->daemon->pool, attach_table, attach_table_len, &ops, op);
 	if (!op->warnings || !op->steps)
 		return op_free(op);
+	op->nr_mem_settled = l->daemon->nr_mem_settled;
 	op->lease = l;
 	l->op = op;
 	return op;

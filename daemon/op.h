@@ -46,6 +46,7 @@ struct op {
 	struct vdev *vdev;
 	uint64_t host_ram; /* bytes of RAM that the host has: no guest is believed to have more */
 
+	unsigned nr_mem_settled; /* of the daemon, before these were looked at */
 	struct mem_facts *facts; /* what the VF costs the guest's memory; NULL: not looked at */
 	enum lease_reason memory_held; /* why that may not be: it stays on its emulated leg; REASON_NONE: it may */
 	struct err memory_err;
@@ -98,6 +99,9 @@ int undo_grant(void *ctx, struct err *err);
 int step_open(void *ctx, struct err *err);
 void after_open(void *ctx);
 int undo_open(void *ctx, struct err *err);
+
+/* preflight_memory.c: can host and cgroup give what the VF takes? Else refused, or op->memory_held; what they are to give is booked. */
+int step_admit(void *ctx, struct err *err);
 
 /* attach_vf.c: a lease and its VF */
 /* The lease ends up with a VF, as far as is known. */

@@ -14,8 +14,8 @@ int preflight_host(struct op *op, struct err *err);
 int preflight_memory(struct op *op, struct err *err);
 /* vfio-user: is the guest's memory shared? If not: refused, or op->memory_held. In the loop. */
 int preflight_shared(struct op *op, struct err *err);
-/* Can host and cgroup give what pinning the guest's RAM takes? If not: refused, or op->memory_held. On a worker. */
-int preflight_admission(struct op *op, struct err *err);
+/* What does pinning the guest's RAM take, and what can host and cgroup give: op->facts. On a worker; step_admit() judges. */
+int preflight_look(struct op *op, struct err *err);
 /* Is the VF where the guest may be? A warning if not. On a worker. */
 void preflight_numa(struct op *op);
 /* May the guest be on @node, the node of a PF, with vCPUs and memory? Yes, too, where that is not known. On a worker. */

@@ -13,6 +13,7 @@
 #include "mem_check.h"
 #include "op.h"
 #include "preflight.h"
+#include "work.h"
 
 /* With vfio-user the device would see other pages than the guest: nothing accepts that. */
 static void not_shared(const char *guest, const char *what, struct err *err)
@@ -26,7 +27,7 @@ static void not_shared(const char *guest, const char *what, struct err *err)
 
 enum lease_reason mem_judge(const char *guest, const struct mem_facts *f, bool unshare, struct err *err)
 {
-	char text[MEM_FACTS_TEXT_MAX], bytes[MEM_TEXT_MAX];
+	char text[MEM_FACTS_TEXT_MAX], bytes[MEM_TEXT_MAX], alone[MEM_TEXT_MAX];
 
 	if (f->need.is_private && !f->vmm_pins) {
 		not_shared(guest, "some of it", err);
@@ -34,11 +35,14 @@ enum lease_reason mem_judge(const char *guest, const struct mem_facts *f, bool u
 	}
 	if (f->need.template && !unshare) {
 		err_set(err, -EOPNOTSUPP, "attach.memory-private",
-			"guest %s: %s of its memory are pages of a file that it shares until it writes to them: a VF would have "
-			"them "
-			"all copied",
-			guest, mem_text(f->need.template, bytes));
-		err_hint(err, "--unshare accepts that; or start it with a memory backend of its own (share=on)");
+			"guest %s: %s of its memory are pages of a file that it maps privately (share=off), until it writes to "
+			"them; "
+			"%s of them nobody else maps now: a VF would have them all copied",
+			guest, mem_text(f->need.template, bytes), mem_text(f->need.alone, alone));
+		err_hint(
+			err,
+			"--unshare accepts that, as where no other guest is to share the file; or start it with a memory backend "
+			"of its own (share=on)");
 		return REASON_MEMORY_PRIVATE;
 	}
 	if (mem_fits(&f->need, &f->room))
@@ -80,14 +84,17 @@ int preflight_shared(struct op *op, struct err *err)
 	return hold(op, REASON_MEMORY_PRIVATE, err);
 }
 
-int preflight_admission(struct op *op, struct err *err)
+/* No VMM yet; or it is looked at when it goes to its VF. */
+static bool is_looked_at(const struct op *op)
+{
+	return !op->lease->prepared && !op->incoming && !op->vf_only && op->memory_held == REASON_NONE;
+}
+
+int preflight_look(struct op *op, struct err *err)
 {
 	struct lease *l = op->lease;
-	enum lease_reason reason;
-	int r;
 
-	/* no VMM yet; or it is looked at when it goes to its VF */
-	if (l->prepared || op->incoming || op->vf_only || op->memory_held != REASON_NONE)
+	if (!is_looked_at(op))
 		return 0;
 	free(op->facts);
 	op->facts = calloc(1, sizeof(*op->facts));
@@ -95,16 +102,84 @@ int preflight_admission(struct op *op, struct err *err)
 		return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to look at its guest's", l->id);
 	mem_facts_ask(op->facts, &op->info.memdevs, op->info.ram_bytes, op->vmm_pid, l->via,
 		      (uint64_t)op->d->config.margin_mib << 20);
-	r = mem_facts_read(op->d->sys, op->facts, err);
-	if (r < 0)
-		return r;
+	return mem_facts_read(op->d->sys, op->facts, err);
+}
+
+static int admit(struct op *op, struct err *err)
+{
+	struct lease *l = op->lease;
+	enum lease_reason reason;
+
+	mem_account_take_off(op->d, l->guest, op->facts);
 	reason = mem_judge(l->guest, op->facts, l->memory.unshare, err);
-	if (reason == REASON_NONE)
-		return 0;
 	if (reason == REASON_MEMORY_NOT_RESIDENT && mem_is_guess(op->facts)) {
 		op_warn(op, "%s; what is resident is not known (%s), ignoring", err->msg, op->facts->process_err.msg);
 		err_clear(err);
-		return 0;
+		reason = REASON_NONE;
 	}
-	return hold(op, reason, err);
+	if (reason != REASON_NONE)
+		return hold(op, reason, err);
+	if (!op->dry_run)
+		mem_account_book(l, op->facts);
+	return 0;
+}
+
+/* On a worker. */
+static int look_again(void *arg)
+{
+	struct op *op = arg;
+
+	return mem_facts_look_again(op->d->sys, op->facts, &op->memory_err);
+}
+
+static int look_and_admit(struct op *op, struct err *err);
+
+static void looked_again(int r, void *arg)
+{
+	struct op *op = arg;
+	struct err err = op->memory_err;
+
+	err_clear(&op->memory_err);
+	if (r == 0)
+		r = look_and_admit(op, &err);
+	if (r != STEP_PENDING)
+		op_step_done(op, r, &err);
+}
+
+/* As often as somebody has pinned since the host was looked at. */
+static int look_and_admit(struct op *op, struct err *err)
+{
+	if (op->nr_mem_settled == op->d->nr_mem_settled)
+		return admit(op, err);
+	op->nr_mem_settled = op->d->nr_mem_settled;
+	if (work_submit(op->d->pool, look_again, looked_again, op) == 0)
+		return STEP_PENDING;
+	return err_set(err, -ENOMEM, "daemon.no-memory", "lease %s: no memory to look at its guest's", op->lease->id);
+}
+
+/* One NIC on its VF pins as much as two: so what has sent the guest's others away keeps this one, whatever it is to be later. */
+static bool is_away(const struct op *op)
+{
+	const struct lease *l;
+
+	TAILQ_FOREACH(l, &op->d->leases, link)
+	if (l != op->lease && l->memory.pressed && !strcmp(l->guest, op->lease->guest))
+		return true;
+	return false;
+}
+
+int step_admit(void *ctx, struct err *err)
+{
+	struct op *op = ctx;
+
+	if (!is_looked_at(op))
+		return 0;
+	if (!is_away(op))
+		return look_and_admit(op, err);
+	err_set(err, -EBUSY, "attach.memory-pressure",
+		"guest %s: it is off its VFs because memory is short, or by order: a VF would have its memory pinned again",
+		op->lease->guest);
+	err_hint(err, "`gangway status %.64s` shows when that is over; with --standby macvtap it begins on that",
+		 op->lease->guest);
+	return hold(op, REASON_MEMORY_PRESSURE, err);
 }

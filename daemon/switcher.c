@@ -52,6 +52,8 @@ static void on_moved(void *ctx, enum switch_state from, enum switch_state to, co
 		s->told = false;
 	}
 	irq_follow_hint(l);
+	if (to != SWITCH_TO_PASSTHROUGH) /* it has its memory, or does not want it any more */
+		mem_account_settle(l);
 	if (to == SWITCH_EMULATED || to == SWITCH_PASSTHROUGH)
 		mem_watch_hint(l->daemon);
 }
@@ -154,6 +156,8 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 		return;
 	/* whatever it failed with, the device may be there: plugged by the VMM itself, or by this and not told */
 	s->look_due = s->look_due || (s->action == SWITCH_PLUG && r < 0 && r != -EAGAIN);
+	if (s->action == SWITCH_PLUG && l->via == VIA_VFIO_PCI) /* the VMM pins before it answers */
+		mem_account_settle(l);
 	s->action = SWITCH_ACTION_NUM_;
 	if (l->end_why[0]) {
 		attach_unbusy(l); /* the lease ends now, and @s with it */
@@ -347,6 +351,7 @@ void switcher_end(struct lease *l, const char *why)
 
 	if (!s)
 		return;
+	mem_account_settle(l);
 	l->sw = NULL;
 	err_set(&err, -ECANCELED, "switch.ended", "lease %s: not switched: %s", l->id, why);
 	switcher_answer(s, &err);

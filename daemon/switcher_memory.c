@@ -43,6 +43,8 @@ static void checked(void *ctx, int r, const struct mem_facts *facts, const struc
 		refused(s, reason, &err);
 		return;
 	}
+	if (!l->end_why[0] && facts)
+		mem_account_book(l, facts);
 	r = l->end_why[0] ? -EAGAIN : switcher_prepare(s, &err);
 	if (r < 0)
 		switcher_acted(s, r, &err);

@@ -39,6 +39,7 @@ struct mem_area {
 	uint64_t untouched; /* no page has ever been there; of a private mapping of a file: nor in it, nor of our own */
 	uint64_t merged; /* of resident: shared by KSM */
 	uint64_t template; /* of a private mapping of a file: pages of that file, which a write, or a pin, has copied */
+	uint64_t alone; /* of template: pages that nobody else maps now. That nobody will, only who made the file knows */
 	uint64_t others; /* of resident, private: shared with another process otherwise, after a fork */
 };
 
@@ -58,6 +59,7 @@ struct mem_need { /* bytes, of all areas */
 	uint64_t fresh; /* of that, what takes memory that is not the guest's now; huge pages not counted */
 	uint64_t swapped, unmerged, copied, untouched; /* of fresh: from swap; shared by KSM; of a template; never there */
 	uint64_t template; /* of copied: of a file */
+	uint64_t alone; /* of template: nobody else maps them now */
 	uint64_t huge; /* huge pages that are to be taken and are not put aside */
 	uint64_t huge_page; /* their size: the first kind where there are several */
 	uint64_t unknown; /* of fresh: what was not found, and counts as not there */

@@ -53,6 +53,7 @@ void mem_maps_free(struct mem_maps *maps);
 struct mem_process {
 	uint64_t locked, pinned; /* VmLck: mlock() and VFIO type1; VmPin: iommufd, io_uring, RDMA */
 	uint64_t swapped; /* VmSwap: without shared memory */
+	uint64_t resident; /* VmRSS: with it, as far as it has touched that itself; 0 not told */
 	uint64_t merged; /* bytes that KSM has merged */
 	bool knows_merged; /* false: a kernel before 6.1, or without KSM */
 	uint64_t lock_limit; /* RLIMIT_MEMLOCK; MEM_NO_LIMIT also with CAP_IPC_LOCK */

@@ -50,6 +50,8 @@ static void take_template(struct mem_area *a, const struct mem_map *m)
 {
 	a->template = a->resident - (m->anonymous < a->resident ? m->anonymous : a->resident) + a->untouched;
 	a->untouched = 0;
+	a->alone = m->unique > m->anonymous ? m->unique - m->anonymous : 0;
+	a->alone = a->alone < a->template ? a->alone : a->template;
 	a->resident = a->size - a->swapped - a->template;
 	a->merged = a->merged < a->resident ? a->merged : a->resident;
 }
@@ -147,6 +149,7 @@ static void add(struct mem_need *need, const struct mem_area *a)
 	need->unmerged += a->merged;
 	need->copied += a->template + a->others;
 	need->template += a->template;
+	need->alone += a->alone;
 }
 
 /* Backends may hold more than what is RAM now: what virtio-mem may plug yet, what is no RAM at all. That is not there, and nobody pins it. */

@@ -94,6 +94,8 @@ int mem_process_read(struct sys *sys, pid_t pid, struct mem_process *ret, struct
 		 mem_find_kib(text, (size_t)n, "VmSwap:", &p.swapped) < 0)
 		r = err_set(err, -EPROTO, "mem.bad-status", "process %d: status does not tell what is locked", (int)pid);
 	if (r == 0) {
+		if (mem_find_kib(text, (size_t)n, "VmRSS:", &p.resident) < 0)
+			p.resident = 0;
 		read_limit(sys, pid, &p);
 		read_merged(sys, pid, &p);
 		if (may_lock(text, (size_t)n)) {

@@ -24,12 +24,13 @@ bool pressure_stall(struct pressure *p, const struct pressure_config *c, uint64_
 	return true;
 }
 
-bool pressure_level(struct pressure *p, const struct pressure_config *c, uint64_t available, uint64_t swapins, uint64_t now_ms)
+bool pressure_host(struct pressure *p, const struct pressure_config *c, const struct pressure_host *h, uint64_t now_ms)
 {
-	bool short_of = available < (p->on ? c->high : c->low);
-	bool swaps = c->swapin_limit && swapins > (p->on ? c->swapin_limit / 2 : c->swapin_limit);
+	bool little = h->available < c->high || h->reclaims;
+	bool short_of = h->available < (p->on ? c->high : c->low);
+	bool swaps = c->swapin_limit && h->swapins > (p->on ? c->swapin_limit / 2 : c->swapin_limit);
 
-	return short_of || swaps ? pressure_stall(p, c, now_ms) : pressure_tick(p, c, now_ms);
+	return short_of || (little && (swaps || h->stalled)) ? pressure_stall(p, c, now_ms) : pressure_tick(p, c, now_ms);
 }
 
 bool pressure_tick(struct pressure *p, const struct pressure_config *c, uint64_t now_ms)

@@ -51,12 +51,53 @@ static const char *full_path(struct fake *fake, const char *path, char buf[stati
 	return buf;
 }
 
+/* Without the lock: others go on meanwhile. */
+static void read_slowly(struct fake *fake, const char *path)
+{
+	size_t n = strlen(path), len;
+	unsigned ms = 0;
+
+	pthread_mutex_lock(&fake->lock);
+	len = strlen(fake->slow_ends);
+	if (len && n >= len && !strcmp(path + n - len, fake->slow_ends)) {
+		ms = fake->slow_ms;
+		fake->nr_slow++;
+		fake->nr_slow_now++;
+		if (fake->nr_slow_now > fake->nr_slow_most)
+			fake->nr_slow_most = fake->nr_slow_now;
+	}
+	pthread_mutex_unlock(&fake->lock);
+	if (!ms)
+		return;
+	usleep(ms * 1000);
+	pthread_mutex_lock(&fake->lock);
+	fake->nr_slow_now--;
+	pthread_mutex_unlock(&fake->lock);
+}
+
+void fake_slow_reads(struct fake *fake, const char *ends, unsigned ms)
+{
+	pthread_mutex_lock(&fake->lock);
+	snprintf(fake->slow_ends, sizeof(fake->slow_ends), "%s", ends);
+	fake->slow_ms = ms;
+	pthread_mutex_unlock(&fake->lock);
+}
+
+unsigned fake_nr_slow_reads(const struct fake *fake, unsigned *ret_most)
+{
+	*ret_most = fake->nr_slow_most;
+	return fake->nr_slow;
+}
+
 static ssize_t fake_read_file(struct sys *sys, const char *path, void *buf, size_t size)
 {
 	struct fake *fake = (struct fake *)sys;
 	char full[PATH_MAX];
-	ssize_t n = fake_enter(fake);
+	ssize_t n;
 	int fd;
+
+	read_slowly(fake, path);
+	n = fake_enter(fake);
 
 	if (n < 0)
 		return n;

@@ -79,6 +79,9 @@ void fake_log(struct fake *fake, const char *text);
 void fake_log_record(struct fake *fake, const char *record);
 /* Something stands still for want of memory: who has a trigger on @path ("/proc/pressure/memory"; it has to be in the tree) hears of it. Whether anybody has. */
 bool fake_stall(struct fake *fake, const char *path);
+/* Reading a file whose path ends so takes so long; how many were read, and how many at once at most. */
+void fake_slow_reads(struct fake *fake, const char *ends, unsigned ms);
+unsigned fake_nr_slow_reads(const struct fake *fake, unsigned *ret_most);
 void fake_set_memlock(struct fake *fake, uint64_t bytes);
 void fake_slow_populate(struct fake *fake,
 			unsigned us); /* faulting in takes so long a call, and is not really done; 0: as it is */

@@ -137,12 +137,27 @@ static void out_of_port(struct fake_guest *g, const char *id)
 			g->in_port[i][0] = '\0';
 }
 
+void fake_guest_tell_pinned(struct fake_guest *g)
+{
+	bool has_vf = g->unpins_late;
+	char text[256];
+
+	for (const struct fake_nic *nic = g->nics; nic < g->nics + FAKE_NICS; nic++)
+		has_vf = has_vf || nic->vf[0];
+	if (!g->pins || g->pid <= 0)
+		return;
+	snprintf(text, sizeof(text), "VmLck:\t %u kB\nVmPin:\t 0 kB\nVmRSS:\t %u kB\nVmSwap:\t 0 kB\nCapEff:\t0000000000000000\n",
+		 has_vf ? g->minor_ram_mib << 10 : 0, g->rss_mib << 10);
+	fake_put(g->host->fake, text, "/proc/%d/status", (int)g->pid);
+}
+
 static void lose_device(struct fake_guest *g, struct fake_nic *nic)
 {
 	if (nic->vf[0])
 		drive(g, nic, false);
 	out_of_port(g, nic->device);
 	nic->device[0] = nic->vf[0] = '\0';
+	fake_guest_tell_pinned(g);
 }
 
 /* The tap goes with the last descriptor of it. */
@@ -182,6 +197,10 @@ static void plug_vf(struct fake_guest *g, struct lease *l)
 
 	snprintf(nic->device, sizeof(nic->device), "%s", l->device_id);
 	snprintf(nic->vf, sizeof(nic->vf), "%s", l->vf_bdf);
+	if (g->takes_mib)
+		fake_host_put_available(g->host, g->host->available_mib - g->takes_mib);
+	g->takes_mib = 0;
+	fake_guest_tell_pinned(g);
 	if (!g->no_driver)
 		drive(g, nic, true);
 }

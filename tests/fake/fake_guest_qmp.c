@@ -191,7 +191,9 @@ void fake_guest_update(struct fake_guest *g)
 	add_row(g, &n, "query-memory-size-summary", NULL, text(g, 1, "\"return\": {\"base-memory\": %s}", mem));
 	snprintf(mem, sizeof(mem), "\"size\": %llu, \"share\": %s", ram, g->shared ? "true" : "false");
 	add_row(g, &n, "query-memdev", NULL,
-		text(g, 2, "\"return\": [%s%s{\"id\": \"mem0\", %s}]", g->memdev ? g->memdev : "", g->memdev ? ", " : "", mem));
+		g->no_backend ? "\"return\": []"
+			      : text(g, 2, "\"return\": [%s%s{\"id\": \"mem0\", %s}]", g->memdev ? g->memdev : "",
+				     g->memdev ? ", " : "", mem));
 	if (g->balloon_mib)
 		add_row(g, &n, "query-balloon", NULL,
 			text(g, 30, "\"return\": {\"actual\": %llu}", (unsigned long long)g->balloon_mib << 20));

@@ -294,6 +294,15 @@ struct fake_host *fake_host_new(unsigned vfs)
 	return h;
 }
 
+void fake_host_put_available(struct fake_host *h, unsigned mib)
+{
+	char text[128];
+
+	h->available_mib = mib;
+	snprintf(text, sizeof(text), "MemTotal: 4194304 kB\nMemFree: 0 kB\nMemAvailable: %u kB\n", mib << 10);
+	fake_put(h->fake, text, "/proc/meminfo");
+}
+
 void fake_host_counts_irqs(struct fake_host *h)
 {
 	fake_mkdir(h->fake, "/sys/kernel/irq");

@@ -46,11 +46,16 @@ struct fake_guest {
 	const char *dies_at, *hangs_at; /* when it is sent this command */
 	/* what QMP says of it */
 	bool shared, vfio_user;
+	bool no_backend; /* for its RAM, as QEMU before 5.0 */
 	bool no_free_port;
 	unsigned ports; /* root ports, up to FAKE_PORTS; 0 counts as 1 */
 	bool no_failover; /* its virtio driver does not know it: a VF of a pair stays hidden */
 	bool keeps_standby; /* it does not let that go */
 	unsigned minor_ram_mib; /* RAM, MiB */
+	bool pins; /* its kernel tells what its VMM has locked: all of its RAM, while it has a VF */
+	bool unpins_late; /* and when it has none any more, too */
+	unsigned rss_mib; /* with @pins: what of its VMM is resident */
+	unsigned takes_mib; /* not resident: the first VF takes it from what the host has available */
 	unsigned balloon_mib; /* what its balloon leaves it; 0: it has none */
 	const char *memdev; /* another backend, before mem0, as query-memdev has it; NULL: none */
 	const char *status; /* run state */
@@ -87,6 +92,7 @@ struct fake_host {
 	sd_event *event;
 	struct daemon d;
 	char dir[64];
+	unsigned available_mib; /* of guests that take it: fake_host_put_available() */
 	const char *boot_id;
 	const char *irqbalance; /* the configuration's, from the next start on; NULL: no */
 	bool running;
@@ -111,6 +117,9 @@ void fake_host_free(struct fake_host *h);
 void fake_host_stop(struct fake_host *h);
 void fake_host_start(struct fake_host *h);
 
+/* So much of its 4 GiB of memory is available. */
+void fake_host_put_available(struct fake_host *h, unsigned mib);
+
 /* Its kernel tells how many interrupts there were, from now on: else it is one before 4.9. */
 void fake_host_counts_irqs(struct fake_host *h);
 
@@ -132,6 +141,8 @@ void fake_guest_is_heard(struct fake_guest *g);
 #define FAKE_TID 700
 void fake_guest_has_vcpus(struct fake_guest *g, unsigned nr);
 void fake_vf_has_table(struct fake_host *h, const char *bdf, unsigned messages);
+/* To be called when .pins and what it depends on were changed. */
+void fake_guest_tell_pinned(struct fake_guest *g);
 /* The VMM plugs the VF by itself. */
 void fake_guest_replug(struct fake_guest *g);
 /* Its answers follow from its fields: to be called when they were changed. */

@@ -92,6 +92,8 @@ struct fake {
 	unsigned announced;
 	struct fake_psi psi[FAKE_PSI];
 	unsigned nr_psi;
+	char slow_ends[32]; /* "" none */
+	unsigned slow_ms, nr_slow, nr_slow_now, nr_slow_most;
 	unsigned next_ifindex;
 	bool no_iommu;
 	uint64_t now_us;

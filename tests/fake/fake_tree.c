@@ -55,17 +55,24 @@ void fake_mkdir(struct fake *fake, const char *fmt, ...)
 	}
 }
 
+/* At once, as the kernel's files change: a worker that reads meanwhile sees the one or the other. */
 void fake_put(struct fake *fake, const char *text, const char *fmt, ...)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], new[sizeof(fake->root) + 16];
+	struct stat st;
 	va_list ap;
 	FILE *f;
 
 	va_start(ap, fmt);
 	full_path(fake, path, fmt, ap);
 	va_end(ap);
-	f = fopen(path, "we");
+	snprintf(new, sizeof(new), "%s/.put-%d", fake->root, (int)gettid());
+	f = fopen(new, "we");
 	if (!f || fputs(text, f) < 0 || fclose(f))
+		fake_die("write %s: %s", new, strerror(errno));
+	if (stat(path, &st) == 0 && chmod(new, st.st_mode & 07777) < 0)
+		fake_die("chmod %s: %s", new, strerror(errno));
+	if (rename(new, path) < 0)
 		fake_die("write %s: %s", path, strerror(errno));
 }
 

@@ -16,29 +16,31 @@ struct put_memory {
 };
 
 /* The VMM's mapping of its RAM. */
-static inline void put_memory(const struct put_memory *m)
+static inline void put_memory_of(const struct fake_guest *g, const struct put_memory *m)
 {
 	char text[1024];
 
-	fake_mkdir(h->fake, "/proc/%d", vm1->pid);
-	fake_put(h->fake, "VmLck:\t 0 kB\nVmPin:\t 0 kB\nVmSwap:\t 0 kB\nCapEff:\t0000000000000000\n", "/proc/%d/status",
-		 vm1->pid);
-	fake_put(h->fake, "0::/vm1\n", "/proc/%d/cgroup", vm1->pid);
-	fake_mkdir(h->fake, "/sys/fs/cgroup/vm1");
+	fake_mkdir(h->fake, "/proc/%d", g->pid);
+	fake_put(h->fake, "VmLck:\t 0 kB\nVmPin:\t 0 kB\nVmSwap:\t 0 kB\nCapEff:\t0000000000000000\n", "/proc/%d/status", g->pid);
+	snprintf(text, sizeof(text), "0::/%s\n", g->name);
+	fake_put(h->fake, text, "/proc/%d/cgroup", g->pid);
+	fake_mkdir(h->fake, "/sys/fs/cgroup/%s", g->name);
 	snprintf(text, sizeof(text),
 		 "7f0000000000-7f0020000000 rw-%c 00000000 00:01 %d %s\nKernelPageSize: 4 kB\nRss: %u kB\nPrivate_Dirty: %u kB\n"
 		 "Anonymous: %u kB\nKSM: %u kB\nSwap: %u kB\nVmFlags: rd wr\n",
 		 m->shared ? 's' : 'p', m->file ? 5 : 0, m->file ? m->file : "", m->resident << 10, m->resident << 10,
 		 m->anonymous << 10, m->merged << 10, m->swapped << 10);
-	fake_put(h->fake, text, "/proc/%d/smaps", vm1->pid);
+	fake_put(h->fake, text, "/proc/%d/smaps", g->pid);
+}
+
+static inline void put_memory(const struct put_memory *m)
+{
+	put_memory_of(vm1, m);
 }
 
 static inline void put_available(unsigned mib)
 {
-	char text[128];
-
-	snprintf(text, sizeof(text), "MemTotal: 4194304 kB\nMemFree: 0 kB\nMemAvailable: %u kB\n", mib << 10);
-	fake_put(h->fake, text, "/proc/meminfo");
+	fake_host_put_available(h, mib);
 }
 
 static inline void put_cgroup(unsigned max_mib, unsigned current_mib)

@@ -260,6 +260,9 @@ Test(attach_memory, private_waits_for_a_word, .timeout = 60)
 	json_decref(attach(p));
 	until_at("emulated");
 	on_standby("memory-private");
+	cr_assert(strstr(text_now("memory.why.message"), "maps privately (share=off)"), "%s", text_now("memory.why.message"));
+	cr_assert(strstr(text_now("memory.why.message"), "192.0 MiB of them nobody else maps now"), "%s",
+		  text_now("memory.why.message"));
 	fail("attach.bad-memory", EINVAL, "memory.set", json_pack("{s:s, s:s}", "guest", "vm1", "memory", "lots"));
 	succeed("memory.set", json_pack("{s:s, s:s, s:b}", "guest", "vm1", "memory", "pin", "unshare", 1));
 	until_at("passthrough");

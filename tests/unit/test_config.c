@@ -160,17 +160,50 @@ Test(config, memory_keys)
 	}
 }
 
+/* What is not said follows from the host, and from what is: it contradicts nothing. */
+Test(config, memory_levels)
+{
+	static const struct {
+		unsigned low, high;
+		uint64_t total_mib, want_low, want_high;
+	} rows[] = {
+		{ CONFIG_BY_HOST, CONFIG_BY_HOST, 0, 256, 512 },
+		{ CONFIG_BY_HOST, CONFIG_BY_HOST, 4096, 256, 512 },
+		{ CONFIG_BY_HOST, CONFIG_BY_HOST, 65536, 512, 1024 },
+		{ CONFIG_BY_HOST, CONFIG_BY_HOST, 1048576, 8192, 16384 },
+		{ CONFIG_BY_HOST, CONFIG_BY_HOST, 1024, 128, 256 },
+		{ 3000, CONFIG_BY_HOST, 4096, 3000, 6000 },
+		{ 0, CONFIG_BY_HOST, 4096, 0, 512 },
+		{ CONFIG_BY_HOST, 100, 65536, 50, 100 },
+		{ CONFIG_BY_HOST, 1, 65536, 0, 1 },
+		{ 7, 9, 65536, 7, 9 },
+		{ 1048576, CONFIG_BY_HOST, 65536, 1048576, 2097152 },
+	};
+	uint64_t low, high;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		config_defaults(&config);
+		config.low_mib = rows[i].low;
+		config.high_mib = rows[i].high;
+		cr_assert_eq(config_check(&config, &err), 0);
+		config_memory_levels(&config, rows[i].total_mib << 20, &low, &high);
+		cr_assert(low == rows[i].want_low << 20 && high == rows[i].want_high << 20, "%zu: %llu %llu", i,
+			  (unsigned long long)low >> 20, (unsigned long long)high >> 20);
+	}
+}
+
 /* What contradicts something else, wherever the two stand. */
 Test(config, memory_contradictions)
 {
-	static const char *const bad[] = { "low_mib = 512\n",
-					   "high_mib = 256\n",
+	static const char *const bad[] = { "low_mib = 512\nhigh_mib = 511\n",
+					   "high_mib = 0\n",
+					   "low_mib = 0\nhigh_mib = 0\n",
 					   "low_mib = 5\nhigh_mib = 5\n",
 					   "stall_ms = 1000\n",
 					   "window_ms = 500\nstall_ms = 500\n",
 					   "calm_ms = 1999\n" };
-	static const char *const good[] = { "low_mib = 511\n", "low_mib = 5\nhigh_mib = 6\n", "stall_ms = 999\n",
-					    "calm_ms = 2000\n" };
+	static const char *const good[] = { "low_mib = 1048576\n",	   "high_mib = 1\n",   "low_mib = 0\n",
+					    "low_mib = 5\nhigh_mib = 6\n", "stall_ms = 999\n", "calm_ms = 2000\n" };
 	char text[128];
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

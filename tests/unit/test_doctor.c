@@ -54,3 +54,43 @@ Test(doctor, a_pf_that_cannot_be_looked_at)
 	json_decref(a);
 	end();
 }
+
+static void found(const char *check, const char *status, const char *words)
+{
+	json_t *a = fake_host_call(h, "doctor", NULL), *f = finding(a, check);
+
+	cr_assert_eq(f != NULL, status != NULL, "%s", check);
+	if (f) {
+		cr_assert_str_eq(text_of(f, "status"), status);
+		cr_assert(strstr(text_of(f, "detail"), words), "%s: %s", check, text_of(f, "detail"));
+		cr_assert_eq(!strcmp(status, "warn"), text_of(f, "hint")[0] != '\0' && strcmp(check, "ksm") != 0);
+	}
+	json_decref(a);
+}
+
+Test(doctor, pressure)
+{
+	begin(1);
+	found("pressure", "warn", "by what is available and what is swapped, looked at every 2000 ms");
+	fake_mkdir(h->fake, "/proc/pressure");
+	fake_put(h->fake, "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", "/proc/pressure/memory");
+	found("pressure", "ok", "the kernel tells");
+	end();
+}
+
+Test(doctor, ksm)
+{
+	begin(1);
+	found("ksm", NULL, "");
+	fake_mkdir(h->fake, "/sys/kernel/mm/ksm");
+	fake_put(h->fake, "0\n", "/sys/kernel/mm/ksm/run");
+	fake_put(h->fake, "0\n", "/sys/kernel/mm/ksm/pages_sharing");
+	found("ksm", "ok", "off");
+	fake_put(h->fake, "512\n", "/sys/kernel/mm/ksm/pages_sharing");
+	found("ksm", "ok", "still saves 2.0 MiB");
+	fake_put(h->fake, "1\n", "/sys/kernel/mm/ksm/run");
+	found("ksm", "info", "on, and saves 2.0 MiB");
+	fake_put(h->fake, "18446744073709551615\n", "/sys/kernel/mm/ksm/pages_sharing");
+	found("ksm", "info", "on, and saves 0 KiB");
+	end();
+}

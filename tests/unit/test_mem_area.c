@@ -44,6 +44,14 @@ Test(mem_area, each_kind)
 
 	a = find(SMAP_TEMPLATE, false, 0);
 	cr_assert(a.backing == MEM_FILE && a.resident == 8 * MIB && a.swapped == 4 * MIB && a.template == 52 * MIB);
+	cr_assert_eq(a.alone, 0u);
+	cr_assert_eq(mem_area_new(&a), 56 * MIB);
+
+	/* and of one that nobody else maps, which may be a template yet: it costs the same */
+	a = find(SMAP("7f2000000000-7f2004000000 rw-p 00000000 fe:00 77 /var/lib/ram", "4", "24576", "24576", "8192", "0", "0",
+		      "4096", "rd wr"),
+		 false, 0);
+	cr_assert(a.template == 52 * MIB && a.alone == 16 * MIB);
 	cr_assert_eq(mem_area_new(&a), 56 * MIB);
 
 	/* the same of a file that nobody else can come to is no template */

@@ -61,6 +61,37 @@ Test(memory_show, the_cgroup_has_less)
 	end();
 }
 
+/* -m alone, and a QEMU before 5.0: its RAM is a mapping like any other. */
+Test(memory_show, without_a_backend)
+{
+	json_t *r, *area;
+
+	begin(1);
+	vm1->no_backend = true;
+	fake_guest_update(vm1);
+	put_memory(&(struct put_memory){ .resident = 300, .anonymous = 300 });
+	r = show();
+	area = json_array_get(member(r, "areas"), 0);
+	cr_assert_str_eq(text_of(area, "id"), "(ram)");
+	cr_assert_str_eq(text_of(area, "backing"), "anonymous");
+	cr_assert(json_is_null(member(area, "type")) && json_is_null(member(area, "merge")) &&
+		  json_is_null(member(area, "prealloc")));
+	cr_assert(mib(r, "need.fresh") == 212 && mib(r, "need.unknown") == 0 && mib(r, "need.pin") == RAM_MIB);
+	json_decref(r);
+	/* what is not found is not there */
+	fake_put(h->fake, "", "/proc/%d/smaps", vm1->pid);
+	r = show();
+	cr_assert(mib(r, "need.unknown") == RAM_MIB && mib(r, "need.fresh") == RAM_MIB);
+	json_decref(r);
+	put_memory(&(struct put_memory){ .resident = 300, .anonymous = 300 });
+	put_available(212 + 64);
+	fail("vmm.memory-private", EOPNOTSUPP, "attach",
+	     json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-user", "standby", "none"));
+	succeed("attach",
+		json_pack("{s:s, s:s, s:s, s:s}", "guest", "vm1", "target", "eth0", "via", "vfio-pci", "standby", "none"));
+	end();
+}
+
 Test(memory_show, not_known)
 {
 	json_t *r;
@@ -84,6 +115,57 @@ Test(memory_show, not_known)
 	cr_assert_str_eq(text_of(r, "cgroup_error.code"), "mem.cgroup-gone");
 	cr_assert(json_is_null(member(r, "cgroup")) && mib(r, "need.fresh") == 0);
 	json_decref(r);
+	end();
+}
+
+static bool one_is_read(void *nr)
+{
+	unsigned most;
+
+	return fake_nr_slow_reads(h->fake, &most) > *(unsigned *)nr;
+}
+
+#define NR_SHOWS 5
+#define NR_GUESTS 3
+
+/* A reading that takes long is shared by all who ask before it begins; and few are read at once. */
+Test(memory_show, by_many, .timeout = 60)
+{
+	struct fake_guest *guests[NR_GUESTS];
+	json_int_t ids[NR_GUESTS][NR_SHOWS];
+	unsigned most, nr;
+	json_t *r;
+
+	begin(1);
+	guests[0] = vm1;
+	guests[1] = fake_guest_add(h, "vm2", true);
+	guests[2] = fake_guest_add(h, "vm3", true);
+	for (unsigned i = 0; i < NR_GUESTS; i++)
+		put_memory_of(guests[i], &(struct put_memory){ .shared = true, .file = "/memfd:mem0 (deleted)", .resident = i });
+	fake_slow_reads(h->fake, "/smaps", 50);
+	for (unsigned k = 0; k < NR_SHOWS; k++)
+		for (unsigned i = 0; i < NR_GUESTS; i++)
+			ids[i][k] = fake_host_send(h, "memory.show", json_pack("{s:s}", "guest", guests[i]->name));
+	for (unsigned k = 0; k < NR_SHOWS; k++)
+		for (unsigned i = 0; i < NR_GUESTS; i++) {
+			json_t *a = fake_host_wait(h, ids[i][k]);
+
+			cr_assert_eq(mib(a, "result.need.fresh"), RAM_MIB - i);
+			json_decref(a);
+		}
+	/* what comes while one is read has a second one */
+	cr_assert_leq(fake_nr_slow_reads(h->fake, &most), 2u * NR_GUESTS);
+	cr_assert_eq(most, 2u, "at once, and no more: MEM_READERS_MAX");
+	/* and who asks anew is not told what was */
+	put_memory(&(struct put_memory){ .shared = true, .file = "/memfd:mem0 (deleted)", .resident = 300 });
+	r = show();
+	cr_assert_eq(mib(r, "need.fresh"), 212);
+	json_decref(r);
+	/* nobody waits for the answer any more, nor does gangwayd */
+	fake_host_send(h, "memory.show", json_pack("{s:s}", "guest", "vm1"));
+	fake_host_send(h, "memory.show", json_pack("{s:s}", "guest", "vm2"));
+	nr = fake_nr_slow_reads(h->fake, &most);
+	cr_assert(fake_host_until(h, one_is_read, &nr, 5000));
 	end();
 }
 

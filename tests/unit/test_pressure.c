@@ -6,29 +6,55 @@
 
 static const struct pressure_config config = { .low = 100, .high = 200, .swapin_limit = 50, .calm_ms = 1000 };
 
+static bool level(struct pressure *p, const struct pressure_config *c, uint64_t available, uint64_t swapins, uint64_t now)
+{
+	return pressure_host(p, c, &(struct pressure_host){ .available = available, .swapins = swapins }, now);
+}
+
 Test(pressure, hysteresis)
 {
 	struct pressure p = { 0 };
 
-	cr_assert(!pressure_level(&p, &config, 100, 50, 1) && !p.on, "at the limits there is none");
-	cr_assert(pressure_level(&p, &config, 99, 0, 2) && p.on);
-	cr_assert(!pressure_level(&p, &config, 199, 0, 900) && p.on, "between, it goes on");
-	cr_assert(!pressure_level(&p, &config, 200, 0, 1899) && p.on);
-	cr_assert(pressure_level(&p, &config, 200, 0, 1900) && !p.on);
-	cr_assert(!pressure_level(&p, &config, 150, 0, 1901) && !p.on, "between, it does not begin");
+	cr_assert(!level(&p, &config, 100, 50, 1) && !p.on, "at the limits there is none");
+	cr_assert(level(&p, &config, 99, 0, 2) && p.on);
+	cr_assert(!level(&p, &config, 199, 0, 900) && p.on, "between, it goes on");
+	cr_assert(!level(&p, &config, 200, 0, 1899) && p.on);
+	cr_assert(level(&p, &config, 200, 0, 1900) && !p.on);
+	cr_assert(!level(&p, &config, 150, 0, 1901) && !p.on, "between, it does not begin");
 }
 
 Test(pressure, swap)
 {
 	struct pressure p = { 0 };
 	struct pressure_config none = config;
+	struct pressure_host h = { .available = 199, .swapins = 51 };
 
-	cr_assert(pressure_level(&p, &config, 1000, 51, 1) && p.on);
-	cr_assert(!pressure_level(&p, &config, 1000, 26, 1500) && p.on, "half of it is still a sign");
-	cr_assert(!pressure_level(&p, &config, 1000, 25, 2499) && p.on);
-	cr_assert(pressure_level(&p, &config, 1000, 25, 2500) && !p.on);
+	cr_assert(!level(&p, &config, 200, UINT64_MAX, 0) && !p.on, "a cgroup at its own limit swaps, too");
+	cr_assert(pressure_host(&p, &config, &h, 1) && p.on);
+	h = (struct pressure_host){ .available = 200, .swapins = 26, .reclaims = true };
+	cr_assert(!pressure_host(&p, &config, &h, 1500) && p.on, "half of it is still a sign");
+	h.swapins = 25;
+	cr_assert(!pressure_host(&p, &config, &h, 2499) && p.on);
+	cr_assert(pressure_host(&p, &config, &h, 2500) && !p.on);
 	none.swapin_limit = 0;
-	cr_assert(!pressure_level(&p, &none, 1000, UINT64_MAX, 2501) && !p.on);
+	cr_assert(!level(&p, &none, 150, UINT64_MAX, 2501) && !p.on);
+}
+
+/* A container at its own memory.max stalls the whole day; the host's memory is not short for that. */
+Test(pressure, stalls_of_the_host)
+{
+	struct pressure_host h = { .available = 200, .stalled = true };
+	struct pressure p = { 0 };
+
+	cr_assert(!pressure_host(&p, &config, &h, 1) && !p.on);
+	h.available = 199;
+	cr_assert(pressure_host(&p, &config, &h, 2) && p.on, "little is left");
+	h = (struct pressure_host){ .available = 200, .stalled = true };
+	cr_assert(pressure_host(&p, &config, &h, 1002) && !p.on, "over, whatever stalls");
+	h.reclaims = true;
+	cr_assert(pressure_host(&p, &config, &h, 1003) && p.on, "of one node, as may be");
+	h.stalled = false;
+	cr_assert(pressure_host(&p, &config, &h, 3003) && !p.on, "by itself it is none");
 }
 
 Test(pressure, flaps)
