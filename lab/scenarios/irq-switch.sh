@@ -17,11 +17,14 @@ effective() {
 		[[ " $* " == *" $(<"/proc/irq/$irq/effective_affinity_list") "* ]] || { echo "irq $irq: on $(<"/proc/irq/$irq/effective_affinity_list")"; return 1; }
 	done
 }
+# The guest is paused meanwhile: the emulation breaks guests whose vCPUs are moved while they run.
 pin() {
 	local thread
+	guest_qmp vm1 stop >/dev/null
 	for thread in $(guest_qmp vm1 query-cpus-fast | jq 'sort_by(."cpu-index")[]."thread-id"'); do
 		taskset -p -c "$1" "$thread"; shift
 	done
+	guest_qmp vm1 cont >/dev/null
 }
 
 printf '[irq]\nroute = yes\n' >/run/lab/with.conf

@@ -21,12 +21,14 @@ arrives() {
 	done < <(show '.vectors[] | "\(.irq) \(.thread)"')
 }
 affinities() { show '.vectors[] | "\(.irq) \(.affinity)"'; }
-# pin CPU...: vCPU 0 to the first, vCPU 1 to the second
+# pin CPU...: vCPU 0 to the first, vCPU 1 to the second. The guest is paused meanwhile: the emulation breaks guests whose vCPUs are moved while they run.
 pin() {
 	local thread
+	guest_qmp vm1 stop >/dev/null
 	for thread in $(guest_qmp vm1 query-cpus-fast | jq 'sort_by(."cpu-index")[]."thread-id"'); do
 		taskset -p -c "$1" "$thread"; shift
 	done
+	guest_qmp vm1 cont >/dev/null
 }
 # By the kernel's count: interrupts of the VF that have arrived, and on the CPU that their vCPU is pinned to.
 counted() {
