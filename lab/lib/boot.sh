@@ -52,7 +52,7 @@ lab_extra() {
 	local host=$1 word i; shift
 	for word; do
 		case $word in
-		no-iommu | svm-once) ;;
+		no-iommu) ;;
 		# a second PF behind a switch, whose ports have no ACS: its functions share one IOMMU group
 		no-acs) printf '%s\n' -device pcie-root-port,id=up,chassis=9,slot=9 -device x3130-upstream,id=switch,bus=up \
 			-device xio3130-downstream,id=noacs,bus=switch,chassis=10,slot=10 \
@@ -125,8 +125,8 @@ lab_qemu() {
 		append=${append/intel_iommu=on/}
 	fi
 	qemu=$root/usr/bin/qemu-system-x86_64
-	# an interrupt of a guest is delivered once (lab/README.md, "Pitfalls")
-	[[ " $* " != *" svm-once "* || ! -e $lab_image/qemu-once ]] || qemu=$lab_image/qemu-once
+	# its VMRUN delivers an interrupt once (lab/README.md, "Pitfalls")
+	[[ ! -e $lab_image/qemu-once ]] || qemu=$lab_image/qemu-once
 	export QEMU_MODULE_DIR=$root/usr/lib/x86_64-linux-gnu/qemu
 	exec "$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$root/usr/lib/x86_64-linux-gnu" \
 		"$qemu" -L "$root/usr/share/seabios" -L "$root/usr/share/qemu" \

@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # about: routed interrupts while the guest changes its legs, a processor of the host goes away, and gangwayd is killed on the emulated leg
 # needs: gangway
-# host: svm-once
 # limit: 400
 . /share/lab/lib/all.sh
 mac=52:54:00:aa:00:01 addr=10.9.0.11

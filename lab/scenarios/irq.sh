@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
-# host: svm-once
 # limit: 1200
 # Arguments: the number of rounds (2), seconds of each measurement (5)
 . /share/lab/lib/all.sh

@@ -59,6 +59,7 @@ check "the port is free again" eval '! socat -T 2 - "$tcp" </dev/null 2>/dev/nul
 check "a port that another has" eval 'socat TCP4-LISTEN:$port,bind=127.0.0.1,reuseaddr - </dev/null >/dev/null 2>&1 3>&- & taken=$!; wait_until 5 eval "ss -ltn | grep -q :$port"; restart "$port"'
 check "is said in the log, and gangwayd goes on without" eval 'gangway status && grep -q "metrics.*Address already in use" /log/gangwayd.log'
 kill "$taken" 2>/dev/null || true
+check "it is at rest" wait_until 20 leg_is vm1 passthrough
 check "detach" gw detach vm1
 gangwayd_stop
 check "the Unix socket is gone" test ! -e "$unix"
