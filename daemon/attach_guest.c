@@ -44,7 +44,7 @@ static void on_plugged(void *ctx, int r, const struct err *err)
 	struct op *op = ctx;
 
 	op->hidden = r == 1; /* its driver is awaited all the same */
-	if (op->lease->via == VIA_VFIO_PCI) /* the VMM pins before it answers */
+	if (r == 0 && op->lease->via == VIA_VFIO_PCI) /* the VMM has pinned before it answers; of a hidden one it has not */
 		mem_account_settle(op->lease);
 	op_step_done(op, r < 0 ? r : 0, err);
 }

@@ -191,7 +191,8 @@ void irq_balance_update(struct daemon *d, bool moved)
 	sd_event_now(d->event, CLOCK_MONOTONIC, &now);
 	if (b)
 		b->moved |= moved && b->job;
-	if (!b || b->job || (!moved && b->checked_us && now - b->checked_us < CHECK_US))
+	/* one that could not be told has its pause, whatever guests do with their vectors meanwhile: then it hears of the newest */
+	if (!b || b->job || b->again || (!moved && b->checked_us && now - b->checked_us < CHECK_US))
 		return;
 	b->checked_us = now;
 	if (d->config.irqbalance[0])

@@ -12,6 +12,7 @@
 #include "mem_check.h"
 #include "mem_host.h"
 #include "mem_watch_internal.h"
+#include "switcher.h"
 
 #define ACCURACY_US 50000
 
@@ -163,7 +164,13 @@ int mem_watch_new(struct daemon *d, struct err *err)
 /* Why it is off its VF is not recorded; if memory was short, it may be so still, which takes a while to be seen. */
 void mem_watch_adopt(struct lease *l)
 {
-	if (l->daemon->mem_watch && l->memory.adaptive && !l->sw)
+	const struct lease *other;
+
+	/* nor one that an operator's word keeps there, or whose guest has another VF all the same */
+	TAILQ_FOREACH(other, &l->daemon->leases, link)
+	if (!strcmp(other->guest, l->guest) && switcher_has_vf(other))
+		return;
+	if (l->daemon->mem_watch && l->memory.adaptive && !l->sw && !l->stay_emulated)
 		l->memory.pressed = true;
 }
 

@@ -128,18 +128,20 @@ static void press(struct mem_watch *w, const char *guest, bool on)
 }
 
 /* Pressure that comes and goes is logged when it is first seen to; monitors hear of each time. */
-static void tell(struct mem_watch *w, const struct mem_guest *g, const char *what)
+static void tell(struct mem_watch *w, struct mem_guest *g, const char *what)
 {
-	bool flaps = w->host.nr_flaps || g->pressure.nr_flaps;
+	bool of_host = w->host.nr_flaps, of_guest = g->pressure.nr_flaps, flaps = of_host || of_guest;
+	bool told = (of_host && w->told_flaps) || (of_guest && g->told_flaps);
 	unsigned times = w->host.nr_flaps > g->pressure.nr_flaps ? w->host.nr_flaps : g->pressure.nr_flaps;
 
-	log_write(flaps && w->told_flaps ? LOG_LVL_DEBUG : LOG_LVL_INFO, "guest %s: memory: %s", g->name, what);
-	if (flaps && !w->told_flaps)
+	log_write(told ? LOG_LVL_DEBUG : LOG_LVL_INFO, "guest %s: memory: %s", g->name, what);
+	if (flaps && !told)
 		log_warn("memory: pressure has come back soon after its end (%u): who has left stays away for up to 32 times "
 			 "calm_ms, "
 			 "%u ms, and no more is logged of it until it does not, ignoring",
 			 times, w->config.calm_ms);
-	w->told_flaps = flaps;
+	w->told_flaps = of_host;
+	g->told_flaps = of_guest;
 	ctl_event(w->d->ctl, "memory", g->name, json_pack("{s:s, s:I}", "why", what, "locked", (json_int_t)g->locked));
 }
 
@@ -151,7 +153,7 @@ void mem_begin_to_leave(struct mem_watch *w, struct mem_guest *g, const char *wh
 	press(w, g->name, true);
 }
 
-static bool is_off(const struct mem_watch *w, const char *guest)
+bool mem_is_off(const struct mem_watch *w, const char *guest)
 {
 	const struct lease *l;
 
@@ -210,7 +212,7 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 
 	switch (g->phase) {
 	case MEM_LEAVING:
-		if (is_off(w, g->name)) {
+		if (mem_is_off(w, g->name)) {
 			uint64_t began = g->phase_ms;
 
 			g->looks = w->look ? -1 : 0;
@@ -229,7 +231,7 @@ static void go_on(struct mem_watch *w, struct mem_guest *g)
 			verify(w, g);
 		break;
 	case MEM_COMING:
-		if (!is_off(w, g->name) || ms > COME_MS)
+		if (!mem_is_off(w, g->name) || ms > COME_MS)
 			mem_set_phase(w, g, MEM_HOME);
 		break;
 	case MEM_AWAY:

@@ -43,6 +43,7 @@ struct mem_guest {
 	uint64_t locked, locked_before; /* of its VMM, bytes: at the last look, and when it began to leave */
 	uint64_t resident; /* of its VMM, bytes */
 	bool has_locked;
+	bool told_flaps; /* of its cgroup */
 	int looks; /* MEM_LEFT: that have ended and were begun since; -1: one that was begun before is to end first */
 	uint64_t released_until; /* ms; 0: it is not released by anybody's order */
 	uint64_t until_bytes; /* and no longer than until its balloon leaves it that; 0: no matter */
@@ -59,7 +60,7 @@ struct mem_watch {
 	struct pressure host;
 	struct pressure more; /* of the host, if what those have who are off their VFs was available: one more has to leave */
 	struct mem_psi psi;
-	bool told_no_psi, told_flaps;
+	bool told_no_psi, told_flaps; /* of the host */
 	struct mem_look *look; /* under way; NULL: none */
 	uint64_t available;
 	uint64_t swapins, swapin_rate, looked_ms; /* pages in all, pages a second, when it was counted */
@@ -79,6 +80,8 @@ uint64_t mem_now_ms(const struct mem_watch *w);
 struct mem_guest *mem_guest_find(const struct mem_watch *w, const char *name);
 struct mem_guest *mem_guest_get(struct mem_watch *w, const char *name); /* NULL: no memory */
 void mem_set_phase(struct mem_watch *w, struct mem_guest *g, enum mem_phase phase);
+/* Does the guest have none of its VFs? */
+bool mem_is_off(const struct mem_watch *w, const char *guest);
 /* Has it a lease that is to be watched? */
 bool mem_is_watched(const struct mem_watch *w, const char *guest);
 

@@ -205,7 +205,7 @@ static uint64_t can_be_swapped(const struct mem_watch *w, uint64_t swap_free)
 	uint64_t bytes = 0;
 
 	LIST_FOREACH(g, &w->guests, link)
-	if ((g->phase == MEM_LEFT || g->phase == MEM_AWAY) && g->resident > g->locked)
+	if ((g->phase == MEM_LEFT || g->phase == MEM_AWAY) && mem_is_off(w, g->name) && g->resident > g->locked)
 		bytes += g->resident - g->locked;
 	return bytes < swap_free ? bytes : swap_free;
 }

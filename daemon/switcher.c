@@ -156,7 +156,7 @@ void switcher_acted(struct switcher *s, int r, const struct err *err)
 		return;
 	/* whatever it failed with, the device may be there: plugged by the VMM itself, or by this and not told */
 	s->look_due = s->look_due || (s->action == SWITCH_PLUG && r < 0 && r != -EAGAIN);
-	if (s->action == SWITCH_PLUG && l->via == VIA_VFIO_PCI) /* the VMM pins before it answers */
+	if (s->action == SWITCH_PLUG && r == 0 && l->via == VIA_VFIO_PCI) /* the VMM has pinned before it answers */
 		mem_account_settle(l);
 	s->action = SWITCH_ACTION_NUM_;
 	if (l->end_why[0]) {

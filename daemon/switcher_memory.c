@@ -27,6 +27,7 @@ static void checked(void *ctx, int r, const struct mem_facts *facts, const struc
 	struct switcher *s = ctx;
 	struct lease *l = s->lease;
 	enum lease_reason reason = REASON_NONE;
+	struct switch_status status;
 	struct err err = { 0 };
 
 	(void)said;
@@ -43,7 +44,8 @@ static void checked(void *ctx, int r, const struct mem_facts *facts, const struc
 		refused(s, reason, &err);
 		return;
 	}
-	if (!l->end_why[0] && facts)
+	switch_get_status(s->sw, &status);
+	if (!l->end_why[0] && facts && status.state == SWITCH_TO_PASSTHROUGH) /* else it was stopped meanwhile */
 		mem_account_book(l, facts);
 	r = l->end_why[0] ? -EAGAIN : switcher_prepare(s, &err);
 	if (r < 0)

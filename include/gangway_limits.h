@@ -28,6 +28,7 @@
 	10 /* seconds for its request, and again for taking the answer, whatever it says meanwhile; else it ends */
 #define LIMIT_METRICS_PAUSE_MS                                                                                                   \
 	100 /* from one time that they are gathered to the next, whoever asks: all who ask meanwhile get the same */
+#define LIMIT_MEM_BOOKED_SEC 60 /* seconds from when memory is admitted to when it is to be pinned: then others may have it */
 #define LIMIT_METRICS_VECTORS 8192 /* vectors with metrics of their own, of all leases: their answer is below LIMIT_CTL_BACKLOG */
 
 #define LIMIT_CTL_CLIENTS 64 /* control connections at once */

@@ -2,6 +2,8 @@
 /* What is admitted for one guest is not there for the next, whether or not it is pinned yet. */
 #include <criterion/criterion.h>
 
+#include "mem_check.h"
+#include "mem_facts.h"
 #include "mem_watch.h"
 #include "memory_test.h"
 #include "switcher_test.h"
@@ -106,7 +108,7 @@ Test(mem_admission, told, .timeout = 60)
 	json_decref(attach(attach_params(0, "none")));
 	l = lease_find(&h->d, "vm1", NULL);
 	cr_assert(l->booked.bytes == 0, "pinned");
-	l->booked = (struct mem_booked){ .bytes = 512 * MIB };
+	l->booked = (struct mem_booked){ .bytes = 512 * MIB, .until_us = UINT64_MAX };
 	a = fake_host_call(h, "memory.show", json_pack("{s:s}", "guest", "vm2"));
 	cr_assert_eq(json_integer_value(member(a, "result.room.booked")), 512 * MIB);
 	cr_assert_eq(json_integer_value(member(a, "result.room.bytes")), (4000 - 512 - 512 - 64) * MIB);
@@ -116,6 +118,75 @@ Test(mem_admission, told, .timeout = 60)
 	a = fake_host_call(h, "memory.show", json_pack("{s:s}", "guest", "vm1"));
 	cr_assert_eq(json_integer_value(member(a, "result.room.booked")), 0);
 	json_decref(a);
+	end();
+}
+
+static json_int_t booked_for(const char *guest)
+{
+	json_t *a = fake_host_call(h, "memory.show", json_pack("{s:s}", "guest", guest));
+	json_int_t n = json_integer_value(member(a, "result.room.booked"));
+
+	json_decref(a);
+	return n;
+}
+
+/* What a guest puts off is not kept from others for ever; and what adds up to more than there can be is all there is. */
+Test(mem_admission, for_a_while, .timeout = 60)
+{
+	struct lease *l;
+
+	begin_cold(4000);
+	json_decref(attach(attach_params(0, "none")));
+	json_decref(attach(attach_params(1, "none")));
+	l = lease_find(&h->d, "vm1", NULL);
+	l->booked = (struct mem_booked){ .bytes = 512 * MIB, .until_us = h->d.sys->ops->now_us(h->d.sys) };
+	cr_assert_eq(booked_for("vm3"), 0);
+	l->booked = (struct mem_booked){ .bytes = INT64_MAX, .until_us = UINT64_MAX };
+	cr_assert_eq(booked_for("vm3"), INT64_MAX);
+	lease_find(&h->d, "vm2", NULL)->booked = (struct mem_booked){ .bytes = UINT64_MAX - 5, .until_us = UINT64_MAX };
+	cr_assert_eq(booked_for("vm3"), INT64_MAX);
+	end();
+}
+
+/* The pages of two NICs are the same ones. */
+Test(mem_admission, huge_pages_of_two_nics, .timeout = 60)
+{
+	struct mem_facts f = { .need = { .huge_page = 2 * MIB } };
+	json_t *second;
+
+	begin_cold(4000);
+	json_decref(attach(attach_params(0, "none")));
+	second = attach_params(0, "none");
+	json_object_set_new(second, "nic", json_string("nic1"));
+	json_object_set_new(json_object_get(second, "policy"), "mac", json_string("52:54:00:00:01:99"));
+	json_decref(attach(second));
+	lease_find(&h->d, "vm1", "nic0")->booked =
+		(struct mem_booked){ .huge = 200 * MIB, .huge_page = 2 * MIB, .until_us = UINT64_MAX };
+	lease_find(&h->d, "vm1", "nic1")->booked =
+		(struct mem_booked){ .huge = 200 * MIB, .huge_page = 2 * MIB, .until_us = UINT64_MAX };
+	f.host.nr_pools = 1;
+	f.host.pools[0] = (struct mem_pool){ .page_bytes = 2 * MIB, .total = 300, .free = 150 };
+	mem_account_take_off(&h->d, "vm2", &f);
+	cr_assert_eq(f.room.huge, 100 * MIB);
+	end();
+}
+
+/* Of a VMM that cannot be looked at all of its RAM counts as not there, which is no reason to keep others from theirs. */
+Test(mem_admission, a_guess_is_not_booked, .timeout = 60)
+{
+	struct mem_facts f = { .need = { .fresh = 64 * MIB } };
+	struct lease *l;
+
+	begin_cold(4000);
+	json_decref(attach(attach_params(0, "none")));
+	l = lease_find(&h->d, "vm1", NULL);
+	mem_account_book(l, &f);
+	cr_assert_eq(l->booked.bytes, 64 * MIB);
+	mem_account_settle(l);
+	f.process_err.num = ESRCH;
+	cr_assert(mem_is_guess(&f));
+	mem_account_book(l, &f);
+	cr_assert_eq(l->booked.bytes, 0u);
 	end();
 }
 
