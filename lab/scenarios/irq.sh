@@ -2,7 +2,7 @@
 # about: interrupts of a VF arrive where the vCPU runs that they are for: the guest moves one, a vCPU is moved, all is given back
 # needs: gangway
 # limit: 1200
-# Arguments: the number of rounds (2), seconds of each measurement (5)
+# Arguments: the number of rounds of measurements (2; 0: none), seconds of each (5)
 . /share/lab/lib/all.sh
 rounds=${1:-2} seconds=${2:-5} addr=10.9.0.11
 
@@ -177,23 +177,25 @@ for i in 0 1 2 3 4 5 6; do
 	check "VF $i: it has an address and a carrier" guest_address vm1 "$interface" "10.9.0.$((11 + i))/24"
 done
 check "21 vectors are in place" wait_until 60 eval 'in_place && [[ $(show ".vectors | length") == 21 ]]'
-cost_with=$(cost 30)
+cost_with=$(cost $((seconds * 6)))
 bare=$(/usr/libexec/bench_irq | jq .percent_of_a_cpu)
 check "21 vectors are still in place" eval 'in_place && [[ $(show ".vectors | length") == 21 ]]'
 printf '[irq]\nfollow_ms = 0\n' >/run/lab/off.conf
 gangwayd_stop
 gangwayd_start --config /run/lab/off.conf
 check "adopted" wait_until 20 eval '[[ $(lease_field vm1 .confirmed) == true ]]'
-cost_without=$(cost 30)
+cost_without=$(cost $((seconds * 6)))
 diag "gangwayd: $cost_with % of an emulated processor, $cost_without % without following; the bare reading of the files $bare %"
 for i in 0 1 2 3 4 5 6; do check "VF $i: detach" gw detach vm1 "nic$i"; done
 guest_stop vm1
-share=$(ratio "$with_there" "$with_all") share_without=$(ratio "$without_there" "$without_all")
-check "of the interrupts 95 in 100 arrive on their vCPU's CPU" awk -v s="$share" 'BEGIN { exit !(s >= 0.95) }'
-figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without"
-for via in vfio-pci vfio-user; do
-	with=$(median "/run/lab/with.$via.trips") without=$(median "/run/lab/without.$via.trips")
-	figure "$via: one request at a time by TCP, a second, with/without $(ratio "$with" "$without") (medians $with/$without)," \
-		"rescheduling and call IPIs for each $(median "/run/lab/with.$via.ipis"), without $(median "/run/lab/without.$via.ipis")"
-done
+if [[ $rounds -gt 0 ]]; then
+	share=$(ratio "$with_there" "$with_all") share_without=$(ratio "$without_there" "$without_all")
+	check "of the interrupts 95 in 100 arrive on their vCPU's CPU" awk -v s="$share" 'BEGIN { exit !(s >= 0.95) }'
+	figure "irq: share of interrupts on their vCPU's CPU $share (0.95), without routing $share_without"
+	for via in vfio-pci vfio-user; do
+		with=$(median "/run/lab/with.$via.trips") without=$(median "/run/lab/without.$via.trips")
+		figure "$via: one request at a time by TCP, a second, with/without $(ratio "$with" "$without") (medians $with/$without)," \
+			"rescheduling and call IPIs for each $(median "/run/lab/with.$via.ipis"), without $(median "/run/lab/without.$via.ipis")"
+	done
+fi
 figure "gangwayd for 7 VFs of 3 vectors $cost_with % of an emulated processor, $cost_without % without following, the bare reading $bare %"
