@@ -13,7 +13,7 @@ status() { [[ $(http "$1" "$2" | head -n 1) == "HTTP/1."*" $3 "* ]]; }
 body() { http "$1" 'GET /metrics HTTP/1.1' | tr -d '\r' | sed '1,/^$/d'; }
 names() { sed -n 's/^\(gangway_[a-z_]*\).*/\1/p' | sort -u; }
 # leg LEG: vm1's lease is on it
-leg() { body "$tcp" | grep -q "^gangway_lease_leg{.*guest=\"vm1\".*leg=\"$1\".*} 1$"; }
+leg() { grep -q "^gangway_lease_leg{.*guest=\"vm1\".*leg=\"$1\".*} 1$" <<<"$(body "$tcp")"; }
 # served TO: the same samples as the command has, and each has a type
 served() {
 	local samples; samples=$(body "$1")
@@ -30,7 +30,7 @@ check "metrics on a port of 127.0.0.1" restart "$port"
 check "the lease is adopted and confirmed" wait_until 10 eval '[[ $(lease_field vm1 .confirmed) == true ]]'
 tcp=TCP4:127.0.0.1:$port
 check "what it serves is what the command says" wait_until 10 served "$tcp"
-check "the guest's lease is in it" eval 'body "$tcp" | grep -q "guest=\"vm1\""'
+check "the guest's lease is in it" grep -q 'guest="vm1"' <<<"$(body "$tcp")"
 check "not from elsewhere than this host" test "$(ss -ltnH "sport = :$port" | awk '{ print $4 }')" = "127.0.0.1:$port"
 check "another path is not found" status "$tcp" 'GET /other HTTP/1.1' 404
 check "nothing can be sent there" status "$tcp" 'POST /metrics HTTP/1.1' 405
